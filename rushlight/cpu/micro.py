@@ -1,0 +1,90 @@
+"""Micro-kernels: a few rows of C in registers, B one packed column panel, A read element by element.
+
+    micro(a, row stride, k stride, b, k stride of b, kc, c, row stride of c, first, rows, vectors)
+        c[r, 0:panel] (+)= sum over k < kc of a[r, k] * b[k, 0:panel]          strides in bytes
+
+Rows are cut into balanced groups of at most `ROWS`; `vectors` (1 or 2) says how much of the panel is
+used. Each output element has one accumulator, summed in order of k by fma, then stored (`first`) or
+added to what c holds, so no choice made here changes a bit of the result.
+"""
+from __future__ import annotations
+
+from functools import cache
+
+from ..compiler.kernel import Code
+from ..dtypes import dtype
+from .emit import SIZES, Function, Value, constant, element_of, vector
+
+VECTOR_BYTES = 64
+VECTORS = 2                             # of a full panel
+PANEL_BYTES = VECTORS * VECTOR_BYTES
+ROWS = 8                                # 8 x 2 accumulators already saturate the fma units from L2
+TILE_PARAMS = (("ptr", "a"), ("i64", "rs"), ("i64", "ks"), ("ptr", "b"), ("i64", "bs"), ("i64", "kc"),
+               ("ptr", "c"), ("i64", "cs"), ("i64", "first"))
+MICRO_PARAMS = (*TILE_PARAMS, ("i64", "rows"), ("i64", "vectors"))
+FAMILY = [(rows, vectors) for vectors in range(1, VECTORS + 1) for rows in range(1, ROWS + 1)]
+
+
+@cache
+def micro(kind: dtype) -> Code:
+    """The module of all micro-kernels of float32 or float64; its symbol has MICRO_PARAMS."""
+    f = Function(f"micro_{kind.name}", MICRO_PARAMS)
+    groups = f.ceil_div(f.rows, ROWS)
+    small, larger = f.udiv(f.rows, groups), f.urem(f.rows, groups)
+    with f.loop(0, groups, carried=[f.a, f.c]) as loop:
+        a, c = loop.values
+        rows = f.add(small, f.cast("zext", f.icmp("ult", loop.index, larger), "i64"))
+        _dispatch(f, kind.llvm, rows, [a, *f.parameters[1:6], c, f.cs, f.first])
+        loop.next(f.at(a, "i8", f.mul(rows, f.rs)), f.at(c, "i8", f.mul(rows, f.cs)))
+    return f.code()
+
+
+def _dispatch(f: Function, element: str, rows: Value, arguments: list[Value]) -> None:
+    """Calls the member of the family for (rows, vectors)."""
+    key = f.add(f.mul(f.vectors, 256), rows)
+    stem, done = f.fresh("tile"), f.fresh("tiled")
+    cases = " ".join(f"i64 {256 * v + r}, label %{stem}.{r}.{v}" for r, v in FAMILY)
+    f.line(f"switch {key.typed}, label %{done} [ {cases} ]")
+    for r, v in FAMILY:
+        f.label(f"{stem}.{r}.{v}")
+        tile = f.helper(f"tile{r}x{v}", lambda shape=(r, v): _tile(element, *shape))
+        f.line(f"call void @{tile.name}({', '.join(f.value(a).typed for a in arguments)})")
+        f.jump(done)
+    f.label(done)
+
+
+def _tile(element: str, rows: int, vectors: int) -> Function:
+    """rows x vectors accumulators in registers over the whole of kc."""
+    f = Function(f"tile{rows}x{vectors}", TILE_PARAMS)
+    lanes = VECTOR_BYTES // SIZES[element]
+    zero = constant(vector(element, lanes), 0)
+    with f.loop(0, f.kc, carried=[f.a, f.b, *[zero] * (rows * vectors)]) as loop:
+        a, b, *sums = loop.values
+        panel = [f.load_vector(element, f.at(b, "i8", v * VECTOR_BYTES), lanes) for v in range(vectors)]
+        sums = _multiply_rows(f, element, a, panel, sums)
+        loop.next(f.at(a, "i8", f.ks), f.at(b, "i8", f.bs), *sums)
+    _store_rows(f, loop.results[2:], vectors)
+    return f
+
+
+def _multiply_rows(f: Function, element: str, a: Value, panel: list[Value], sums) -> list[Value]:
+    """One step of k. Row addresses form a chain, which the code generator keeps in one register."""
+    out = []
+    for first in range(0, len(sums), len(panel)):
+        value = f.load_splat(element, a, VECTOR_BYTES // SIZES[element])
+        out += [f.fma(value, b, s) for b, s in zip(panel, sums[first:], strict=False)]
+        a = f.at(a, "i8", f.rs)
+    return out
+
+
+def _store_rows(f: Function, sums, vectors: int) -> None:
+    """c = sums, or c += sums unless this is the first block of k."""
+    type = sums[0].type
+    keep = f.splat(f.icmp("eq", f.first, 0), VECTOR_BYTES // SIZES[element_of(type)])
+    row = f.c
+    for k, value in enumerate(sums):
+        place = f.at(row, "i8", k % vectors * VECTOR_BYTES)
+        total = f.fadd(f.load(type, place), value)
+        f.store(f.select(keep, total, value), place)
+        if k % vectors == vectors - 1:
+            row = f.at(row, "i8", f.cs)
