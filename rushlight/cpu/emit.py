@@ -162,6 +162,8 @@ class Function:
         self.lines: list[str] = []
         self.head: list[str] = []           # words and allocas: computed once, before everything
         self.declared: dict[str, str] = {}
+        self.data: dict[str, bytes] = {}    # constant tables of the module
+        self.helpers: dict[str, Function] = {}
         self.words: dict[tuple, Value] = {}
         self.block = "entry"
         self.count = 0
@@ -317,6 +319,21 @@ class Function:
         args = self.together(*args)
         return self.call(args[0].type, f"llvm.{name}.{mangle(args[0].type)}", *args)
 
+    def helper(self, name: str, make) -> Function:
+        """An internal function of the module, made by `make()` when it is first asked for."""
+        if name not in self.helpers:
+            self.helpers[name] = make()
+        return self.helpers[name]
+
+    def call_helper(self, helper: Function, *args: Value) -> Value:
+        actual = ", ".join(a.typed for a in args)
+        return self.let(helper.returns, f"call {helper.returns} @{helper.name}({actual})")
+
+    def table(self, name: str, content: bytes) -> Value:
+        """The address of constant bytes in the module."""
+        self.data[name] = content
+        return Value(f"@{name}", "ptr")
+
     # memory
 
     def word(self, index: int, type: str = "i64") -> Value:
@@ -470,6 +487,13 @@ class Function:
         loop.close()
 
     @contextmanager
+    def repeat(self, carried):
+        """A loop that runs once and as long as asked: `loop.again(cond, *values)` ends its body."""
+        loop = Repeat(self, [self.value(c) for c in carried])
+        yield loop
+        loop.close()
+
+    @contextmanager
     def when(self, cond, otherwise=()):
         """The body runs only if `cond`; `branch.give(*values)` replaces `otherwise` in `branch.results`."""
         branch = Branch(self, cond, [self.value(o) for o in otherwise])
@@ -503,21 +527,41 @@ class Function:
         """`ret value`, for functions that return something."""
         self.line(f"ret {value.typed}")
 
-    def code(self, *helpers: Function) -> Code:
-        """The module: this function, internal `helpers` under their own names, all declarations."""
-        return assemble(self, *helpers)
+    def code(self) -> Code:
+        """The module: this function, its helpers and tables, all declarations."""
+        return assemble(self)
 
 
-def assemble(main: Function, *helpers: Function) -> Code:
+def assemble(main: Function) -> Code:
     """Code whose symbol holds a hash of everything in the module."""
-    own = {helper.name for helper in helpers}
-    declared = {k: v for f in (main, *helpers) for k, v in f.declared.items() if k not in own}
-    parts = [main.text("KERNEL"), *(h.text(h.name, "internal ") for h in helpers),
-             *(declared[name] for name in sorted(declared)), "!0 = !{}", ""]
-    text = "\n\n".join(parts[:1 + len(helpers)]) + "\n\n" + "\n".join(parts[1 + len(helpers):])
+    helpers = all_helpers(main)
+    functions = [main, *helpers.values()]
+    declared = {line for f in functions for line in f.declared.values()}
+    data = {name: content for f in functions for name, content in f.data.items()}
+    text = "\n".join([
+        main.text("KERNEL"), "", *(h.text(name, "internal ") + "\n" for name, h in helpers.items()),
+        *(table_text(name, content) for name, content in sorted(data.items())), *sorted(declared),
+        "!0 = !{}", ""])
     digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
     symbol = f"{re.sub(r'[^A-Za-z0-9_]', '_', main.name)}_{digest}"
     return Code(symbol, text.replace("@KERNEL(", f"@{symbol}(", 1))
+
+
+def all_helpers(main: Function) -> dict[str, Function]:
+    """Helpers and their helpers, each once."""
+    found: dict[str, Function] = {}
+    waiting = [main]
+    while waiting:
+        for name, helper in waiting.pop().helpers.items():
+            if name not in found:
+                found[name] = helper
+                waiting.append(helper)
+    return found
+
+
+def table_text(name: str, content: bytes) -> str:
+    escaped = "".join(f"\\{byte:02X}" for byte in content)
+    return f'@{name} = internal constant [{len(content)} x i8] c"{escaped}", align 64'
 
 
 class Loop:
@@ -559,6 +603,30 @@ class Loop:
         self.results = handed if self.guard is None else [
             f.phi(c.type, (c, self.before), (h, latch))
             for c, h in zip(self.carried, handed, strict=True)]
+
+
+class Repeat:
+    """An open `repeat`: `values` in this turn, `again(cond, *values)`, `results` of the last turn."""
+
+    def __init__(self, f: Function, carried: list[Value]):
+        self.f, self.carried, self.before, self.head = f, carried, f.block, f.fresh("turn")
+        f.jump(self.head)
+        f.label(self.head)
+        self.values = [Value(f"%{f.fresh('c')}", c.type) for c in carried]
+        self.place = len(f.lines)
+        f.lines += [""] * len(carried)
+
+    def again(self, cond: Value, *values) -> None:
+        self.cond, self.results = cond, list(values)
+
+    def close(self) -> None:
+        f, done = self.f, self.f.fresh("done")
+        rows = zip(self.values, self.carried, self.results, strict=True)
+        for k, (name, first, then) in enumerate(rows):
+            f.lines[self.place + k] = (f"  {name} = phi {name.type} [ {first}, %{self.before} ], "
+                                       f"[ {then}, %{f.block} ]")
+        f.jump_if(self.cond, self.head, done)
+        f.label(done)
 
 
 class Branch:
