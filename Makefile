@@ -1,0 +1,40 @@
+# Every target sets up what it needs in .venv on a machine that has Python >= 3.11 and make.
+
+PYTHON ?= python3
+VENV   := .venv
+PARITY := .venv-parity
+BIN    := $(VENV)/bin
+PIP    := -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test parity bench lint clean
+
+demo: $(VENV)/ready
+	$(BIN)/rushlight run examples/digits.py
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest -q tests --ignore=tests/parity
+
+parity: $(PARITY)/ready
+	$(PARITY)/bin/python -m pytest -q tests/parity
+
+bench: $(VENV)/ready
+	$(BIN)/python -m bench
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+
+clean:
+	rm -rf $(VENV) $(PARITY) build *.egg-info
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rushlight needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP) --editable '.[examples,test]'
+	touch $@
+
+$(PARITY)/ready: pyproject.toml
+	$(PYTHON) -m venv $(PARITY)
+	$(PARITY)/bin/python $(PIP) --editable '.[examples,test]'
+	$(PARITY)/bin/python $(PIP) torch==2.13.0 \
+	    || { echo 'make parity: PyTorch 2.13.0, which these tests compare with, could not be installed' >&2; exit 1; }
+	touch $@

@@ -1,0 +1,1 @@
+"""What the command `rushlight` does: one function for each of its words."""

@@ -1,0 +1,92 @@
+"""The functions that pickled tensors name, under the names of torch._utils."""
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from rushlight.io.storages import LoadedStorage, SavedStorage, saved_storage
+
+
+def _rebuild_tensor(storage, storage_offset, size, stride):
+    return _rebuild_tensor_v2(storage, storage_offset, size, stride, False, None)
+
+
+def _rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, backward_hooks,
+                       metadata=None):
+    return rebuild(storage, storage.dtype, storage_offset, size, stride, requires_grad, metadata)
+
+
+def _rebuild_tensor_v3(storage, storage_offset, size, stride, requires_grad, backward_hooks,
+                       dtype, metadata=None):
+    return rebuild(storage, dtype, storage_offset, size, stride, requires_grad, metadata)
+
+
+def rebuild(storage, dtype, offset, size, stride, requires_grad, metadata):
+    if not isinstance(storage, LoadedStorage):
+        raise TypeError(f"a tensor needs a storage, not a {type(storage).__name__}")
+    tensor = storage.view(dtype, offset, tuple(size), tuple(stride))
+    metadata = metadata or {}
+    tensor = tensor.conj() if metadata.get("conj") else tensor
+    tensor = -tensor if metadata.get("neg") else tensor
+    return tensor.requires_grad_() if requires_grad else tensor
+
+
+def _rebuild_parameter(data, requires_grad, backward_hooks):
+    from rushlight.nn.parameter import Parameter
+    return Parameter(data, requires_grad)
+
+
+def _rebuild_parameter_with_state(data, requires_grad, backward_hooks, state):
+    return with_state(_rebuild_parameter(data, requires_grad, backward_hooks), state)
+
+
+def with_state(tensor, state):
+    """Set a tensor's attributes: a dict, or a pair of a dict and a dict of slots."""
+    parts = state if isinstance(state, tuple) else (state,)
+    for part in parts:
+        for name, value in (part or {}).items():
+            setattr(tensor, name, value)
+    return tensor
+
+
+def _rebuild_from_type_v2(func, new_type, args, state):
+    tensor = func(*args)
+    tensor = tensor if type(tensor) is new_type else tensor.as_subclass(new_type)
+    return with_state(tensor, state)
+
+
+REBUILDERS = (_rebuild_tensor, _rebuild_tensor_v2, _rebuild_tensor_v3,
+              _rebuild_parameter, _rebuild_parameter_with_state)
+
+
+def reduce_tensor(tensor, storage_of=None):
+    """How pickle takes a tensor apart; the whole storage goes with it, as in PyTorch.
+
+    Args:
+        storage_of: what stands for a tensor's storage; by default a copy of its bytes.
+    """
+    from rushlight import Tensor, dtypes
+    saved = saved_storage(tensor)
+    storage = storage_of(saved) if storage_of else loaded(saved)
+    function, arguments = _rebuild_tensor_v2, (
+        storage, tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()),
+        tensor.requires_grad, OrderedDict())
+    if saved.type.dtype is dtypes.uint8 and tensor.dtype is not dtypes.uint8:
+        function, arguments = _rebuild_tensor_v3, (*arguments, tensor.dtype)
+    state = public_state(tensor)
+    if type(tensor) is Tensor and not state:
+        return function, arguments
+    return _rebuild_from_type_v2, (function, type(tensor), arguments, state)
+
+
+def loaded(saved: SavedStorage) -> LoadedStorage:
+    return LoadedStorage(saved.type.dtype, saved.array)
+
+
+def public_state(tensor) -> dict | None:
+    """The attributes that a program has given to a tensor."""
+    from rushlight import Tensor
+    return {name: value for name, value in vars(tensor).items()
+            if name not in FIELDS and not hasattr(Tensor, name)} or None
+
+
+FIELDS = ("storage", "layout", "offset", "dtype", "_is_param", "_is_buffer")
