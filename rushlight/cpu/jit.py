@@ -1,0 +1,229 @@
+"""LLVM module text -> object code -> callable address, remembered in memory and on disk.
+
+No IR passes and code generation level 1: kernels come as explicit vectors, and level 2 or passes
+made none of them faster. What is loaded stays loaded until the process ends.
+"""
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from functools import cache
+
+from .. import config
+from ..compiler import cache as objects
+from ..compiler.kernel import Code
+from .features import host
+
+VERSION = "1"       # part of every object's key: raise it when the same IR must give other code
+
+compilations = 0    # modules that LLVM compiled in this process
+loads = 0           # objects made callable in this process, compiled here or read from disk
+
+_addresses: dict[Code, int] = {}
+_engines: list = []             # nothing is ever unloaded: plans hold raw addresses
+_lock = threading.RLock()
+
+
+def address(code: Code) -> int:
+    """Address of the machine code of `code`."""
+    return _addresses.get(code) or addresses((code,))[0]
+
+
+def addresses(codes: Sequence[Code]) -> list[int]:
+    """Addresses of many codes; what is new is compiled on several threads.
+
+    RuntimeError with LLVM's words if a module is not valid IR.
+    """
+    known = _addresses
+    new = [code for code in codes if code not in known]
+    if new:
+        with _lock:
+            _load(_objects([code for code in dict.fromkeys(new) if code not in known]))
+    return [known[code] for code in codes]
+
+
+def object_code(code: Code) -> bytes:
+    """The object file of `code`, from disk or from LLVM."""
+    return _objects([code])[0][1]
+
+
+def assembly(code: Code) -> str:
+    """The machine code of `code` as assembly text, for people."""
+    return _Compiler().assembly(code)
+
+
+def _objects(codes: list[Code]) -> list[tuple[Code, bytes]]:
+    keys = {code: _key(code) for code in codes}
+    found = {code: objects.load(keys[code]) for code in codes}
+    missing = [code for code in codes if found[code] is None]
+    for code, compiled in zip(missing, _compile_all(missing), strict=True):
+        found[code] = compiled
+        objects.store(keys[code], compiled)
+    return list(found.items())
+
+
+def _key(code: Code) -> str:
+    machine = host()
+    return objects.make_key(VERSION, machine.llvm, machine.triple, machine.cpu, machine.features,
+                            code.symbol, code.ir)
+
+
+def _compile_all(codes: list[Code]) -> list[bytes]:
+    """Objects of `codes`, longest first over all cores; the first error is raised at the end."""
+    global compilations
+    workers = min(len(codes), _cores())
+    if workers <= 1:
+        compiled = {code: _Compiler().compile(code) for code in codes}
+    else:
+        compiled = _compile_parallel(codes, workers)
+    compilations += len(codes)
+    return [compiled[code] for code in codes]
+
+
+def _compile_parallel(codes: list[Code], workers: int) -> dict[Code, bytes]:
+    waiting = sorted(codes, key=lambda code: len(code.ir))
+    compiled, errors = {}, []
+
+    def work():
+        compiler = _Compiler()
+        try:
+            while code := _pop(waiting):
+                compiled[code] = compiler.compile(code)
+        except Exception as error:      # carried to the caller's thread
+            errors.append(error)
+            waiting.clear()
+
+    helpers = [threading.Thread(target=work, daemon=True) for _ in range(workers - 1)]
+    for helper in helpers:
+        helper.start()
+    work()
+    for helper in helpers:
+        helper.join()
+    if errors:
+        raise errors[0]
+    return compiled
+
+
+def _pop(waiting: list):
+    try:
+        return waiting.pop()
+    except IndexError:
+        return None
+
+
+def _cores() -> int:
+    from ..runtime.threads import get_num_threads
+    return get_num_threads()
+
+
+class _Compiler:
+    """An LLVM context and target machine for one thread."""
+
+    def __init__(self):
+        llvm = _llvm()
+        self.llvm = llvm
+        self.machine = _target_machine(llvm)
+
+    def compile(self, code: Code) -> bytes:
+        with self.parsed(code) as module:
+            return _emit_unlocked(self.machine, module)
+
+    def assembly(self, code: Code) -> str:
+        with self.parsed(code) as module:
+            return self.machine.emit_assembly(module)
+
+    def parsed(self, code: Code):
+        """A module in a context of its own, so that no two threads meet in one."""
+        context = self.llvm.create_context()
+        try:
+            module = self.llvm.parse_assembly(code.ir, context)
+            if config.check.value:
+                module.verify()
+        except RuntimeError as error:
+            raise RuntimeError(f"kernel {code.symbol}: LLVM rejects its IR: {error}") from None
+        return module
+
+
+@cache
+def _llvm():
+    import llvmlite.binding as llvm
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()      # inline assembly
+    return llvm
+
+
+def _target_machine(llvm):
+    machine = host()
+    near = machine.is_x86 and os.name == "posix"    # constants beside the code, 32-bit distances
+    return llvm.Target.from_triple(machine.triple).create_target_machine(
+        cpu=machine.cpu, features=machine.features, opt=1, jit=True,
+        reloc="pic" if near else "default", codemodel="small" if near else "jitdefault")
+
+
+def _emit_unlocked(machine, module) -> bytes:
+    """`machine.emit_object(module)` without llvmlite's process-wide lock.
+
+    That lock would make parallel compilation serial. LLVM itself needs no lock as long as
+    the context and the target machine belong to one thread.
+    """
+    from llvmlite.binding import ffi
+    emit = ffi.lib.LLVMPY_TargetMachineEmitToMemory
+    emit = getattr(emit, "_cfn", emit)
+    with ffi.OutputString() as message:
+        buffer = emit(machine, module, 1, message)
+        if not buffer:
+            raise RuntimeError(f"LLVM cannot compile a kernel: {message}")
+    try:
+        return _bytes_of(ffi.lib, buffer)
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
+
+
+def _bytes_of(lib, buffer) -> bytes:
+    from ctypes import string_at
+    return string_at(lib.LLVMPY_GetBufferStart(buffer), lib.LLVMPY_GetBufferSize(buffer))
+
+
+def _load(compiled: list[tuple[Code, bytes]]) -> None:
+    """Make objects callable: one engine for all whose symbols differ."""
+    global loads
+    for batch in _without_clashes(compiled):
+        engine = _engine()
+        for _, content in batch:
+            engine.add_object_file(_llvm().ObjectFileRef.from_data(content))
+        for code, _ in batch:
+            _addresses[code] = _address_in(engine, code.symbol)
+        loads += len(batch)
+
+
+def _without_clashes(compiled: list[tuple[Code, bytes]]) -> list[list[tuple[Code, bytes]]]:
+    batches: list[dict] = []
+    for code, content in compiled:
+        free = next((batch for batch in batches if code.symbol not in batch), None)
+        if free is None:
+            batches.append(free := {})
+        free[code.symbol] = code, content
+    return [list(batch.values()) for batch in batches]
+
+
+def _engine():
+    llvm = _llvm()
+    empty = llvm.parse_assembly("", llvm.create_context())
+    # LLVM's own memory manager may put an object's sections further apart than 2 GiB.
+    engine = llvm.create_mcjit_compiler(empty, _target_machine(llvm), use_lmm=True)
+    _engines.append(engine)
+    return engine
+
+
+def _address_in(engine, symbol: str) -> int:
+    found = engine.get_function_address(symbol)
+    if not found:
+        raise RuntimeError(f"kernel {symbol}: its module does not define it")
+    return found
+
+
+def warm_up() -> None:
+    """Import LLVM and set up its target, so that the first compilation does not pay for it."""
+    _target_machine(_llvm())
