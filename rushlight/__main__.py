@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import sys
 
-from rushlight import impersonate
 from rushlight.cli.run import UsageError, run
+from rushlight.version import __version__ as torch_version
+from rushlight.version import rushlight as version
 
-VERSION = "0.1.0"
 HELP = f"""\
 usage: rushlight COMMAND ...
 
@@ -16,7 +16,7 @@ usage: rushlight COMMAND ...
   cache [--clear]           where compiled kernels are kept; --clear deletes them
   --version, --help
 
-rushlight {VERSION}, the PyTorch {impersonate.TORCH_VERSION.partition('+')[0]} API in pure Python
+rushlight {version}, the PyTorch {torch_version.partition('+')[0]} API in pure Python
 """
 
 
@@ -43,7 +43,7 @@ def show_help(rest):
 
 
 def show_version(rest):
-    print(f"rushlight {VERSION} (torch {impersonate.TORCH_VERSION})")
+    print(f"rushlight {version} (torch {torch_version})")
 
 
 def info(rest):

@@ -13,8 +13,7 @@ import os
 import sys
 
 NAME, OURS = "torch", "rushlight"
-TORCH_VERSION = "2.13.0+rushlight"
-SWITCH = "RUSHLIGHT_RUN"        # set in the environment: "<sys.prefix><os.pathsep><package's folder>"
+SWITCH = "RUSHLIGHT_RUN"        # in the environment: "<sys.prefix><os.pathsep><package's folder>"
 ELSEWHERE = {                   # PyTorch's modules that have another name here
     "torch._tensor": "rushlight.tensor",
     "torch._utils": "rushlight.io.rebuild",
@@ -110,7 +109,8 @@ def distribution():
 
         def read_text(self, filename):
             if filename == "METADATA":
-                return f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {TORCH_VERSION}\n"
+                from rushlight.version import __version__
+                return f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {__version__}\n"
             return None
 
         def locate_file(self, path):

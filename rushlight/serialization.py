@@ -108,8 +108,8 @@ def opened(f):
         return
     missing = [name for name in ("read", "seek", "tell") if not hasattr(f, name)]
     if missing:
-        raise AttributeError(f"{type(f).__name__!r} object has no attribute {missing[0]!r}. You can "
-                             "only torch.load from a file that is seekable. Please pre-load the "
+        raise AttributeError(f"{type(f).__name__!r} object has no attribute {missing[0]!r}. "
+                             "You can only torch.load from a file that is seekable. Please pre-load the "
                              "data into a buffer like io.BytesIO and try to load from it instead.")
     yield f
 
@@ -226,7 +226,7 @@ def check_device(location: str) -> None:
 
 
 def add_safe_globals(safe_globals: Iterable) -> None:
-    """Allow functions and classes, or pairs of one with its name in files, in files read as data."""
+    """Allow functions and classes, or pairs of one with its name in files, to be named in files."""
     allowed.added.update(allowed.named(safe_globals))
 
 
@@ -266,7 +266,7 @@ def names_in(data: bytes) -> set[str]:
     names, strings = set(), []
     for opcode, argument, _ in pickletools.genops(data):
         if opcode.name == "GLOBAL":
-            names.add(argument.replace(" ", "."))
+            names.add(argument.replace(" ", ".").replace("__builtin__.", "builtins."))
         elif opcode.name == "STACK_GLOBAL":
             names.add(".".join(strings[-2:]))
         elif isinstance(argument, str):

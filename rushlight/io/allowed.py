@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import codecs
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pickle import UnpicklingError
 
 import rushlight
@@ -79,10 +79,13 @@ def table() -> dict[str, object]:
         "torch._tensor._rebuild_from_type_v2":
             Constructor(from_type, means=rebuild._rebuild_from_type_v2),
     }
-    for module in ("builtins", "__builtin__"):
-        known |= {f"{module}.set": Constructor(set_of, means=set),
-                  f"{module}.bytearray": Constructor(bytearray_of, means=bytearray),
-                  f"{module}.complex": Constructor(complex)}
+    known |= {
+        "builtins.set": Constructor(set_of, means=set),
+        "builtins.frozenset": Constructor(lambda items=(): frozenset(set_of(items)), frozenset),
+        "builtins.bytes": Constructor(lambda: b"", means=bytes),
+        "builtins.bytearray": Constructor(bytearray_of, means=bytearray),
+        "builtins.complex": Constructor(complex),
+    }
     known |= {f"torch._utils.{f.__name__}": Constructor(f) for f in rebuild.REBUILDERS}
     known |= {f"torch.{name}": StorageType(name) for name in DTYPE_OF}
     known["torch.storage.UntypedStorage"] = StorageType("UntypedStorage")

@@ -28,7 +28,7 @@ class Writer:
         self.name, self.checksum = name, 0
 
     def write(self, record: str, data) -> None:
-        data = memoryview(data).cast("B")
+        data = memoryview(data).cast("B") if len(data) else b""     # an empty view cannot be cast
         info = zipfile.ZipInfo(f"{self.name}/{record}")
         info.extra = padding(self.zip.start_dir + 30 + len(info.filename.encode())
                              + extra_of_size(len(data)))

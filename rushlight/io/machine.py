@@ -15,6 +15,7 @@ from pickle import UnpicklingError
 MAX_DEPTH = 500         # of containers that are open at the same time
 MAX_KEY_DEPTH = 16      # of tuples in a key: hashing recurses in C
 MAX_INT_BYTES = 4096
+PYTHON_2 = "__builtin__"    # what pickles up to protocol 2 call the module builtins
 PLAIN_KEYS = (str, bytes, int, float, complex, type(None))
 
 
@@ -106,7 +107,7 @@ class Machine:
         self.stack = []
 
     def look_up(self, module: str, name: str) -> None:
-        full = f"{module}.{name}"
+        full = f"{'builtins' if module == PYTHON_2 else module}.{name}"
         self.push(Global(full, self.find(full)))
 
     def call(self, way: str) -> None:

@@ -63,8 +63,7 @@ class Pickler(pickle._Pickler):
             self.write(pickle.GLOBAL + f"{module}\n{name}\n".encode())
 
     dispatch = dict(pickle._Pickler.dispatch)
-    dispatch[type(len)] = save_global       # pickle._Pickler looks these up by its own methods
-    dispatch[type(lambda: None)] = save_global
+    dispatch[type(lambda: None)] = save_global      # the table holds functions, not names
 
     def save_type(self, obj):
         if obj in (type(None), type(NotImplemented), type(...)):
@@ -100,7 +99,7 @@ def dump(value, protocol: int, module=None) -> tuple[bytes, list[SavedStorage]]:
 
 
 def pickler(module):
-    """Ours, or one that does the same with another module's Pickler, such as dill's."""
+    """Ours, or one on another module's Pickler, such as dill's, whose files only rushlight reads."""
     if module in (None, pickle):
         return Pickler
 
@@ -133,6 +132,7 @@ def unpickler(module, load_storage):
         def find_class(self, module_name, name):
             if module_name in ("torch", "torch.storage") and name in DTYPE_OF:
                 return StorageType(name)
-            return super().find_class(our_name(module_name) if is_torch(module_name) else module_name, name)
+            here = our_name(module_name) if is_torch(module_name) else module_name
+            return super().find_class(here, name)
 
     return Unpickler

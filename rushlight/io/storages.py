@@ -64,10 +64,13 @@ class LoadedStorage:
 
     def core(self, dtype):
         if dtype not in self.made:
-            flat = self.array.view(dtype.numpy)
+            flat = self.elements(dtype)
             self.made[dtype] = share_storage(flat, dtype) if self.shared \
                 else make_storage(flat, dtype)
         return self.made[dtype]
+
+    def elements(self, dtype) -> np.ndarray:
+        return self.array != 0 if dtype is dtypes.bool else self.array.view(dtype.numpy)
 
     def view(self, dtype, offset, shape, strides):
         """A tensor over the storage; ValueError where it would reach beyond it."""
@@ -97,8 +100,8 @@ def check_view(numel, offset, shape, strides):
         raise ValueError(f"no view has shape {shape}, strides {strides} and offset {offset}")
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides))
     if 0 not in shape and last >= numel:
-        raise ValueError(f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset "
-                         f"{offset} are out of bounds for a storage of {numel} elements")
+        raise ValueError(f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage "
+                         f"offset {offset} are out of bounds for a storage of {numel} elements")
 
 
 def native(array: np.ndarray, dtype, byteorder: str) -> np.ndarray:
@@ -115,7 +118,7 @@ def saved_storage(tensor) -> SavedStorage:
     from rushlight.layout import packed
     storage = tensor.storage
     flat = storage.array(packed((storage.numel,)), 0)
-    return SavedStorage(storage, storage.dtype, np.ascontiguousarray(flat).reshape(-1).view(np.uint8))
+    return SavedStorage(storage, storage.dtype, np.ascontiguousarray(flat).view(np.uint8))
 
 
 def make_storage(array: np.ndarray, dtype):

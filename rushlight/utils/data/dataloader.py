@@ -21,8 +21,7 @@ FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "pers
 
 
 def get_worker_info():
-    """What worker process this is; None, for this is the main process."""
-    return None
+    """What worker process this is: None, for batches are made in the main process."""
 
 
 class InfiniteSampler(Sampler):

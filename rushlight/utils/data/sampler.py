@@ -29,7 +29,7 @@ def check_count(name: str, value) -> None:
 
 
 class Sampler(Generic[T_co]):
-    """Base of all samplers: `__iter__` gives indices, or lists of indices; `__len__` is optional."""
+    """Base of all samplers: `__iter__` gives indices, or lists of them; `__len__` is optional."""
 
     def __iter__(self) -> Iterator[T_co]:
         raise NotImplementedError
