@@ -69,11 +69,15 @@ def exp_reduced(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
     return shifted.bits(), n, fma(n, -low, fma(n, -high, x))
 
 
-def exp_polynomial(r: Lanes, low=None) -> Lanes:
-    """exp(r + low) near 1."""
-    square = r * r
-    tail = fma(square, horner(r, "exp"), r) if low is None else fma(square, horner(r, "exp"), low) + r
-    return tail + 1.0
+def exp_polynomial(r: Lanes) -> Lanes:
+    """exp(r) near 1."""
+    return fma(r * r, horner(r, "exp"), r) + 1.0
+
+
+def exp_polynomial_in_two(r: Lanes, low: Lanes) -> Lanes:
+    """exp(r + low)."""
+    r, low = fast_two_sum(r, low)
+    return (fma(r * r, horner(r, "exp"), low) + r) + 1.0
 
 
 def scaled_within(x: Lanes, bits: Lanes) -> Lanes:
@@ -265,7 +269,7 @@ def log10(x):
 def asinh(x):
     """log1p(a + a^2 / (1 + sqrt(1 + a^2))); log(a) + ln 2 once a^2 is all there is."""
     a = fabs(x)
-    big = a > 2.0 ** 30
+    big = a > 2.0 ** 60
     small = select(big, 1.0, a)
     square = small * small
     grown = select(big, a, small + square / (sqrt(square + 1.0) + 1.0))
@@ -275,7 +279,7 @@ def asinh(x):
 @in_double
 def acosh(x):
     """log1p(t + sqrt(2t + t^2)), t = x - 1."""
-    big = x > 2.0 ** 30
+    big = x > 2.0 ** 60
     t = select(big, 1.0, x - 1.0)
     grown = select(big, x, t + sqrt(fma(t, t, t + t)))
     return select(x < 1.0, nan, log1p(grown) + select(big, x.const(LN2), 0.0))
@@ -324,7 +328,7 @@ def exp_in_two(high: Lanes, low: Lanes) -> Lanes:
     low = select(fabs(high) < 1000.0, low, 0.0)
     capped = at_least(at_most(high, top), bottom)
     bits, n, r = exp_reduced(capped)
-    return scaled(exp_polynomial(r, low), bits, n)
+    return scaled(exp_polynomial_in_two(r, low), bits, n)
 
 
 def _positive_power(a: Lanes, y: Lanes) -> Lanes:
@@ -369,8 +373,9 @@ def quarter_turns(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
     shifted = fma(x, parts(x, "two_over_pi")[0], MAGIC[x.element])
     n = shifted - MAGIC[x.element]
     exact = fma(n, -first, x)               # a multiple of first's last bit below 1: no rounding
-    r = fma(n, -second, exact)
-    low = fma(n, -third, fma(n, -second, exact - r))
+    product, error = two_product(n, second)
+    r = exact - product
+    low = ((exact - r) - product) - fma(n, third, error)
     return shifted.bits(), r, low
 
 
@@ -565,7 +570,7 @@ def erfc_far(a: Lanes) -> Lanes:
     square, lost = two_product(a, a)
     bits, n, r = exp_reduced(-square)
     ratio = horner((a - 3.75) / (a + 3.75), "erfcx") / fma(a, 2.0, 1.0)
-    return scaled(exp_polynomial(r, -lost) * ratio, bits, n)
+    return scaled(exp_polynomial_in_two(r, -lost) * ratio, bits, n)
 
 
 @exported
@@ -601,8 +606,8 @@ def erfinv(x):
 
 def _newton_erfinv(x, y):
     a, size = fabs(x), fabs(y)
-    rest = select(a > 0.5, (1.0 - a) - erfc_far(size), erf_near(size) - a)
-    rest = select(a > 0.5, -rest, rest)
+    near = fma(size, horner(size * size, "erf"), size - a)
+    rest = select(a > 0.75, (1.0 - a) - erfc_far(size), near)
     slope = exp(-(size * size)) * (2 / PI ** 0.5)
     return copysign(size - rest / slope, x)
 
@@ -626,13 +631,18 @@ def fmod(a, b):
     return select(legal, copysign(rest, a), nan)
 
 
+def enlarged(divisor: Lanes, rest: Lanes, huge: float) -> Lanes:
+    larger = divisor * huge
+    return select(rest >= larger, larger, divisor)
+
+
 def _fmod_turns(f, start, divisor, runs, huge):
     """Lanes that do not run are 0; a divisor far below r is enlarged, so that r / b stays finite."""
     first = select(runs, start, 0.0)
     with f.when(runs.any(), otherwise=[first.value]) as branch:
         with f.repeat([first.value]) as loop:
             rest = start.of(loop.values[0])
-            step = select(fabs(rest) >= divisor * huge, divisor * huge, divisor)
+            step = enlarged(enlarged(divisor, fabs(rest), huge), fabs(rest), huge)
             left = select(runs, fma(trunc(rest / step), -step, rest), 0.0)
             loop.again(((fabs(left) >= divisor) & runs).any(), left.value)
         branch.give(loop.results[0])
