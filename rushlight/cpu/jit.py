@@ -1,13 +1,15 @@
 """LLVM module text -> object code -> callable address, remembered in memory and on disk.
 
 No IR passes and code generation level 1: kernels come as explicit vectors, and level 2 or passes
-made none of them faster. What is loaded stays loaded until the process ends.
+made none of them faster. What is loaded stays loaded until the process ends: plans hold addresses.
 """
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Sequence
+from ctypes import py_object, pythonapi, string_at
 from functools import cache
 
 from .. import config
@@ -21,7 +23,7 @@ compilations = 0    # modules that LLVM compiled in this process
 loads = 0           # objects made callable in this process, compiled here or read from disk
 
 _addresses: dict[Code, int] = {}
-_engines: list = []             # nothing is ever unloaded: plans hold raw addresses
+_numbers = itertools.count()    # LLVM wants a new name for each library
 _lock = threading.RLock()
 
 
@@ -156,10 +158,14 @@ def _llvm():
 
 def _target_machine(llvm):
     machine = host()
-    near = machine.is_x86 and os.name == "posix"    # constants beside the code, 32-bit distances
     return llvm.Target.from_triple(machine.triple).create_target_machine(
         cpu=machine.cpu, features=machine.features, opt=1, jit=True,
-        reloc="pic" if near else "default", codemodel="small" if near else "jitdefault")
+        reloc="pic" if _near() else "default", codemodel="small" if _near() else "jitdefault")
+
+
+def _near() -> bool:
+    """Whether constants lie beside the code: smaller and quicker to compile than 64-bit addresses."""
+    return os.name == "posix"
 
 
 def _emit_unlocked(machine, module) -> bytes:
@@ -182,19 +188,16 @@ def _emit_unlocked(machine, module) -> bytes:
 
 
 def _bytes_of(lib, buffer) -> bytes:
-    from ctypes import string_at
     return string_at(lib.LLVMPY_GetBufferStart(buffer), lib.LLVMPY_GetBufferSize(buffer))
 
 
 def _load(compiled: list[tuple[Code, bytes]]) -> None:
-    """Make objects callable: one engine for all whose symbols differ."""
+    """Make objects callable: one library for all whose symbols differ."""
     global loads
     for batch in _without_clashes(compiled):
-        engine = _engine()
-        for _, content in batch:
-            engine.add_object_file(_llvm().ObjectFileRef.from_data(content))
+        library = _link(batch)
         for code, _ in batch:
-            _addresses[code] = _address_in(engine, code.symbol)
+            _addresses[code] = library[code.symbol]
         loads += len(batch)
 
 
@@ -208,20 +211,40 @@ def _without_clashes(compiled: list[tuple[Code, bytes]]) -> list[list[tuple[Code
     return [list(batch.values()) for batch in batches]
 
 
-def _engine():
+def _link(batch: list[tuple[Code, bytes]]):
+    """A library of objects; the C library's functions are visible to it."""
+    builder = _llvm().JITLibraryBuilder().add_current_process()
+    for code, content in batch:
+        builder.add_object_img(content).export_symbol(code.symbol)
+    try:
+        library = builder.link(_linker(), f"rushlight{next(_numbers)}")
+    except RuntimeError as error:
+        names = ", ".join(code.symbol for code, _ in batch)
+        raise RuntimeError(f"cannot load {names}: {error}") from None
+    return _immortal(library)
+
+
+@cache
+def _linker():
     llvm = _llvm()
-    empty = llvm.parse_assembly("", llvm.create_context())
-    # LLVM's own memory manager may put an object's sections further apart than 2 GiB.
-    engine = llvm.create_mcjit_compiler(empty, _target_machine(llvm), use_lmm=True)
-    _engines.append(engine)
-    return engine
+    # JITLink lays the sections of an object side by side, as 32-bit distances need it.
+    return _immortal(llvm.create_lljit_compiler(_target_machine(llvm), use_jit_link=_near()))
 
 
-def _address_in(engine, symbol: str) -> int:
-    found = engine.get_function_address(symbol)
-    if not found:
-        raise RuntimeError(f"kernel {symbol}: its module does not define it")
-    return found
+def _immortal(thing):
+    """Keep `thing` beyond module teardown: workers may be inside its code until the very end."""
+    pythonapi.Py_IncRef(py_object(thing))
+    return thing
+
+
+def _new_lock_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):     # no fork in the middle of a compilation on another thread
+    os.register_at_fork(before=lambda: _lock.acquire(), after_in_parent=lambda: _lock.release(),
+                        after_in_child=_new_lock_in_child)
 
 
 def warm_up() -> None:
