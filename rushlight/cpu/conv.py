@@ -14,12 +14,14 @@ from typing import NamedTuple
 
 from ..compiler.kernel import Call, Epilogue, Ref, View
 from ..dtypes import dtype, float32, float64
-from .gemm import (BLOCK_ROWS, Contraction, Finisher, Grid, Operand, Temp, Tiling, ceil_div, contract,
+from .gemm import (PANELS, Contraction, Finisher, Grid, Operand, Temp, Tiling, ceil_div, contract,
                    finisher, packed, tiling)
 from .micro import PANEL_BYTES, VECTOR_BYTES
 from .pack import Along, Matrix, Packer, Patches, merged, pack_patches, pack_transpose, pack_view
 
-GRAD_ROWS, GRAD_PANELS, GRAD_K = 128, 4, 256        # weight gradient: all of a tile is packed, in half of L2
+GRAD_ROWS = 128         # weight gradient: both sides of a tile are packed, in half of L2
+LITTLE = 2048           # weights; with fewer, tiles are wide to be worth their overhead
+MOST_PANELS = 8
 
 
 def lower_conv(out: View, x: View, w: View, stride, padding, dilation, groups: int, temp: Temp,
@@ -108,7 +110,7 @@ def lower_conv_weight_grad(out: View, g: View, x: View, stride, padding, dilatio
     along = [Along(s * x.itemsize, p, n, move, -pad, step, k) for s, p, n, move, pad, step, k in zip(
         x.strides[2:], g.shape[2:], x.shape[2:], stride, padding, dilation, out.shape[2:], strict=True)]
     m, n, k = prod(out.shape[1:]), out.shape[0] // groups, g.shape[0] * prod(g.shape[2:])
-    t = tiling(groups, m, n, k, PANEL_BYTES // kind.itemsize, GRAD_ROWS, GRAD_PANELS, GRAD_K)
+    t = tiling(groups, m, n, k, PANEL_BYTES // kind.itemsize, GRAD_ROWS)
     if not _is_packed(g, 2):
         g = packed(before, kind, g, temp)
     result = _finish_weights(kind, out, groups)
@@ -201,15 +203,10 @@ def _over_positions(out: View, x: View, weights: Operand, along, groups: int, te
     kind = x.dtype
     m, n = out.shape[1] // groups, out.shape[0] * prod(out.shape[2:])
     k = x.shape[1] // groups * prod(a.taps for a in along)
-    t = tiling(groups, m, n, k, PANEL_BYTES // kind.itemsize, BLOCK_ROWS, _panels(m, k))
+    t = tiling(groups, m, n, k, PANEL_BYTES // kind.itemsize, panels=MOST_PANELS if m * k < LITTLE else PANELS)
     result = _finish_image(kind, out, groups, epilogue)
     return contract(Contraction(kind, groups, m, n, k, t), weights, _patch_panels(x, along, groups, t), result,
                     temp, note)
-
-
-def _panels(m: int, k: int) -> int:
-    """Panels of a tile: more where a panel is little work."""
-    return max(1, min(8, 65536 // (m * max(k, 1) * 8)))
 
 
 def _finish_image(kind: dtype, out: View, groups: int, epilogue: Epilogue | None) -> Finisher:

@@ -23,13 +23,16 @@ from ..dtypes import dtype, float32, float64
 from .emit import Function, Value
 from .jit import addresses
 from .micro import PANEL_BYTES, ROWS, VECTOR_BYTES, micro
-from .pack import (Matrix, Packer, copy_call, pack_copy, pack_transpose, pack_view, table_offset)
+from .pack import (Matrix, Packer, copy_call, dynamic_alloca, pack_copy, pack_transpose, pack_view,
+                   table_offset)
 from .scalar import cast, emit_body, from_memory, to_memory
 
-BLOCK_K = 512           # k of one block: its panels stay in the second-level cache
-BLOCK_ROWS = 256        # rows of a tile; with BLOCK_K half a megabyte of a
+BLOCK_K = 256           # k of one block; 128 to 1024 are as fast, shorter sums are more exact
+BLOCK_ROWS = 256        # rows of a tile; with BLOCK_K a quarter of a megabyte of a
 SMALL = 30_000          # multiplications that are not worth waking a thread
 FEW_ROWS = 3 * ROWS     # so few rows read b in place
+PANELS = 4              # panels of a tile: neighbouring columns are read together
+PLENTY = 16             # tiles are not made wider than leaves so many
 ENOUGH = 8              # tiles that occupy the threads; with fewer, k is cut into parts
 PARTED = 24             # (part, tile) pairs to aim at then
 PART_WORK = 500_000     # multiplications that are worth a part of k
@@ -160,7 +163,7 @@ HEADER = 26
 def driver() -> Code:
     """One unit is (part of k, batch, row tile, column tile), the last running fastest."""
     f = Function("contract")
-    buffers = [_scratch(f, bytes) for bytes in (A_BYTES, B_BYTES, TILE_BYTES)]
+    buffers = [dynamic_alloca(f, f.word(size)) for size in (A_BYTES, B_BYTES, TILE_BYTES)]
     with f.loop(f.lo, f.hi) as unit:
         rest, column = _split(f, unit.index, COL_TILES)
         rest, row = _split(f, rest, ROW_TILES)
@@ -174,14 +177,6 @@ def driver() -> Code:
         _call(f, "void", FINISH, [_words(f, FINISH_WORDS), buffers[2], f.word(TILE_ROW),
                                   f.add(f.mul(part, f.word(BATCHES)), batch), m0, rows, n0, cols])
     return f.code()
-
-
-def _scratch(f: Function, word: int) -> Value:
-    """Stack memory of a size known at run time."""
-    value = Value(f"%{f.fresh('scratch')}", "ptr")
-    size = f.word(word)
-    f.head.append(f"  {value} = alloca i8, i64 {size}, align 64")
-    return value
 
 
 def _split(f: Function, index, word: int):
@@ -269,12 +264,13 @@ def balanced(total: int, most: int, step: int) -> int:
     return max(step, ceil_div(ceil_div(total, pieces), step) * step)
 
 
-def tiling(batches: int, m: int, n: int, k: int, columns: int, rows=BLOCK_ROWS, panels=1, kc=BLOCK_K) -> Tiling:
+def tiling(batches: int, m: int, n: int, k: int, columns: int, rows=BLOCK_ROWS, panels=PANELS) -> Tiling:
     """Tiles of about equal size; k is cut into parts where there are too few of them."""
-    tile_m, tile_n = balanced(m, rows, ROWS), balanced(n, panels * columns, columns)
-    kc = balanced(k, kc, 16)
-    blocks = max(1, ceil_div(k, kc))
-    tiles = batches * ceil_div(m, tile_m) * ceil_div(n, tile_n)
+    tile_m, kc = balanced(m, rows, ROWS), balanced(k, BLOCK_K, 16)
+    strips = batches * ceil_div(m, tile_m)
+    panels = max(1, min(panels, strips * ceil_div(n, columns) // PLENTY))
+    tile_n, blocks = balanced(n, panels * columns, columns), max(1, ceil_div(k, kc))
+    tiles = strips * ceil_div(n, tile_n)
     wanted = PARTED // tiles if tiles < ENOUGH else 1
     part_blocks = ceil_div(blocks, max(1, min(wanted, batches * m * n * k // PART_WORK)))
     return Tiling(tile_m, tile_n, kc, part_blocks, ceil_div(blocks, part_blocks))

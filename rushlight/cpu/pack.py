@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from ..compiler.kernel import LANES, Call, Code, Ref, View
 from ..dtypes import dtype
-from .emit import SIZES, Function, Value, constant, iota, vector
+from .emit import SIZES, Function, Value, constant, iota, lanes_of, vector
 from .micro import PANEL_BYTES, VECTOR_BYTES, VECTORS
 
 PACK_PARAMS = (("ptr", "args"), ("ptr", "dst"), ("i64", "batch"), ("i64", "r0"), ("i64", "rows"),
@@ -174,8 +174,8 @@ def _transpose_quads(f: Function, rows: list[Value]) -> list[Value]:
 
 # --- image patches -----------------------------------------------------------------------------------
 
-(IMAGE, POSITIONS_ARE_K, TO_ROW, TO_PANEL, GROUP, BATCH, CHANNEL, TAPS) = range(8)
-ALONG = 8               # then for each of depth, height, width: the fields of `Along`
+(IMAGE, POSITIONS_ARE_K, TO_ROW, TO_PANEL, GROUP, BATCH, CHANNEL, TAPS, TABLE_BYTES) = range(9)
+ALONG = 9               # then for each of depth, height, width: the fields of `Along`
 (A_STRIDE, A_OUT, A_SIZE, A_MOVE, A_START, A_STEP, A_TAPS) = range(7)
 
 
@@ -204,7 +204,7 @@ class Patches(NamedTuple):
 
     def words(self, positions_are_k: bool, to_row: int, to_panel: int) -> tuple:
         return (self.ref, int(positions_are_k), to_row, to_panel, self.group, self.batch, self.channel,
-                self.taps, *(field for along in self.along for field in along))
+                max(1, self.taps), 16 * self.taps, *(field for along in self.along for field in along))
 
     def way(self, itemsize: int) -> str:
         """How neighbouring positions lie in memory: adjacent, every second, or anyhow."""
@@ -224,96 +224,119 @@ def pack_patches(element: str, way: str) -> Code:
     rows = f.select(swap, f.r0, f.k0), f.select(swap, f.rows, f.kc)
     image = f.at(f.word(IMAGE, "ptr"), "i8", f.mul(f.batch, f.word(GROUP)))
     lanes = VECTOR_BYTES // SIZES[element]
+    patch = Patch(f, element, way, image, rows)
     with f.loop(0, f.ceil_div(count, lanes)) as vectors:
         first = f.mul(vectors.index, lanes)
         place = f.add(f.mul(f.udiv(vectors.index, VECTORS), f.word(TO_PANEL)),
                       f.mul(f.urem(vectors.index, VECTORS), VECTOR_BYTES))
-        patch = Patch(f, element, way, image, rows, f.at(f.dst, "i8", place))
-        patch.vector(f.add(p0, first), f.umin(f.sub(count, first), lanes))
+        patch.vector(f.at(f.dst, "i8", place), f.add(p0, first), f.umin(f.sub(count, first), lanes))
     f.give_back(f.dst)
     return f.code()
 
 
 class Patch:
-    """Emits one vector of positions for all (channel, taps) rows of a block."""
+    """Emits one vector of positions for all (channel, tap) rows of a block.
 
-    def __init__(self, f: Function, element: str, way: str, image: Value, rows, dst: Value):
-        self.f, self.element, self.way, self.image, self.dst = f, element, way, image, dst
+    What is left after an output row ends is another segment. For each segment a table of
+    (offset, mask) by tap is made first, then the rows are walked in memory order.
+    """
+
+    def __init__(self, f: Function, element: str, way: str, image: Value, rows):
+        self.f, self.element, self.way, self.image = f, element, way, image
         self.row0, self.rows = rows
         self.lanes = VECTOR_BYTES // SIZES[element]
         self.iota = iota(vector("i32", self.lanes))
+        self.width = self.lanes * (2 if way == "second" else 1)     # elements that a load may touch
+        self.table = dynamic_alloca(f, f.word(TABLE_BYTES))
+        self.channel = f.mul(f.udiv(self.row0, f.word(TAPS)), f.word(CHANNEL))
+        self.first_tap = f.urem(self.row0, f.word(TAPS))
 
-    def vector(self, position: Value, count: Value) -> None:
+    def vector(self, dst: Value, position: Value, count: Value) -> None:
         """Cuts the vector where an output row ends."""
         f = self.f
         with f.loop(0, count, nonempty=True) as cut:
             at = f.add(position, cut.index)
             column, rest = f.urem(at, _along(f, 2, A_OUT)), f.udiv(at, _along(f, 2, A_OUT))
             run = f.umin(f.sub(_along(f, 2, A_OUT), column), f.sub(count, cut.index))
-            self.segment(cut.index, run, column, rest)
+            own = self.between(f.sub(self.iota, self.splat(cut.index)), run)
+            number = self.fill_table(cut.index, own, column, rest)
+            self.fill_rows(dst, own, f.at(self.image, "i8", f.mul(number, f.word(BATCH))))
             cut.step = run
 
-    def segment(self, lane: Value, run: Value, column: Value, rest: Value) -> None:
-        """`run` positions of one output row, from `lane` on; taps in memory order."""
+    def fill_table(self, lane: Value, own: Value, column: Value, rest: Value) -> Value:
+        """(offset, mask) for each tap of the positions from `lane` on; gives the number of their image."""
         f = self.f
         row, rest = f.urem(rest, _along(f, 1, A_OUT)), f.udiv(rest, _along(f, 1, A_OUT))
         depth, number = f.urem(rest, _along(f, 0, A_OUT)), f.udiv(rest, _along(f, 0, A_OUT))
-        image = f.at(self.image, "i8", f.mul(number, f.word(BATCH)))
-        own = self.between(f.sub(self.iota, self.splat(lane)), run)
         start = [self.first_index(dim, at) for dim, at in enumerate((depth, row, column))]
-        with f.loop(0, _along(f, 0, A_TAPS), carried=[f.value(0), start[0]]) as d:
+        start[2] = f.sub(start[2], f.mul(lane, _along(f, 2, A_MOVE)))
+        spread = f.mul(self.iota, self.splat(_along(f, 2, A_MOVE)))
+        with f.loop(0, _along(f, 0, A_TAPS), carried=[self.table, start[0]]) as d:
             with f.loop(0, _along(f, 1, A_TAPS), carried=[d.values[0], start[1]]) as h:
                 inside = f.and_(self.inside(0, d.values[1]), self.inside(1, h.values[1]))
-                line = self.offset(self.offset(image, 0, d.values[1]), 1, h.values[1])
+                live = f.and_(own, f.splat(inside, self.lanes))
+                line = f.add(self.offset(0, d.values[1]), self.offset(1, h.values[1]))
                 with f.loop(0, _along(f, 2, A_TAPS), carried=[h.values[0], start[2]]) as w:
-                    self.tap(w.values[0], lane, own, inside, line, w.values[1])
-                    w.next(f.add(w.values[0], 1), f.add(w.values[1], _along(f, 2, A_STEP)))
+                    place, index = w.values
+                    columns = f.add(spread, self.splat(index))
+                    mask = f.and_(live, self.between(columns, _along(f, 2, A_SIZE)))
+                    f.store(f.add(line, self.offset(2, index)), place)
+                    f.store(self.mask_bits(mask), f.at(place, "i64", 1))
+                    w.next(f.at(place, "i64", 2), f.add(index, _along(f, 2, A_STEP)))
                 h.next(w.results[0], f.add(h.values[1], _along(f, 1, A_STEP)))
             d.next(h.results[0], f.add(d.values[1], _along(f, 0, A_STEP)))
+        return number
 
-    def tap(self, tap: Value, lane: Value, own: Value, inside: Value, line: Value, index: Value) -> None:
-        """All channels of one tap: rows channel * taps + tap of the block."""
-        f = self.f
-        move, taps = _along(f, 2, A_MOVE), f.word(TAPS)
-        index = f.sub(index, f.mul(lane, move))
-        columns = f.add(f.mul(self.iota, self.splat(move)), self.splat(index))
-        mask = f.and_(f.and_(own, self.between(columns, _along(f, 2, A_SIZE))), f.splat(inside, self.lanes))
-        slack = f.sub(f.sub(taps, 1), tap)
-        first = f.udiv(f.add(self.row0, slack), taps)
-        last = f.udiv(f.add(f.add(self.row0, self.rows), slack), taps)
-        row = f.sub(f.add(f.mul(first, taps), tap), self.row0)
-        source = f.at(self.offset(line, 2, index), "i8", f.mul(first, f.word(CHANNEL)))
-        load = self.loader(mask)
-        dst = f.at(self.dst, "i8", f.mul(row, f.word(TO_ROW)))
-        with f.loop(first, last, carried=[source, dst]) as channels:
-            source, dst = channels.values
-            f.masked_store(load(source), dst, own)
-            channels.next(f.at(source, "i8", f.word(CHANNEL)), f.at(dst, "i8", f.mul(taps, f.word(TO_ROW))))
+    def fill_rows(self, dst: Value, own: Value, image: Value) -> None:
+        f, taps = self.f, self.f.word(TAPS)
+        walk = f.helper(f"walk_{self.way}", self.walker)
+        end = f.at(self.table, "i8", f.mul(taps, 16))
+        begin = f.at(self.table, "i8", f.mul(self.first_tap, 16))
+        step = f.mul(_along(f, 2, A_STRIDE), _along(f, 2, A_MOVE))
+        arguments = [self.table, end, begin, f.at(image, "i8", self.channel), f.word(CHANNEL), dst,
+                     f.word(TO_ROW), self.rows, as_bits(f, own), step]
+        f.line(f"call void @{walk.name}({', '.join(a.typed for a in arguments)})")
 
-    def loader(self, mask: Value):
-        """How a vector of neighbouring positions is read, zero where `mask` is not set."""
-        f, element = self.f, self.element
-        if self.way == "adjacent":
-            return lambda source: f.masked_load(element, source, mask)
-        if self.way == "second":
-            return self.every_second(mask)
-        move = f.mul(_along(f, 2, A_STRIDE), _along(f, 2, A_MOVE))
-        offsets = f.strided_offsets(move, self.lanes)
-        return lambda source: self.gathered(source, offsets, mask)
+    def walker(self) -> Function:
+        """All rows of a segment; a function of its own, so that the loop has the registers for itself."""
+        w = Function(f"walk_{self.way}", (
+            ("ptr", "table"), ("ptr", "end"), ("ptr", "begin"), ("ptr", "source"), ("i64", "channel"), ("ptr", "dst"),
+            ("i64", "to_row"), ("i64", "rows"), (f"i{self.lanes}", "own"), ("i64", "step")))
+        load, own = self.loader(w), as_mask(w, w.own)
+        with w.loop(0, w.rows, carried=[w.dst, w.source, w.begin]) as row:
+            dst, source, entry = row.values
+            mask = as_mask(w, w.load(f"i{self.width}", w.at(entry, "i64", 1)))
+            place = w.at(source, "i8", w.load("i64", entry))
+            _prefetch(w, w.at(place, "i8", PANEL_BYTES))
+            w.masked_store(load(place, mask), dst, own)
+            following = w.at(entry, "i8", 16)
+            wraps = w.icmp("eq", following, w.end)
+            onward = w.at(source, "i8", w.channel)
+            row.next(w.at(dst, "i8", w.to_row), w.select(wraps, onward, source), w.select(wraps, w.table, following))
+        return w
 
-    def every_second(self, mask: Value):
+    def mask_bits(self, mask: Value) -> Value:
+        """The mask of a load as an integer."""
         f, lanes = self.f, self.lanes
-        none = constant(mask.type, 0)
-        wide = f.shuffle(mask, none, [n // 2 + lanes * (n % 2) for n in range(2 * lanes)])
-        return lambda source: f.shuffle(f.masked_load(self.element, source, wide), None,
-                                        list(range(0, 2 * lanes, 2)))
+        if self.way == "second":
+            mask = f.shuffle(mask, constant(mask.type, 0), [n // 2 + lanes * (n % 2) for n in range(2 * lanes)])
+        return as_bits(f, mask)
 
-    def gathered(self, source: Value, offsets: Value, mask: Value) -> Value:
-        f, element = self.f, self.element
-        places = f.at(source, "i8", offsets)
-        kind = vector(element, self.lanes)
-        return f.call(kind, f"llvm.masked.gather.v{self.lanes}f{8 * SIZES[element]}.v{self.lanes}p0",
-                      (places, f"align {SIZES[element]}"), mask, constant(kind, 0))
+    def loader(self, w: Function):
+        """How a vector of neighbouring positions is read, zero where the mask is not set."""
+        element = self.element
+        if self.way == "adjacent":
+            return lambda source, mask: w.masked_load(element, source, mask)
+        if self.way == "second":
+            return lambda source, mask: w.shuffle(w.masked_load(element, source, mask), None,
+                                                  list(range(0, self.width, 2)))
+        offsets = w.strided_offsets(w.step, self.lanes)
+        return lambda source, mask: self.gathered(w, source, offsets, mask)
+
+    def gathered(self, w: Function, source: Value, offsets: Value, mask: Value) -> Value:
+        kind, size = vector(self.element, self.lanes), SIZES[self.element]
+        return w.call(kind, f"llvm.masked.gather.v{self.lanes}f{8 * size}.v{self.lanes}p0",
+                      (w.at(source, "i8", offsets), f"align {size}"), mask, constant(kind, 0))
 
     def splat(self, number: Value) -> Value:
         return self.f.splat(self.f.cast("trunc", number, "i32"), self.lanes)
@@ -329,8 +352,29 @@ class Patch:
     def inside(self, dim: int, index: Value) -> Value:
         return self.f.icmp("ult", index, _along(self.f, dim, A_SIZE))
 
-    def offset(self, pointer: Value, dim: int, index: Value) -> Value:
-        return self.f.at(pointer, "i8", self.f.mul(index, _along(self.f, dim, A_STRIDE)))
+    def offset(self, dim: int, index: Value) -> Value:
+        return self.f.mul(index, _along(self.f, dim, A_STRIDE))
+
+
+def _prefetch(f: Function, pointer: Value) -> None:
+    """Asks for a line in the second-level cache; any address will do."""
+    f.declared["llvm.prefetch.p0"] = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
+    f.line(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 2, i32 1)")
+
+
+def as_bits(f: Function, mask: Value) -> Value:
+    return f.let(f"i{lanes_of(mask.type)}", f"bitcast {mask.typed} to i{lanes_of(mask.type)}")
+
+
+def as_mask(f: Function, bits: Value) -> Value:
+    return f.let(f"<{bits.type[1:]} x i1>", f"bitcast {bits.typed} to <{bits.type[1:]} x i1>")
+
+
+def dynamic_alloca(f: Function, size: Value) -> Value:
+    """Stack memory of a size that is a word."""
+    value = Value(f"%{f.fresh('scratch')}", "ptr")
+    f.head.append(f"  {value} = alloca i8, i64 {size}, align 64")
+    return value
 
 
 # --- whole operands ----------------------------------------------------------------------------------

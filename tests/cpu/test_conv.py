@@ -1,0 +1,200 @@
+"""Convolutions and their gradients against sums over taps in float64."""
+import random
+from itertools import product
+from math import prod
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from rushlight import dtypes
+from rushlight.compiler.kernel import Body, Epilogue, Instr
+from rushlight.cpu import jit
+from rushlight.cpu.conv import lower_conv, lower_conv_input_grad, lower_conv_weight_grad
+from rushlight.runtime.threads import set_num_threads
+from rushlight.testing.calls import Memory
+
+
+# --- the definition --------------------------------------------------------------------------------
+
+def padded(x, padding):
+    return np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
+
+
+def taps(x, kernel, out, stride, dilation):
+    """For every tap: the part of padded x that it meets, as a view."""
+    for tap in product(*map(range, kernel)):
+        yield tap, x[(..., *(slice(k * d, k * d + (n - 1) * s + 1, s)
+                             for k, d, n, s in zip(tap, dilation, out, stride)))]
+
+
+def grouped(x, groups, dim):
+    return x.reshape(*x.shape[:dim], groups, x.shape[dim] // groups, *x.shape[dim + 1:])
+
+
+def out_sizes(x, w, stride, padding, dilation, groups):
+    return [(n + 2 * p - d * (k - 1) - 1) // s + 1
+            for n, k, s, p, d in zip(x[2:], w[2:], stride, padding, dilation)]
+
+
+def reference_conv(x, w, stride, padding, dilation, groups):
+    out, ws = out_sizes(x.shape, w.shape, stride, padding, dilation, groups), grouped(w, groups, 0)
+    y = sum(np.einsum("ngc...,goc->ngo...", grouped(seen, groups, 1), ws[(slice(None),) * 3 + tap])
+            for tap, seen in taps(padded(x, padding), w.shape[2:], out, stride, dilation))
+    return y.reshape(y.shape[0], w.shape[0], *out)
+
+
+def reference_input_grad(g, w, size, stride, padding, dilation, groups):
+    dx = np.zeros((g.shape[0], size[0], *(n + 2 * p for n, p in zip(size[1:], padding))))
+    gs, ws = grouped(g, groups, 1), grouped(w, groups, 0)
+    for tap, seen in taps(dx, w.shape[2:], g.shape[2:], stride, dilation):
+        seen += np.einsum("ngo...,goc->ngc...", gs, ws[(slice(None),) * 3 + tap]).reshape(seen.shape)
+    return dx[(..., *(slice(p, p + n) for p, n in zip(padding, size[1:])))]
+
+
+def reference_weight_grad(g, x, kernel, stride, padding, dilation, groups):
+    positions = prod(g.shape[2:])
+    parts = [np.einsum("ngop,ngcp->goc", flat(g, groups, positions), flat(seen, groups, positions), optimize=True)
+             for _, seen in taps(padded(x, padding), kernel, g.shape[2:], stride, dilation)]
+    dw = np.stack(parts, -1)            # [group, o, c, tap]
+    return dw.reshape(g.shape[1], dw.shape[2], *kernel)
+
+
+def flat(x, groups, positions):
+    return x.reshape(x.shape[0], groups, x.shape[1] // groups, positions)
+
+
+# --- the three lowerings ----------------------------------------------------------------------------
+
+def draw(rng, shape, kind=np.float32, axes=None):
+    """Numbers in memory order `axes`."""
+    axes = axes or range(len(shape))
+    x = rng.uniform(-1, 1, [shape[a] for a in axes]).astype(kind)
+    return x.transpose(np.argsort(list(axes)))
+
+
+def all_three(x, g, w, geometry, threads=1):
+    """y, dx, dw as the kernels make them."""
+    set_num_threads(threads)
+    memory = Memory()
+    vx, vg, vw = map(memory.put, (x, g, w))
+    y, dx, dw = (memory.new(a.shape, a.dtype) for a in (g, x, w))
+    memory.run(lower_conv(y, vx, vw, *geometry, memory.temp))
+    memory.run(lower_conv_input_grad(dx, vg, vw, *geometry, memory.temp))
+    memory.run(lower_conv_weight_grad(dw, vg, vx, *geometry, memory.temp))
+    return [memory.array(v).copy() for v in (y, dx, dw)]
+
+
+TOLERANCE = {2: 2e-2, 4: 2e-6, 8: 1e-14}
+
+
+def check(xs, ws, *geometry, kind=np.float32, axes=None, threads=1, seed=0):
+    rng = np.random.default_rng(seed)
+    x, w = draw(rng, xs, kind, axes), draw(rng, ws, kind)
+    g = draw(rng, (xs[0], ws[0], *out_sizes(xs, ws, *geometry)), kind, axes)
+    wide = [a.astype(np.float64) for a in (x, g, w)]
+    wanted = references(*wide, geometry)
+    scale = references(*map(np.abs, wide), geometry)
+    for name, got, want, size in zip(("y", "dx", "dw"), all_three(x, g, w, geometry, threads), wanted, scale):
+        error = np.max(np.abs(got.astype(np.float64) - want) / (size + 1e-30), initial=0)
+        assert error < TOLERANCE[x.itemsize], (name, xs, ws, geometry)
+
+
+def references(x, g, w, geometry):
+    return (reference_conv(x, w, *geometry), reference_input_grad(g, w, x.shape[1:], *geometry),
+            reference_weight_grad(g, x, w.shape[2:], *geometry))
+
+
+CASES = [   # x, w, stride, padding, dilation, groups
+    ((2, 3, 8, 9), (4, 3, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((2, 3, 8, 9), (4, 3, 3, 3), (2, 2), (1, 1), (1, 1), 1),
+    ((1, 1, 28, 28), (32, 1, 3, 3), (1, 1), (0, 0), (1, 1), 1),
+    ((2, 16, 6, 6), (8, 16, 1, 1), (1, 1), (0, 0), (1, 1), 1),
+    ((2, 16, 6, 6), (8, 16, 1, 1), (2, 2), (0, 0), (1, 1), 1),      # phases without taps
+    ((1, 6, 20), (6, 1, 5), (2,), (2,), (1,), 6),                   # depthwise
+    ((1, 2, 30), (3, 2, 4), (3,), (5,), (4,), 1),
+    ((2, 4, 4, 5, 6), (6, 2, 2, 3, 2), (1, 2, 1), (1, 0, 1), (1, 1, 2), 2),
+    ((2, 64, 4, 4), (32, 64, 4, 4), (1, 1), (0, 0), (1, 1), 1),     # one position
+    ((3, 40, 7, 7), (70, 40, 3, 3), (1, 1), (1, 1), (1, 1), 1),     # several blocks of k, ragged tiles
+    ((4, 8, 40, 40), (8, 8, 3, 3), (1, 1), (1, 1), (1, 1), 1),      # the weight gradient in parts
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_the_three_convolutions(case, kind):
+    check(*case, kind=kind)
+
+
+@pytest.mark.parametrize("kind", [np.float16, ml_dtypes.bfloat16])
+def test_narrow_floats_are_summed_in_float32(kind):
+    check(*CASES[1], kind=kind)
+
+
+@pytest.mark.parametrize("axes", [(0, 2, 3, 1), (1, 0, 2, 3), (3, 2, 1, 0)])
+def test_any_memory_order_of_images(axes):
+    check(*CASES[0], axes=axes)
+    check(*CASES[1], axes=axes)
+
+
+def random_case(rnd):
+    spatial, groups = rnd.choice([1, 2, 2, 3]), rnd.choice([1, 1, 2, 3])
+    kernel, padding = ([rnd.randint(low, 4) for _ in range(spatial)] for low in (1, 0))
+    stride, dilation = ([rnd.randint(1, 3) for _ in range(spatial)] for _ in range(2))
+    size = [max(1, d * (k - 1) + 1 - 2 * p) + rnd.randint(0, 10 if spatial < 3 else 4)
+            for k, d, p in zip(kernel, dilation, padding)]
+    inputs, outputs = groups * rnd.randint(1, 5), groups * rnd.randint(1, 20)
+    return ((rnd.randint(1, 4), inputs, *size), (outputs, inputs // groups, *kernel), tuple(stride),
+            tuple(padding), tuple(dilation), groups)
+
+
+def test_random_geometries():
+    rnd = random.Random(1)
+    for turn in range(60):
+        kind = rnd.choice([np.float32, np.float64])
+        check(*random_case(rnd), kind=kind, threads=rnd.choice([1, 2]), seed=turn)
+
+
+def test_empty():
+    check((0, 3, 8, 8), (4, 3, 3, 3), (1, 1), (1, 1), (1, 1), 1)
+
+
+@pytest.mark.parametrize("case", [CASES[1], CASES[9], CASES[10]], ids=str)
+def test_threads_change_no_bit(case):
+    rng = np.random.default_rng(3)
+    xs, ws, *geometry = case
+    x, w, g = (draw(rng, s) for s in (xs, ws, (xs[0], ws[0], *out_sizes(xs, ws, *geometry))))
+    for one, two in zip(all_three(x, g, w, geometry, 1), all_three(x, g, w, geometry, 2)):
+        assert one.tobytes() == two.tobytes()
+
+
+def test_epilogue_is_the_body_on_the_plain_result():
+    rng = np.random.default_rng(5)
+    xs, ws, *geometry = CASES[1]
+    body = sum_with_bias()
+    for lower, a, shape in ((lower_conv, xs, (2, 4, 4, 5)), (lower_conv_input_grad, (2, 4, 4, 5), xs)):
+        memory = Memory()
+        va, vw, plain, fused = memory.put(draw(rng, a)), memory.put(draw(rng, ws)), memory.new(shape), memory.new(shape)
+        bias = rng.uniform(-1, 1, shape[1]).astype(np.float32)
+        full = np.broadcast_to(bias[:, None, None], shape)
+        memory.run(lower(plain, va, vw, *geometry, memory.temp))
+        epilogue = Epilogue(body, (memory.put(full),), (fused,))
+        memory.run(lower(fused, va, vw, *geometry, memory.temp, epilogue))
+        assert (memory.array(fused) == memory.array(plain) + full).all()
+
+
+def sum_with_bias():
+    f = dtypes.float32
+    return Body((f, f), (Instr("add", f, (0, 1)),), (2,))
+
+
+def test_new_sizes_need_no_new_code():
+    """Twenty batches, channel counts and image sizes of one structure: compiled at most once."""
+    rnd = random.Random(2)
+    check(*CASES[0])
+    before = jit.compilations + jit.loads
+    for turn in range(20):
+        c, o, n = (rnd.randint(1, 40) for _ in range(3))
+        case = ((1 + n % 5, c, 3 + n, 5 + o), (o, c, 3, 3), (1, 1), (1, 1), (1, 1), 1)
+        check(*case, seed=turn)
+    assert jit.compilations + jit.loads - before <= 4
