@@ -1,0 +1,72 @@
+"""The kernels of random numbers, compiled or, where there is to be no compiler, in NumPy."""
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+
+from .box_muller import BLOCK as NORMAL_BLOCK
+from .box_muller import normal_blocks, numpy_normal_blocks
+from .mersenne import BLOCK, block_generator, permuter
+
+
+class Native:
+    """Each kernel is compiled when it is first called."""
+
+    def __init__(self):
+        self.kernels = {}
+
+    def blocks(self, state: np.ndarray, out: np.ndarray) -> None:
+        """Fill `out` (a multiple of 624 words) and advance `state` (mersenne.STATE_WORDS words)."""
+        self.run(block_generator, (_address(state), _address(out)), out.size // BLOCK)
+
+    def permute(self, words: np.ndarray, n: int) -> np.ndarray:
+        """int64 [n]: a random order of 0 .. n - 1 from n - 1 words."""
+        order = np.arange(n, dtype=np.int64)
+        self.run(permuter, (_address(order), _address(words)), n)
+        return order
+
+    def normals(self, words: np.ndarray, mean: float, std: float, out: np.ndarray) -> None:
+        """float32 `out` from as many words, a multiple of 16."""
+        args = (_address(words), _address(out), _float_bits(mean), _float_bits(std))
+        self.run(normal_blocks, args, words.size // NORMAL_BLOCK)
+
+    def run(self, make, args: tuple, units: int) -> None:
+        kernel = self.kernels.get(make)
+        if kernel is None:
+            kernel = self.kernels[make] = _compiled(make())
+        kernel((ctypes.c_uint64 * len(args))(*args), 0, units)
+
+
+class Numpy:
+    """The meaning of the kernels."""
+
+    def blocks(self, state: np.ndarray, out: np.ndarray) -> None:
+        source = np.random.MT19937()
+        source.state = {"bit_generator": "MT19937", "state": {"key": state[:BLOCK], "pos": BLOCK}}
+        out[:] = source.random_raw(out.size)
+        state[:BLOCK] = source.state["state"]["key"]
+
+    def permute(self, words: np.ndarray, n: int) -> np.ndarray:
+        order, drawn = list(range(n)), words.tolist()
+        for i in range(n - 1):
+            j = i + drawn[i] % (n - i)
+            order[i], order[j] = order[j], order[i]
+        return np.array(order, np.int64)
+
+    def normals(self, words: np.ndarray, mean: float, std: float, out: np.ndarray) -> None:
+        out[:] = numpy_normal_blocks(words, mean, std)
+
+
+def _compiled(code):
+    from . import jit
+    prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+    return prototype(jit.address(code))
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def _float_bits(number: float) -> int:
+    return int(np.float32(number).view(np.uint32))
