@@ -43,18 +43,6 @@ def bytearray_of(*arguments) -> bytearray:
     return bytearray(*arguments)
 
 
-def size_of(items=()):
-    return rushlight.Size(items)
-
-
-def device_of(*arguments):
-    return rushlight.device(*arguments)
-
-
-def parameter_of(*arguments):
-    return rushlight.nn.Parameter(*arguments)
-
-
 def from_type(function, kind, arguments, state):
     if function not in rebuild.REBUILDERS:
         raise UnpicklingError(f"a tensor cannot be rebuilt by {function!r}")
@@ -68,14 +56,15 @@ def tensor_class(*arguments):
 
 
 def table() -> dict[str, object]:
+    from rushlight.nn.parameter import Parameter
     known = {
         "collections.OrderedDict": dict_like(OrderedDict),
         "collections.Counter": dict_like(Counter),
         "_codecs.encode": Constructor(bytes_of, means=codecs.encode),
-        "torch.Size": Constructor(size_of, means=rushlight.Size),
-        "torch.device": Constructor(device_of, means=rushlight.device),
+        "torch.Size": Constructor(rushlight.Size),
+        "torch.device": Constructor(rushlight.device),
         "torch.Tensor": Constructor(tensor_class, means=rushlight.Tensor),
-        "torch.nn.parameter.Parameter": Constructor(parameter_of, means=rushlight.nn.Parameter),
+        "torch.nn.parameter.Parameter": Constructor(Parameter),
         "torch._tensor._rebuild_from_type_v2":
             Constructor(from_type, means=rebuild._rebuild_from_type_v2),
     }

@@ -109,7 +109,7 @@ def test_random_split_is_a_partition_that_the_seed_decides():
 def test_random_split_refuses_what_does_not_add_up():
     with pytest.raises(ValueError, match="Sum of input lengths does not equal"):
         random_split(range(10), [3, 3])
-    with pytest.raises(ValueError, match="Fraction at index 1 is not between 0 and 1"):
+    with pytest.raises(ValueError, match="Fraction at index 0 is not between 0 and 1"):
         random_split(range(10), [1.5, -0.5])
     with pytest.warns(UserWarning, match="Length of split at index 1 is 0"):
         random_split(range(2), [0.9, 0.1])

@@ -172,8 +172,6 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     path = tmp_path / "x.pt"
     rushlight.save([1], path)
     code = ("import rushlight, os, sys\n"
-            "class Deadly:\n"
-            "    def __reduce__(self): os._exit(9)\n"
             "from rushlight.io import archive\n"
             "archive.Writer.close = lambda self: os._exit(9)\n"
             f"rushlight.save([rushlight.ones(9)], {str(path)!r})\n")
