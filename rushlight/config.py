@@ -1,7 +1,8 @@
-"""Every environment variable: name, default, allowed values, one sentence. docs/flags.md is made from it.
+"""Every environment variable: name, default, allowed values, one sentence.
 
 A flag is read as a plain attribute, `config.debug.value`; `config.debug.override(3)` is a context
-manager, `config.override(debug=3, check=True)` sets several at once.
+manager, `config.override(debug=3, check=True)` sets several at once. docs/flags.md
+is `table()`.
 """
 from __future__ import annotations
 

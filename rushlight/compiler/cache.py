@@ -69,11 +69,17 @@ def size() -> int:
     return sum(bytes_ for _, bytes_, _ in _entries(config.cache.value))
 
 
+def count() -> int:
+    """Number of objects in the cache folder."""
+    return sum(1 for _ in _entries(config.cache.value))
+
+
 def clear() -> int:
-    """Remove all objects; how many there were."""
+    """Remove all objects; how many could not be removed."""
     folder = config.cache.value
     _known_size.pop(folder, None)
-    return sum(_forget(path) for path, _, _ in list(_entries(folder, temporaries=True)))
+    removed = [_forget(path) for path, _, _ in list(_entries(folder, temporaries=True))]
+    return removed.count(False)
 
 
 def _header(key: str, payload: bytes) -> bytes:
@@ -139,6 +145,8 @@ def _forget(path: str) -> bool:
 
 def _entries(folder: str, temporaries: bool = False) -> Iterator[tuple[str, int, float]]:
     """(path, bytes, time of last use) of each object in `folder`."""
+    if not folder:
+        return
     endings = (SUFFIX, ".tmp") if temporaries else (SUFFIX,)
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from ctypes import py_object, pythonapi, string_at
@@ -42,7 +43,19 @@ def addresses(codes: Sequence[Code]) -> list[int]:
     if new:
         with _lock:
             _load(_objects([code for code in dict.fromkeys(new) if code not in known]))
+            if config.debug.value:
+                _show(new)
     return [known[code] for code in codes]
+
+
+def _show(codes: list[Code]) -> None:
+    level, loud = config.debug.value, sys.stderr
+    print(f"jit: {compilations} kernels compiled, {loads} loaded in all", file=loud)
+    for code in codes:
+        if level >= 5:
+            print(code.ir, file=loud)
+        if level >= 6:
+            print(assembly(code), file=loud)
 
 
 def object_code(code: Code) -> bytes:
@@ -164,7 +177,7 @@ def _target_machine(llvm):
 
 
 def _near() -> bool:
-    """Whether constants lie beside the code: smaller and quicker to compile than 64-bit addresses."""
+    """Whether constants lie beside the code: quicker to compile than 64-bit addresses."""
     return os.name == "posix"
 
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .limits import available_memory
+
 ALIGNMENT = 64
 SLACK = 64
 PAGE = 4096
@@ -20,75 +22,11 @@ SHARE_OF_MEMORY = 4     # one part in so many of the machine's memory may be cac
 
 
 class Statistics(NamedTuple):
-    """Bytes in use, the most there ever were, bytes kept for reuse; blocks taken from the system."""
+    """Bytes in use, the most there ever were, bytes kept; blocks taken from the system."""
     live: int
     peak: int
     cached: int
     fresh_blocks: int
-
-
-class Buffer:
-    """`nbytes` bytes at `address`. `shared` says that the memory belongs to somebody else.
-
-    Shared memory may lack alignment and slack; `has_slack` tells.
-    """
-
-    __slots__ = ("address", "nbytes", "base", "shared", "capacity", "__weakref__")
-
-    def __init__(self, address: int, nbytes: int, base: object, capacity: int = 0):
-        self.address, self.nbytes, self.base = address, nbytes, base
-        self.capacity = capacity        # of the allocator's block; 0: not ours to give back
-        self.shared = not capacity
-
-    @classmethod
-    def wrap(cls, source: np.ndarray | int, nbytes: int | None = None,
-             keepalive: object = None) -> Buffer:
-        """A buffer over an array's memory from its first element on, or over an address.
-
-        `nbytes` defaults to the array's own; an address needs it. `keepalive` (default: the
-        array) is referenced as long as the buffer lives.
-        """
-        if isinstance(source, np.ndarray):
-            address = source.__array_interface__["data"][0]
-            length = source.nbytes if nbytes is None else nbytes
-            return cls(address, length, source if keepalive is None else keepalive)
-        if nbytes is None:
-            raise TypeError("Buffer.wrap: an address needs nbytes")
-        return cls(source, nbytes, keepalive)
-
-    @property
-    def has_slack(self) -> bool:
-        """Whether vector loads may overrun both ends by 64 bytes without leaving mapped pages."""
-        if not self.shared:
-            return True
-        end = self.address + self.nbytes
-        return (bool(self.nbytes) and (self.address - SLACK) // PAGE == self.address // PAGE
-                and (end - 1) // PAGE == (end + SLACK - 1) // PAGE)
-
-    def as_numpy(self, dtype, shape: tuple[int, ...], byte_strides: tuple[int, ...] | None = None,
-                 offset: int = 0) -> np.ndarray:
-        """An array on this memory, from byte `offset` on; it keeps the buffer alive."""
-        flat = np.asarray(_Window(self))
-        return np.ndarray(shape, dtype, flat, offset, byte_strides)
-
-    def __del__(self):
-        if self.capacity:
-            _allocator.release(self.address, self.capacity, self.base)
-
-    def __repr__(self):
-        kind = "shared" if self.shared else "own"
-        return f"Buffer({self.nbytes} bytes at {self.address:#x}, {kind})"
-
-
-class _Window:
-    """What NumPy makes a view of, and what that view holds on to."""
-
-    __slots__ = ("buffer", "__array_interface__")
-
-    def __init__(self, buffer: Buffer):
-        self.buffer = buffer
-        self.__array_interface__ = {"version": 3, "shape": (buffer.nbytes,), "typestr": "|u1",
-                                    "data": (buffer.address, False)}
 
 
 class Allocator:
@@ -168,15 +106,72 @@ class Allocator:
                     del self.free[capacity]
 
 
-def _machine_memory() -> int:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 8 << 30
-
-
-_allocator = Allocator(_machine_memory() // SHARE_OF_MEMORY)
+_allocator = Allocator(available_memory() // SHARE_OF_MEMORY)
 allocate = _allocator.allocate
+
+
+class Buffer:
+    """`nbytes` bytes at `address`. `shared` says that the memory belongs to somebody else.
+
+    Shared memory may lack alignment and slack; `has_slack` tells.
+    """
+
+    __slots__ = ("address", "nbytes", "base", "shared", "capacity", "__weakref__")
+
+    def __init__(self, address: int, nbytes: int, base: object, capacity: int = 0):
+        self.address, self.nbytes, self.base = address, nbytes, base
+        self.capacity = capacity        # of the allocator's block; 0: not ours to give back
+        self.shared = not capacity
+
+    @classmethod
+    def wrap(cls, source: np.ndarray | int, nbytes: int | None = None,
+             keepalive: object = None) -> Buffer:
+        """A buffer over an array's memory from its first element on, or over an address.
+
+        `nbytes` defaults to the array's own; an address needs it. `keepalive` (default: the
+        array) is referenced as long as the buffer lives.
+        """
+        if isinstance(source, np.ndarray):
+            address = source.__array_interface__["data"][0]
+            length = source.nbytes if nbytes is None else nbytes
+            return cls(address, length, source if keepalive is None else keepalive)
+        if nbytes is None:
+            raise TypeError("Buffer.wrap: an address needs nbytes")
+        return cls(source, nbytes, keepalive)
+
+    @property
+    def has_slack(self) -> bool:
+        """Whether vector loads may overrun both ends by 64 bytes without leaving mapped pages."""
+        if not self.shared:
+            return True
+        end = self.address + self.nbytes
+        return (bool(self.nbytes) and (self.address - SLACK) // PAGE == self.address // PAGE
+                and (end - 1) // PAGE == (end + SLACK - 1) // PAGE)
+
+    def as_numpy(self, dtype, shape: tuple[int, ...], byte_strides: tuple[int, ...] | None = None,
+                 offset: int = 0) -> np.ndarray:
+        """An array on this memory, from byte `offset` on; it keeps the buffer alive."""
+        flat = np.asarray(_Window(self))
+        return np.ndarray(shape, dtype, flat, offset, byte_strides)
+
+    def __del__(self, allocator=_allocator):    # bound here: globals go first at exit
+        if self.capacity:
+            allocator.release(self.address, self.capacity, self.base)
+
+    def __repr__(self):
+        kind = "shared" if self.shared else "own"
+        return f"Buffer({self.nbytes} bytes at {self.address:#x}, {kind})"
+
+
+class _Window:
+    """What NumPy makes a view of, and what that view holds on to."""
+
+    __slots__ = ("buffer", "__array_interface__")
+
+    def __init__(self, buffer: Buffer):
+        self.buffer = buffer
+        self.__array_interface__ = {"version": 3, "shape": (buffer.nbytes,), "typestr": "|u1",
+                                    "data": (buffer.address, False)}
 
 
 def empty_cache() -> None:

@@ -15,7 +15,7 @@ COMMAND_BYTES = 8 * WORDS
 WALK = Code("rushlight_walk", threads.FORK_JOIN + f"""
 define i64 @rushlight_walk(ptr %pool, ptr %commands, i64 %count, ptr %flag.or.null) nounwind {{
 entry:
-  %zero = {threads.parts("ZERO")}
+  %zero = {threads.field("ZERO")}
   %flagless = icmp eq ptr %flag.or.null, null
   %flag = select i1 %flagless, ptr %zero, ptr %flag.or.null
   br label %look

@@ -22,6 +22,7 @@ from _thread import start_new_thread
 
 from .. import config
 from ..compiler.kernel import Code
+from .limits import available_cores
 
 LINE = 128      # two cache lines: neighbours are fetched in pairs
 TICKET, JOB, DONE, OWNER, STATE, MUTEX, CONDITION = (i * LINE for i in range(7))
@@ -33,14 +34,8 @@ SPIN = 20_000           # pauses before a worker sleeps: about half a millisecon
 SPIN_CROWDED = 200      # the same where there are more threads than cores
 PATIENCE = 4_000        # pauses before a waiting caller offers its core to the system
 
+ARM_PAUSE = "declare void @llvm.aarch64.hint(i32)", "call void @llvm.aarch64.hint(i32 1)"
 POSIX = os.name == "posix"
-
-
-def available_cores() -> int:
-    """The number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0)) or 1
-    return os.cpu_count() or 1
 
 
 def get_num_threads() -> int:
@@ -62,7 +57,7 @@ def pool() -> int:
     return _block or _start()
 
 
-def parts(name: str) -> str:
+def field(name: str) -> str:
     """A field of the block as LLVM text: the instruction that computes its address from %pool."""
     return f"getelementptr i8, ptr %pool, i64 {globals()[name]}"
 
@@ -73,12 +68,12 @@ declare void @llvm.x86.sse2.pause()
 
 define internal void @claim_all(ptr %pool) nounwind {{
 entry:
-  %kernel.at = {parts("KERNEL")}
-  %args.at = {parts("ARGS")}
-  %units.at = {parts("UNITS")}
-  %grain.at = {parts("GRAIN")}
-  %chunks.at = {parts("CHUNKS")}
-  %done.at = {parts("DONE")}
+  %kernel.at = {field("KERNEL")}
+  %args.at = {field("ARGS")}
+  %units.at = {field("UNITS")}
+  %grain.at = {field("GRAIN")}
+  %chunks.at = {field("CHUNKS")}
+  %done.at = {field("DONE")}
   br label %look
 look:
   %seen = load atomic i64, ptr %pool acquire, align 8
@@ -123,10 +118,10 @@ define internal i1 @is_idle(ptr %pool) nounwind {{
 
 define internal void @sleep(ptr %pool) nounwind {{
 entry:
-  %mutex = {parts("MUTEX")}
-  %condition = {parts("CONDITION")}
-  %sleepers = {parts("SLEEPERS")}
-  %stop.at = {parts("STOP")}
+  %mutex = {field("MUTEX")}
+  %condition = {field("CONDITION")}
+  %sleepers = {field("SLEEPERS")}
+  %stop.at = {field("STOP")}
   %locked = call i32 @pthread_mutex_lock(ptr %mutex)
   %more = atomicrmw add ptr %sleepers, i64 1 seq_cst, align 8
   %idle = call i1 @is_idle(ptr %pool)
@@ -145,8 +140,8 @@ leave:
 
 define void @rushlight_worker(ptr %pool) nounwind {{
 entry:
-  %stop.at = {parts("STOP")}
-  %spins.at = {parts("SPINS")}
+  %stop.at = {field("STOP")}
+  %spins.at = {field("SPINS")}
   %limit = load i64, ptr %spins.at
   br label %look
 look:
@@ -183,8 +178,8 @@ declare i32 @pthread_cond_broadcast(ptr)
 declare i32 @sched_yield()
 
 define internal void @wake(ptr %pool) nounwind noinline {{
-  %mutex = {parts("MUTEX")}
-  %condition = {parts("CONDITION")}
+  %mutex = {field("MUTEX")}
+  %condition = {field("CONDITION")}
   %locked = call i32 @pthread_mutex_lock(ptr %mutex)
   %woken = call i32 @pthread_cond_broadcast(ptr %condition)
   %unlocked = call i32 @pthread_mutex_unlock(ptr %mutex)
@@ -194,13 +189,13 @@ define internal void @wake(ptr %pool) nounwind noinline {{
 define internal void @publish(ptr %pool, ptr %kernel, ptr %args, i64 %units, i64 %grain,
                               i64 %chunks) nounwind {{
 entry:
-  %kernel.at = {parts("KERNEL")}
-  %args.at = {parts("ARGS")}
-  %units.at = {parts("UNITS")}
-  %grain.at = {parts("GRAIN")}
-  %chunks.at = {parts("CHUNKS")}
-  %done.at = {parts("DONE")}
-  %sleepers.at = {parts("SLEEPERS")}
+  %kernel.at = {field("KERNEL")}
+  %args.at = {field("ARGS")}
+  %units.at = {field("UNITS")}
+  %grain.at = {field("GRAIN")}
+  %chunks.at = {field("CHUNKS")}
+  %done.at = {field("DONE")}
+  %sleepers.at = {field("SLEEPERS")}
   store atomic ptr %kernel, ptr %kernel.at monotonic, align 8
   store atomic ptr %args, ptr %args.at monotonic, align 8
   store atomic i64 %units, ptr %units.at monotonic, align 8
@@ -223,7 +218,7 @@ leave:
 
 define internal void @wait_done(ptr %pool, i64 %chunks) nounwind {{
 entry:
-  %done.at = {parts("DONE")}
+  %done.at = {field("DONE")}
   br label %look
 look:
   %spins = phi i64 [0, %entry], [%next, %pause], [%next, %yield]
@@ -244,7 +239,8 @@ leave:
   ret void
 }}
 
-define internal void @fork_join(ptr %pool, ptr %kernel, ptr %args, i64 %units, i64 %wish) nounwind {{
+define internal void @fork_join(ptr %pool, ptr %kernel, ptr %args, i64 %units,
+                                i64 %wish) nounwind {{
 entry:
   %small = icmp sle i64 %units, %wish
   br i1 %small, label %alone, label %large
@@ -255,13 +251,13 @@ large:
   %up.1 = sub i64 %up, 1
   %chunks = udiv i64 %up.1, %grain
   %countable = icmp ult i64 %chunks, 4294967296
-  %workers.at = {parts("WORKERS")}
+  %workers.at = {field("WORKERS")}
   %workers = load i64, ptr %workers.at
   %company = icmp ne i64 %workers, 0
   %wanted = and i1 %countable, %company
   br i1 %wanted, label %ask, label %alone
 ask:
-  %owner.at = {parts("OWNER")}
+  %owner.at = {field("OWNER")}
   %swap = cmpxchg ptr %owner.at, i64 0, i64 1 acquire monotonic, align 8
   %mine = extractvalue {{i64, i1}} %swap, 1
   br i1 %mine, label %together, label %alone
@@ -284,17 +280,19 @@ leave:
 
 _block = 0
 _lock = threading.Lock()
-_kept: list = []        # blocks of all pools ever: a worker may look at its own until the very end
 
 
 def native(text: str) -> str:
-    """LLVM text of the pool for this machine: elsewhere than on x86 the pause is another one."""
+    """LLVM text of the pool for this machine."""
     from ..cpu.features import host
-    if host().is_x86:
-        return text
-    pause = ("", "call void asm sideeffect \"yield\", \"\"()")[host().arch in ("arm64", "aarch64")]
-    return (text.replace("declare void @llvm.x86.sse2.pause()", "")
-            .replace("call void @llvm.x86.sse2.pause()", pause))
+    return text if host().is_x86 else for_machine(text, host().arch)
+
+
+def for_machine(text: str, arch: str) -> str:
+    """The text with the pause of a machine that is not x86."""
+    declare, call = ARM_PAUSE if arch in ("arm64", "aarch64") else ("", "")
+    return (text.replace("declare void @llvm.x86.sse2.pause()", declare)
+            .replace("call void @llvm.x86.sse2.pause()", call))
 
 
 def _start() -> int:
@@ -314,7 +312,6 @@ def _start_workers(block: int, wanted: int) -> int:
     from ..cpu import jit
     code = Code(WORKER.symbol, native(WORKER.ir))
     work = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(jit.address(code))
-    _kept.append(work)
     for started in range(wanted):
         try:
             start_new_thread(work, (block,))
