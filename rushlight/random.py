@@ -18,13 +18,12 @@ from collections import deque
 import numpy as np
 
 from . import config
-from .cpu import mersenne, rng
-from .cpu.box_muller import BLOCK as NORMAL_BLOCK
+from .cpu import rng
+from .cpu.rng import BLOCK, NORMAL_BLOCK
 
 __all__ = ["Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state",
            "set_rng_state", "fork_rng", "thread_safe_generator"]
 
-BLOCK = mersenne.BLOCK
 DEFAULT_SEED = 67280421310721
 MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
 LIMIT = 4096            # reservations that may be open; beyond it the oldest half is settled
@@ -34,6 +33,10 @@ ALIGN = 64
 # seed, words left in the block (+ 1), seeded, next word | the block, widened | an unused double,
 # the cached normal, an unused double, whether it is there | a cached float (never used here), flag
 HEAD, TAIL = struct.Struct("<QiiQ"), struct.Struct("<dddi4xf?3x")
+lock = threading.RLock()        # one for all generators, so that a fork can wait for it
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release,
+                        after_in_child=lock.release)
 NUMPY, NATIVE = rng.Numpy(), rng.Native()
 STATE_BYTES = HEAD.size + 8 * BLOCK + TAIL.size
 
@@ -57,7 +60,7 @@ class Stream:
     __slots__ = ("state", "block", "position", "is_fresh")
 
     def __init__(self, seed: int):
-        self.state = aligned(mersenne.STATE_WORDS)
+        self.state = aligned(rng.STATE_WORDS)
         self.block = np.empty(BLOCK, np.uint32)
         self.restart(seed)
 
@@ -142,6 +145,18 @@ class Draws:
 
     def skip(self, generator: Generator, count: int) -> None:
         generator._stream.skip(self.needs(count))
+
+
+class WordPairs(Draws):
+    """int64 over two words each: the first one, which counts as the high one, in the low bits."""
+
+    dtype = np.dtype(np.int64)
+
+    def needs(self, count):
+        return 2 * count
+
+    def make(self, words, count):
+        return words.view("<i8")
 
 
 class PairedNormals(Draws):
@@ -244,7 +259,8 @@ class WideIntegers(Draws):
         return out
 
 
-WORDS, PAIRED_NORMALS, PERMUTATION = Draws(), PairedNormals(), Permutation()
+WORDS, WORD_PAIRS = Draws(), WordPairs()
+PAIRED_NORMALS, PERMUTATION = PairedNormals(), Permutation()
 
 
 class Generator:
@@ -256,7 +272,6 @@ class Generator:
 
     def __init__(self, device="cpu"):
         self._device = _check_device(device)
-        self._lock = threading.RLock()
         self._open: deque[tuple] = deque()     # (weak ticket, draws, count), oldest first
         self._seed = DEFAULT_SEED
         self._stream = Stream(DEFAULT_SEED)
@@ -267,7 +282,7 @@ class Generator:
     def reserve(self, count: int, draws: Draws = WORDS) -> Ticket:
         """The next `count` numbers of a kind, words by default, to be drawn later."""
         ticket = Ticket(self, draws, count)
-        with self._lock:
+        with lock:
             self._open.append((weakref.ref(ticket), draws, count))
             if len(self._open) > LIMIT:
                 self._settle(LIMIT // 2)
@@ -275,14 +290,14 @@ class Generator:
 
     def draw(self, ticket: Ticket) -> np.ndarray:
         """What `ticket` reserved; earlier reservations are settled on the way."""
-        with self._lock:
+        with lock:
             while ticket.value is None:
                 self._settle(1)
             return ticket.value
 
     def take(self, count: int, draws: Draws = WORDS) -> np.ndarray:
         """The next `count` numbers of a kind at once."""
-        with self._lock:
+        with lock:
             self._settle()
             return draws.draw(self, count)
 
@@ -310,7 +325,7 @@ class Generator:
             raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
         if not -(1 << 63) <= seed <= MASK64:
             raise ValueError(f"Overflow when unpacking long long: {seed} is not a 64-bit seed")
-        with self._lock:
+        with lock:
             self._settle_living()
             self._seed, self._normal = int(seed) & MASK64, None
             self._stream.restart(self._seed)
@@ -336,7 +351,7 @@ class Generator:
 
     def state_bytes(self) -> bytes:
         """The whole state in PyTorch's layout, 5056 bytes."""
-        with self._lock:
+        with lock:
             self._settle()
             stream = self._stream
             used = 0 if stream.is_fresh else stream.position
@@ -357,7 +372,7 @@ class Generator:
             raise RuntimeError("Invalid mt19937 state")
         key = np.frombuffer(state, "<u8", BLOCK, HEAD.size)
         _, normal, _, has_normal, _, _ = TAIL.unpack_from(state, HEAD.size + 8 * BLOCK)
-        with self._lock:
+        with lock:
             self._settle_living()
             self._seed, self._normal = seed, normal if has_normal else None
             self._stream.load(key, BLOCK if is_fresh else used, is_fresh)

@@ -13,9 +13,9 @@ import numpy as np
 
 from ..compiler.kernel import Code
 from .emit import Function, Value, vector
+from .rng import NORMAL_BLOCK as BLOCK
 
 PAIRS = 8
-BLOCK = 2 * PAIRS
 FLOATS, INTS = vector("float", PAIRS), vector("i32", PAIRS)
 MANTISSA24 = 0xFFFFFF
 LOG = (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from ..compiler.kernel import LANES, Code
 from .emit import Function, Value, vector
+from .rng import BLOCK
 
-BLOCK, MIDDLE = 624, 397
+MIDDLE = 397
 UPPER, LOWER, MATRIX = 0x80000000, 0x7FFFFFFF, 0x9908B0DF
-STATE_WORDS = 2 * BLOCK + LANES
 
 
 def block_generator() -> Code:

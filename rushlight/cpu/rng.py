@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import ctypes
+from importlib import import_module
 
 import numpy as np
 
-from .box_muller import BLOCK as NORMAL_BLOCK
-from .box_muller import normal_blocks, numpy_normal_blocks
-from .mersenne import BLOCK, block_generator, permuter
+BLOCK = 624                     # words that mt19937 makes at a time
+STATE_WORDS = 2 * BLOCK + 16    # the block, room for the next one, and slack for vectors
+NORMAL_BLOCK = 16               # words that become as many normal deviates
 
 
 class Native:
@@ -17,24 +18,24 @@ class Native:
         self.kernels = {}
 
     def blocks(self, state: np.ndarray, out: np.ndarray) -> None:
-        """Fill `out` (a multiple of 624 words) and advance `state` (mersenne.STATE_WORDS words)."""
-        self.run(block_generator, (_address(state), _address(out)), out.size // BLOCK)
+        """Fill `out` (a multiple of 624 words) and advance `state` (STATE_WORDS words)."""
+        self.run("mersenne.block_generator", (_address(state), _address(out)), out.size // BLOCK)
 
     def permute(self, words: np.ndarray, n: int) -> np.ndarray:
         """int64 [n]: a random order of 0 .. n - 1 from n - 1 words."""
         order = np.arange(n, dtype=np.int64)
-        self.run(permuter, (_address(order), _address(words)), n)
+        self.run("mersenne.permuter", (_address(order), _address(words)), n)
         return order
 
     def normals(self, words: np.ndarray, mean: float, std: float, out: np.ndarray) -> None:
         """float32 `out` from as many words, a multiple of 16."""
         args = (_address(words), _address(out), _float_bits(mean), _float_bits(std))
-        self.run(normal_blocks, args, words.size // NORMAL_BLOCK)
+        self.run("box_muller.normal_blocks", args, words.size // NORMAL_BLOCK)
 
-    def run(self, make, args: tuple, units: int) -> None:
-        kernel = self.kernels.get(make)
+    def run(self, name: str, args: tuple, units: int) -> None:
+        kernel = self.kernels.get(name)
         if kernel is None:
-            kernel = self.kernels[make] = _compiled(make())
+            kernel = self.kernels[name] = _compiled(name)
         kernel((ctypes.c_uint64 * len(args))(*args), 0, units)
 
 
@@ -55,11 +56,14 @@ class Numpy:
         return np.array(order, np.int64)
 
     def normals(self, words: np.ndarray, mean: float, std: float, out: np.ndarray) -> None:
+        from .box_muller import numpy_normal_blocks
         out[:] = numpy_normal_blocks(words, mean, std)
 
 
-def _compiled(code):
+def _compiled(name: str):
     from . import jit
+    room, _, function = name.partition(".")
+    code = getattr(import_module(f".{room}", __package__), function)()
     prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
     return prototype(jit.address(code))
 

@@ -13,6 +13,7 @@ from .. import dtypes
 from .. import ops as o
 from .. import random as streams
 from ..autograd.grad_mode import no_grad
+from ..autograd.inplace import assign
 from ..dtypes import bfloat16, float16, float32, float64, int64
 from ..layout import expand
 from ..prims.rng import drawn
@@ -25,7 +26,7 @@ from .shape import broadcast_shapes
 HALVES = (float16, bfloat16)
 BLOCK_NORMALS = {float16: streams.HalfNormals, bfloat16: streams.HalfNormals,
                  float64: streams.DoubleNormals}
-MASK24, MASK21 = (1 << 24) - 1, (1 << 21) - 1
+MASK21, MASK24, MASK32 = (1 << 21) - 1, (1 << 24) - 1, (1 << 32) - 1
 WIDE = 1 << 28          # ranges from here on take two words to a number
 NORMAL_MINIMUM = 16     # smaller tensors take PyTorch's path of paired normals
 PERMUTATION_MAXIMUM = (1 << 32) // 20
@@ -57,11 +58,15 @@ def singles(shape, generator) -> Tensor:
     return ((words & MASK24).to(float32) * 2.0**-24).view(shape)
 
 
+def numerators(shape, generator) -> Tensor:
+    """int64 in [0, 2**53): the low 53 bits of two words, high word first."""
+    pairs = take(generator, math.prod(shape), streams.WORD_PAIRS).view(shape)
+    return (pairs & MASK21) << 32 | pairs >> 32 & MASK32
+
+
 def doubles(shape, generator) -> Tensor:
-    """float64 in [0, 1): the low 53 bits of two words, high word first."""
-    pairs = take(generator, 2 * math.prod(shape)).view(*shape, 2)
-    high, low = pairs.select(-1, 0), pairs.select(-1, 1)
-    return (high & MASK21).to(float64) * 2.0**-21 + low.to(float64) * 2.0**-53
+    """float64 in [0, 1), in steps of 2**-53."""
+    return numerators(shape, generator).to(float64) * 2.0**-53
 
 
 def uniform_values(shape, dtype, generator, low=0.0, high=1.0) -> Tensor:
@@ -116,7 +121,7 @@ def integer_values(shape, dtype, generator, low: int, span: int, is_wide: bool) 
 
 
 def bernoulli_values(shape, dtype, generator, p: float) -> Tensor:
-    return (doubles(shape, generator) < p).to(dtype)
+    return (numerators(shape, generator) < math.ceil(p * 2.0**53)).to(dtype)    # u < p
 
 
 def bernoulli_like_values(shape, dtype, generator, p: Tensor) -> Tensor:
@@ -164,7 +169,7 @@ def fill(x: Tensor, sampler, *args, **kwargs) -> Tensor:
                            "performing the operation.")
     with no_grad():
         values = sampled_like(x, sampler, *args, **kwargs)
-    return x.copy_(values)
+    return assign(x, values)
 
 
 # -- checks ----------------------------------------------------------------------------------------
