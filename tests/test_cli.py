@@ -255,6 +255,14 @@ def test_a_command_line_that_makes_no_sense(arguments, words):
     assert "Traceback" not in done.stderr
 
 
+def test_the_console_script_runs_a_program_without_loading_the_package(script):
+    path = script("import sys; print(sys.argv[1:], 'rushlight' in sys.modules)")
+    code = "import sys, rushlight_command; sys.exit(rushlight_command.main())"
+    assert output(call(sys.executable, "-c", code, "run", path, "-q")) == "['-q'] False\n"
+    assert output(call(sys.executable, "-c", code, "--version")).startswith("rushlight 0.1.0")
+    assert call(sys.executable, "-c", code, "run").returncode == 2
+
+
 def test_version_and_help():
     assert output(rushlight("--version")) == "rushlight 0.1.0 (torch 2.13.0+rushlight)\n"
     for arguments in ([], ["--help"], ["-h"]):
