@@ -64,7 +64,8 @@ ROWS = {
                        series(mp.log(2), mp.log(2) ** 2 / 2, mp.log(2) ** 3 / 6), mp.mpf("1e-12")),
              (mp.mpf("-0.50001"), mp.mpf("0.50001")), lambda r: abs(r) + mp.mpf("0.01"), dict(float=5, double=11)),
     # (log(1 + f) - f + f^2 / 2) / f^3
-    "log": (near_zero(lambda f: (mp.log1p(f) - f + f * f / 2) / f ** 3, series(mp.mpf(1) / 3, -mp.mpf(1) / 4, mp.mpf(1) / 5)),
+    "log": (near_zero(lambda f: (mp.log1p(f) - f + f * f / 2) / f ** 3,
+                      series(mp.mpf(1) / 3, -mp.mpf(1) / 4, mp.mpf(1) / 5)),
             (1 / ROOT - 1, ROOT - 1), lambda f: f ** 2, dict(float=8)),
     # log(1 + f) = 2 s + s z R(z) with s = f / (2 + f), z = s^2
     "log_s": (in_square(lambda s: (2 * mp.atanh(s) - 2 * s) / s ** 3, mp.mpf(2) / 3, mp.mpf(2) / 5, mp.mpf(2) / 7),
@@ -97,6 +98,10 @@ ROWS = {
     # (1 + 2 t) exp(t^2) erfc(t) over all t >= 0, in s = (t - 3.75) / (t + 3.75); the substitution of
     # Shepherd & Laframboise, Mathematics of Computation 36 (1981)
     "erfcx": (_erfcx_reduced, (-1, mp.mpf("0.77")), lambda s: mp.mpf(1), dict(mixed=14, double=28)),
+    # lgamma(2 + t) / t
+    "lgamma": (near_zero(lambda t: mp.loggamma(2 + t) / t,
+                         series(1 - mp.euler, (mp.zeta(2) - 1) / 2, (1 - mp.zeta(3)) / 3), mp.mpf("1e-12")),
+               (mp.mpf("-0.501"), mp.mpf("0.501")), lambda t: mp.mpf(1), dict(mixed=12, double=19)),
     # erfinv(x) / x in w = -log(1 - x^2), and in sqrt(w) from w = 6.25 on
     "erfinv": (_erfinv, (0, mp.mpf("6.26")), lambda w: mp.mpf(1), dict(mixed=13)),
     "erfinv_tail": (lambda v: _erfinv(v * v), (mp.mpf("2.49"), mp.mpf("6.1")), lambda v: mp.mpf(1),

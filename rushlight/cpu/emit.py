@@ -45,7 +45,7 @@ class Value(str):
         return f"{self.type} {self}"
 
 
-# --- types and constants ---------------------------------------------------------------------------
+# --- types and constants --------------------------------------------------------------------------
 
 def vector(element: str, lanes: int = LANES) -> str:
     """`<lanes x element>`; one lane is the plain element."""
@@ -152,7 +152,7 @@ def same_width_int(type: str) -> str:
     return like(type, BITS.get(element, element))
 
 
-# --- one function ----------------------------------------------------------------------------------
+# --- one function ---------------------------------------------------------------------------------
 
 class Function:
     """Lines of one LLVM function. `self.args`, `self.lo`, `self.hi` are the kernel's parameters."""

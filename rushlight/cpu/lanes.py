@@ -7,8 +7,10 @@ arithmetic in double for a result that will be rounded to float.
 """
 from __future__ import annotations
 
-from .coefficients import POLYNOMIALS
-from .emit import Function, Value, constant, element_of, lanes_of, like, same_width_int
+from collections.abc import Callable
+
+from .coefficients import POLYNOMIALS, SPLIT
+from .emit import Function, Value, constant, element_of, lanes_of, like
 
 
 class Lanes:
@@ -124,8 +126,13 @@ def at_least(x: Lanes, bound: float) -> Lanes:
 
 
 def horner(x: Lanes, name: str) -> Lanes:
-    """The fitted polynomial `name` at x."""
-    *rest, total = POLYNOMIALS[name, x.goal]
+    """The fitted polynomial `name` at x; where none is fitted for "mixed", float64's own."""
+    return polynomial(x, POLYNOMIALS.get((name, x.goal)) or POLYNOMIALS[name, "double"])
+
+
+def polynomial(x: Lanes, coefficients) -> Lanes:
+    """Coefficients lowest first, by Horner's rule in fused multiply-adds."""
+    *rest, total = coefficients
     for c in reversed(rest):
         total = fma(total, x, c)
     return total
@@ -142,5 +149,29 @@ def two_product(a, b) -> tuple[Lanes, Lanes]:
     return product, fma(a, b, -product)
 
 
-def int_like(x: Lanes) -> str:
-    return element_of(same_width_int(x.type))
+# --- instructions ---------------------------------------------------------------------------------
+
+FUNCTIONS: dict[str, Callable] = {}
+
+
+def exported(function: Callable) -> Callable:
+    """An instruction on float32 and float64, computed in the type itself."""
+    def emit(f: Function, *args: Value) -> Value:
+        return function(*(Lanes(f, a) for a in args)).value
+    FUNCTIONS[function.__name__] = emit
+    return function
+
+
+def in_double(function: Callable) -> Callable:
+    """An instruction whose float32 form is computed in float64 with goal "mixed"."""
+    def emit(f: Function, *args: Value) -> Value:
+        if element_of(args[0].type) == "double":
+            return function(*(Lanes(f, a) for a in args)).value
+        wide = [Lanes(f, f.cast("fpext", a, "double"), "mixed") for a in args]
+        return f.cast("fptrunc", function(*wide).value, "float")
+    FUNCTIONS[function.__name__] = emit
+    return function
+
+
+def parts(x: Lanes, name: str) -> tuple[float, ...]:
+    return SPLIT[name, x.element]

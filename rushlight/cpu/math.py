@@ -1,25 +1,36 @@
-"""exp, log, sin, erf and their kind as emitted code; docs/accuracy.md tells how exact each is.
+"""exp, log, powers and their kind as emitted code; docs/accuracy.md tells how exact each is.
 
-Hot functions on float32 are float32 arithmetic throughout. The rarer ones are computed in float64 and
-rounded (`in_double`, goal "mixed"), with polynomials just good enough for that. No function calls
-libm, so results are the same bits on every machine with fused multiply-add.
+Hot functions on float32 are float32 arithmetic throughout. The rarer ones are computed in float64
+and rounded (`in_double`, goal "mixed"), with polynomials just good enough for that. No function
+calls libm, so results are the same bits on every machine with fused multiply-add.
 
-Arguments are reduced after Cody & Waite (Software Manual for the Elementary Functions, 1980), beyond
-that after Payne & Hanek (SIGNUM Newsletter 18, 1983). Where a formula is a known one its place is named.
+Arguments are reduced after Cody & Waite (Software Manual for the Elementary Functions, 1980).
 Polynomials and split constants are in coefficients.py, made by tools/fit_polynomials.py.
+circular.py and special.py hold the rest of the functions.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import inf, nan
-from math import pi as PI
 
-from .coefficients import POLYNOMIALS, SPLIT, TWO_OVER_PI
-from .emit import Function, Value, element_of, lanes_of, vector
+from .coefficients import SPLIT
+from .emit import Function, Value, lanes_of
 from .features import host
 from .lanes import (
-    Lanes, at_least, at_most, copysign, fabs, fast_two_sum, floor, fma, horner, int_like, plain,
-    select, sqrt, trunc, two_product,
+    Lanes,
+    at_least,
+    at_most,
+    copysign,
+    exported,
+    fabs,
+    fast_two_sum,
+    fma,
+    horner,
+    in_double,
+    parts,
+    select,
+    sqrt,
+    trunc,
+    two_product,
 )
 
 DIGITS = {"float": 23, "double": 52}                        # stored bits of a significand
@@ -30,33 +41,8 @@ ROOT_HALF_BITS = {"float": 0x3F3504F3, "double": 0x3FE6A09E667F3BCD}
 LEAST_NORMAL = {"float": 2.0 ** -126, "double": 2.0 ** -1022}
 LN2 = SPLIT["ln2", "double"][0]
 
-FUNCTIONS: dict[str, Callable] = {}
 
-
-def exported(function: Callable) -> Callable:
-    """An instruction on float32 and float64, computed in the type itself."""
-    def emit(f: Function, *args: Value) -> Value:
-        return function(*(Lanes(f, a) for a in args)).value
-    FUNCTIONS[function.__name__] = emit
-    return function
-
-
-def in_double(function: Callable) -> Callable:
-    """An instruction whose float32 form is computed in float64 with goal "mixed"."""
-    def emit(f: Function, *args: Value) -> Value:
-        if element_of(args[0].type) == "double":
-            return function(*(Lanes(f, a) for a in args)).value
-        wide = [Lanes(f, f.cast("fpext", a, "double"), "mixed") for a in args]
-        return f.cast("fptrunc", function(*wide).value, "float")
-    FUNCTIONS[function.__name__] = emit
-    return function
-
-
-def parts(x: Lanes, name: str) -> tuple[float, ...]:
-    return SPLIT[name, x.element]
-
-
-# --- exponentials ----------------------------------------------------------------------------------
+# --- exponentials ---------------------------------------------------------------------------------
 
 RANGE = {"float": (-104.0, 89.0), "double": (-746.0, 711.0)}      # beyond: 0 and inf, even if halved
 
@@ -162,7 +148,7 @@ def tanh(x):
     square = x * x
     near = fma(x * square, horner(square, "tanh"), x)
     far = 1.0 - 2.0 / (exp_within(at_most(a + a, 40.0)) + 1.0)
-    return select(a > 0.625, copysign(far, x), near)
+    return copysign(select(a > 0.625, far, near), x)
 
 
 @in_double
@@ -179,7 +165,7 @@ def cosh(x):
     return half + 0.25 / half
 
 
-# --- logarithms ------------------------------------------------------------------------------------
+# --- logarithms -----------------------------------------------------------------------------------
 
 def log_reduced(x: Lanes, normal: bool = False) -> tuple[Lanes, Lanes, Lanes]:
     """x = 2^e (1 + f), 1 + f between the roots of 1/2 and 2: e, f, and e in the upper bits."""
@@ -291,7 +277,7 @@ def atanh(x):
     return copysign(log1p((a + a) / (1.0 - a)) * 0.5, x)
 
 
-# --- powers ----------------------------------------------------------------------------------------
+# --- powers ---------------------------------------------------------------------------------------
 
 def log_in_two(x: Lanes) -> tuple[Lanes, Lanes]:
     """log(x) for x > 0 as high + low, to about 2^-64: 2 atanh(s) with s and s^3 in two parts."""
@@ -362,257 +348,7 @@ def rsqrt(x):
     return 1.0 / sqrt(x)
 
 
-# --- circular functions ----------------------------------------------------------------------------
-
-NEAR = {"float": 2.0 ** 20, "double": 2.0 ** 30}        # up to here three parts of pi/2 are enough
-
-
-def quarter_turns(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
-    """x = n pi/2 + r + low, |r| <= pi/4: n in the low bits of an integer, r, low."""
-    first, second, third, _ = parts(x, "half_pi")
-    shifted = fma(x, parts(x, "two_over_pi")[0], MAGIC[x.element])
-    n = shifted - MAGIC[x.element]
-    exact = fma(n, -first, x)               # a multiple of first's last bit below 1: no rounding
-    product, error = two_product(n, second)
-    r = exact - product
-    low = ((exact - r) - product) - fma(n, third, error)
-    return shifted.bits(), r, low
-
-
-def sine_of_turns(turns: Lanes, r: Lanes, low: Lanes) -> Lanes:
-    """sin(turns pi/2 + r + low)."""
-    square = r * r
-    sine = fma(r * square, horner(square, "sin"), low) + r
-    cosine = fma(square, fma(square, horner(square, "cos"), -0.5), -(r * low)) + 1.0
-    width = DIGITS[r.element] + (9 if r.element == "float" else 12)
-    sign = (turns & 2) << (width - 2)
-    return (select((turns & 1).differs(0), cosine, sine).bits() ^ sign).as_float(r.element)
-
-
-def tangent_of_turns(turns: Lanes, r: Lanes, low: Lanes) -> Lanes:
-    """tan r for even turns, -1 / tan r for odd."""
-    square = r * r
-    tail = fma(r * square, horner(square, "tan"), fma(square, low, low))
-    tangent = tail + r
-    return select((turns & 1).differs(0), _cotangent(tangent, r, tail), tangent)
-
-
-def _cotangent(tangent, r, tail):
-    """-1 / (r + tail), corrected by what rounding their sum lost."""
-    lost = tail - (tangent - r)
-    y = -1.0 / tangent
-    if tangent.goal == "mixed":
-        return y
-    return fma(y, fma(y, lost, fma(y, tangent, 1.0)), y)
-
-
-def far_turns(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
-    """`quarter_turns` for one float64 of any size above 2^20: 192 bits of 2/pi meet its significand."""
-    f, bits = x.f, x.bits()
-    biased = (bits & (0x7FF << 52)) >> 52
-    low_bit = (8 * len(TWO_OVER_PI) - 190 + 1075) - biased      # of the window; its top has the weight 2^1
-    table = f.table("two_over_pi", TWO_OVER_PI + bytes(24))
-    place = f.at(table, "i8", f.lshr(low_bit.value, 3))
-    window = x.of(f.lshr(f.load("i256", place, 1), f.cast("zext", (low_bit & 7).value, "i256")))
-    significand = (bits & ((1 << 52) - 1)) | (1 << 52)
-    product = window.cast("trunc", "i192") * significand.cast("zext", "i192")
-    turns = x.of(f.lshr((product + (1 << 189)).value, 190)).cast("trunc", "i64")
-    r, low = _times_half_pi(product << 2)
-    back = bits < 0
-    return select(back, 0 - turns, turns), select(back, -r, r), select(back, -low, low)
-
-
-def _times_half_pi(fraction: Lanes) -> tuple[Lanes, Lanes]:
-    """A signed fraction of 192 bits times pi/2, in two parts."""
-    top, second, third = (
-        (fraction >> (192 - 48 * (k + 1))).cast("trunc", "i64") & (-1 if k == 0 else (1 << 48) - 1)
-        for k in range(3))
-    a, b, c = (part.cast("sitofp", "double") * 2.0 ** (-48 * (k + 1))
-               for k, part in enumerate((top, second, third)))
-    high, low = fast_two_sum(a, b)
-    high, low = fast_two_sum(high, low + c)
-    half_pi, half_pi_low, *_ = SPLIT["half_pi", "double"]
-    product, error = two_product(high, half_pi)
-    return fast_two_sum(product, error + fma(high, half_pi_low, low * half_pi))
-
-
-def sine_from(turns, r, low):
-    return sine_of_turns(turns, r, low)
-
-
-def cosine_from(turns, r, low):
-    return sine_of_turns(turns + 1, r, low)
-
-
-def circular(x: Lanes, name: str, finish: Callable) -> Lanes:
-    """`finish` of the reduced argument; lanes that are far away are done one by one, exactly reduced."""
-    f = x.f
-    fast = finish(*quarter_turns(x))
-    beyond = fabs(x) > NEAR[x.element]
-    with f.when(beyond.any(), otherwise=[fast.value]) as branch:
-        helper = far_helper(f, name, x.type, finish)
-        slow = f.call_helper(helper, x.value)
-        branch.give(f.select(beyond.value, slow, fast.value))
-    return x.of(branch.results[0])
-
-
-def far_helper(f: Function, name: str, type: str, finish: Callable) -> Function:
-    """@far_name: `finish` on each lane whose size asks for far_turns, in float64."""
-    lanes = lanes_of(type)
-    full = f"far_{name}_{element_of(type)}_{lanes}"
-    return f.helper(full, lambda: _make_far(full, element_of(type), lanes, finish))
-
-
-def _make_far(full: str, element: str, lanes: int, finish: Callable) -> Function:
-    g = Function(full, ((vector(element, lanes), "x"),), vector(element, lanes))
-    array = g.alloca(element, lanes)
-    g.store(g.x, array)
-    with g.loop(0, lanes) as loop:
-        at = g.at(array, element, loop.index)
-        x = Lanes(g, g.cast("fpext", g.load(element, at), "double"))
-        size = fabs(x)
-        with g.when(((size > NEAR[element]) & (size < inf)).value, [g.value(nan, "double")]) as branch:
-            branch.give(finish(*far_turns(x)).value)
-        g.store(g.cast("fptrunc", branch.results[0], element), at)
-    g.give_back(g.load(vector(element, lanes), array))
-    return g
-
-
-@exported
-def sin(x):
-    return select(x.equals(0.0), x, circular(x, "sin", sine_from))
-
-
-@exported
-def cos(x):
-    return circular(x, "cos", cosine_from)
-
-
-@in_double
-def tan(x):
-    return select(x.equals(0.0), x, circular(x, "tan", tangent_of_turns))
-
-
-# --- their inverses --------------------------------------------------------------------------------
-
-TAN_EIGHTH, TAN_THREE_EIGHTHS = 2.0 ** 0.5 - 1, 2.0 ** 0.5 + 1
-
-
-def arc(a: Lanes, b) -> Lanes:
-    """atan(a / b) for a, b >= 0: with 0, pi/4 or pi/2 taken off, what is left is below tan(pi/8)."""
-    high, low, *_ = parts(a, "half_pi")
-    steep, middling = a > b * TAN_THREE_EIGHTHS, a > b * TAN_EIGHTH
-    above = select(steep, -b, select(middling, a - b, a))
-    below = select(steep, a, select(middling, a + b, b))
-    below = select(below.equals(0.0), 1.0, below)
-    base = select(steep, a.const(high), select(middling, a.const(high / 2), 0.0))
-    base_low = select(steep, a.const(low), select(middling, a.const(low / 2), 0.0))
-    t = above / below
-    square = t * t
-    return base + (t + fma(t * square, horner(square, "atan"), base_low))
-
-
-@in_double
-def atan(x):
-    return copysign(arc(fabs(x), 1.0), x)
-
-
-@in_double
-def atan2(y, x):
-    a, b = fabs(y), fabs(x)
-    both = a.equals(inf) & b.equals(inf)
-    shrink = select((a > 2.0 ** 1000) | (b > 2.0 ** 1000), a.const(2.0 ** -100), 1.0)
-    r = arc(select(both, 1.0, a * shrink), select(both, 1.0, b * shrink))
-    high, low, *_ = parts(x, "pi")
-    turned = high - (r - low)
-    return copysign(select(x.bits() < 0, turned, r), y)
-
-
-def arcsine_parts(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
-    """asin(t) = t + tail where t is |x|, or above 1/2 sqrt((1 - |x|) / 2): above, t, tail."""
-    a = fabs(x)
-    above = a > 0.5
-    square = select(above, (1.0 - a) * 0.5, a * a)
-    t = select(above, sqrt(square), a)
-    return above, t, t * square * horner(square, "asin")
-
-
-@in_double
-def asin(x):
-    """Above 1/2: pi/2 - 2 asin(sqrt((1 - x) / 2))."""
-    above, t, tail = arcsine_parts(x)
-    high, low, *_ = parts(x, "half_pi")
-    far = (high - (t + t)) - (tail + tail - low)
-    return copysign(select(above, far, t + tail), x)
-
-
-@in_double
-def acos(x):
-    """pi/2 - asin(x); 2 asin(sqrt((1 - x) / 2)) above 1/2, pi less that of -x below -1/2."""
-    above, t, tail = arcsine_parts(x)
-    high, low, *_ = parts(x, "half_pi")
-    inner = high - (copysign(t, x) - (low - copysign(tail, x)))
-    double = (t + t) + (tail + tail)
-    turned = (high - (t + (tail - low))) * 2.0
-    return select(above, select(x < 0.0, turned, double), inner)
-
-
-# --- the error function ----------------------------------------------------------------------------
-
-def erf_near(x: Lanes) -> Lanes:
-    """erf(x) for |x| <= 1."""
-    return fma(x, horner(x * x, "erf"), x)
-
-
-def erfc_far(a: Lanes) -> Lanes:
-    """erfc(a), a >= 0: exp(-a^2) q((a - k) / (a + k)) / (1 + 2a), with a^2 in two parts."""
-    a = at_most(a, 28.0)
-    square, lost = two_product(a, a)
-    bits, n, r = exp_reduced(-square)
-    ratio = horner((a - 3.75) / (a + 3.75), "erfcx") / fma(a, 2.0, 1.0)
-    return scaled(exp_polynomial_in_two(r, -lost) * ratio, bits, n)
-
-
-@exported
-def erf(x):
-    a = fabs(x)
-    if x.goal == "float":
-        capped = at_most(a, 4.0)
-        far, edge = 1.0 - exp_within(-(capped * horner(capped, "erf_tail"))), 0.92
-    else:
-        far, edge = 1.0 - erfc_far(a), 1.0
-    return select(a > edge, copysign(far, x), erf_near(x))
-
-
-@in_double
-def erfc(x):
-    a = fabs(x)
-    far = erfc_far(a)
-    return select(a < 0.5, 1.0 - erf_near(x), select(x < 0.0, 2.0 - far, far))
-
-
-@in_double
-def erfinv(x):
-    """x P(w), w = -log(1 - x^2), and for float64 one Newton step, on the tail's side above 1/2."""
-    w = -log1p(-(x * x))
-    far = w > 6.25
-    with_goal = Lanes(w.f, w.value, "mixed")
-    tail = Lanes(w.f, sqrt(w).value, "mixed")
-    y = x * select(far, horner(tail, "erfinv_tail"), horner(with_goal, "erfinv"))
-    if x.goal == "double":
-        y = _newton_erfinv(x, y)
-    return select(fabs(x) < 1.0, y, select(fabs(x).equals(1.0), x * inf, nan))
-
-
-def _newton_erfinv(x, y):
-    a, size = fabs(x), fabs(y)
-    near = fma(size, horner(size * size, "erf"), size - a)
-    rest = select(a > 0.75, (1.0 - a) - erfc_far(size), near)
-    slope = exp(-(size * size)) * (2 / PI ** 0.5)
-    return copysign(size - rest / slope, x)
-
-
-# --- remainders ------------------------------------------------------------------------------------
+# --- remainders -----------------------------------------------------------------------------------
 
 @exported
 def fmod(a, b):

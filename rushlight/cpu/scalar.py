@@ -14,14 +14,15 @@ from collections.abc import Callable
 from .. import dtypes
 from ..compiler.kernel import LANES, Body, Instr
 from ..dtypes import dtype
-from . import math
-from .emit import Function, Value, constant, element_of, lanes_of, like, vector
+from . import circular, special     # noqa: F401    their functions enter the table
+from .emit import Function, Value, constant, element_of, like, vector
+from .lanes import FUNCTIONS
 
 NARROW = (dtypes.float16, dtypes.bfloat16)
-MOVES = {"select", "bitcast", "cast"}           # instructions that take 16-bit floats as they are
+MOVES = {"select", "bitcast", "cast", "copysign"}           # instructions that take 16-bit floats as they are
 
 
-# --- values of a dtype -----------------------------------------------------------------------------
+# --- values of a dtype ----------------------------------------------------------------------------
 
 def element(kind: dtype) -> str:
     """The LLVM type of one element in a register."""
@@ -52,14 +53,21 @@ def from_word(f: Function, index: int, kind: dtype, lanes: int = LANES) -> Value
     return f.splat(from_memory(f, kind, f.word(index, kind.llvm)), lanes)
 
 
-# --- 16-bit floats ---------------------------------------------------------------------------------
+# --- 16-bit floats --------------------------------------------------------------------------------
 
 def widened(f: Function, kind: dtype, a: Value) -> Value:
     """A 16-bit float as float32, exactly."""
     if kind is dtypes.float16:
         return f.cast("fpext", a, "float")
-    bits = f.shl(f.cast("zext", f.cast("bitcast", a, "i16"), "i32"), 16)
-    return f.cast("bitcast", bits, "float")
+    return f.cast("bitcast", f.shl(f.cast("zext", bits_of(f, a), "i32"), 16), "float")
+
+
+def bits_of(f: Function, a: Value) -> Value:
+    """`f.bits`, past LLVM 22's abort on the sign of a lone bfloat: as a vector of one it has none."""
+    if a.type != "bfloat":
+        return f.bits(a)
+    one = f.let("<1 x bfloat>", f"insertelement <1 x bfloat> poison, {a.typed}, i64 0")
+    return f.let("i16", f"bitcast {one.typed} to i16")
 
 
 def narrowed(f: Function, kind: dtype, a: Value) -> Value:
@@ -73,7 +81,7 @@ def narrowed(f: Function, kind: dtype, a: Value) -> Value:
     return f.cast("bitcast", f.cast("trunc", kept, "i16"), "bfloat")
 
 
-# --- casts -----------------------------------------------------------------------------------------
+# --- casts ----------------------------------------------------------------------------------------
 
 def cast(f: Function, made: dtype, taken: dtype, a: Value) -> Value:
     """PyTorch's conversion; a float outside of an integer's range is no error and no poison."""
@@ -129,7 +137,7 @@ def _to_uint64(f, a):
     return f.xor(to_integer(f, shifted, "i64"), f.select(high, constant(like(a.type, "i64"), -(1 << 63)), 0))
 
 
-# --- arithmetic ------------------------------------------------------------------------------------
+# --- arithmetic -----------------------------------------------------------------------------------
 
 def by_kind(floats: str | None = None, signed: str | None = None, unsigned: str | None = None,
             bools: str | None = None) -> Callable:
@@ -143,8 +151,17 @@ def by_kind(floats: str | None = None, signed: str | None = None, unsigned: str 
     return emit
 
 
+def on_floats(name: str, emit: Callable) -> Callable:
+    """An instruction that integers and bools do not have; LLVM would abort the process on them."""
+    def checked(f, made, taken, *args):
+        if not taken.is_floating_point:
+            raise NotImplementedError(f"scalar instruction {name} on {taken.name}")
+        return emit(f, *args)
+    return checked
+
+
 def intrinsic(name: str) -> Callable:
-    return lambda f, made, taken, *args: f.intrinsic(name, *args)
+    return on_floats(name, lambda f, *args: f.intrinsic(name, *args))
 
 
 def rounding(name: str) -> Callable:
@@ -153,6 +170,8 @@ def rounding(name: str) -> Callable:
 
 
 def neg(f, made, taken, a):
+    if taken is dtypes.bool:
+        raise NotImplementedError("scalar instruction neg on bool")
     return f.fneg(a) if taken.is_floating_point else f.sub(0, a)
 
 
@@ -187,6 +206,14 @@ def isnan(f, made, taken, a):
     return f.fcmp("uno", a, a) if taken.is_floating_point else constant(like(a.type, "i1"), False)
 
 
+def copysign(f, made, taken, a, b):
+    """a, turned where the signs differ."""
+    own = bits_of(f, a)
+    differs = f.icmp("slt", f.xor(own, bits_of(f, b)), 0)
+    turned = f.select(differs, f.xor(own, -(1 << 8 * taken.itemsize - 1)), own)
+    return f.cast("bitcast", turned, made.llvm)
+
+
 def signbit(f, made, taken, a):
     if not taken.is_signed:
         return constant(like(a.type, "i1"), False)
@@ -218,7 +245,7 @@ def bitcast(f, made, taken, a):
     return f.cast("bitcast", a, element(made))
 
 
-# --- division --------------------------------------------------------------------------------------
+# --- division -------------------------------------------------------------------------------------
 
 def quotient(f: Function, kind: dtype, a: Value, b: Value) -> Value:
     """Integer a / b toward zero, 0 where b is 0; never traps.
@@ -250,7 +277,7 @@ def truncdiv(f, made, taken, a, b):
     return quotient(f, taken, a, b)
 
 
-FMOD = math.FUNCTIONS["fmod"]
+FMOD = FUNCTIONS["fmod"]
 
 
 def fmod(f, made, taken, a, b):
@@ -303,7 +330,7 @@ def _float_floordiv(f, taken, a, b):
 
 
 def power(f, made, taken, a, b):
-    return math.FUNCTIONS["pow"](f, a, b) if taken.is_floating_point else _integer_power(f, taken, a, b)
+    return FUNCTIONS["pow"](f, a, b) if taken.is_floating_point else _integer_power(f, taken, a, b)
 
 
 def _integer_power(f, taken, a, b):
@@ -322,12 +349,11 @@ def _integer_power(f, taken, a, b):
     return f.select(negative, inverse, loop.results[0])
 
 
-# --- the table -------------------------------------------------------------------------------------
+# --- the table ------------------------------------------------------------------------------------
 
 def function(name: str) -> Callable:
     """An instruction of cpu/math.py, on float32 or float64."""
-    emit = math.FUNCTIONS[name]
-    return lambda f, made, taken, *args: emit(f, *args)
+    return on_floats(name, FUNCTIONS[name])
 
 
 SCALARS: dict[str, Callable] = {
@@ -339,7 +365,7 @@ SCALARS: dict[str, Callable] = {
     "pow": power,
     "neg": neg, "abs": absolute,
     "min": extreme("olt", "smin", "umin"), "max": extreme("ogt", "smax", "umax"),
-    "fma": intrinsic("fma"), "sqrt": intrinsic("sqrt"), "copysign": intrinsic("copysign"),
+    "fma": intrinsic("fma"), "sqrt": intrinsic("sqrt"), "copysign": copysign,
     "floor": rounding("floor"), "ceil": rounding("ceil"), "trunc": rounding("trunc"),
     "round": rounding("roundeven"),
     "signbit": signbit, "isnan": isnan,
@@ -350,7 +376,7 @@ SCALARS: dict[str, Callable] = {
     "xor": by_kind(signed="xor", bools="xor"), "not_": bitwise_not,
     "shl": shift("shl"), "shr": shift("shr"),
     "cast": cast, "bitcast": bitcast,
-    **{name: function(name) for name in math.FUNCTIONS if name not in ("pow", "fmod")},
+    **{name: function(name) for name in FUNCTIONS if name not in ("pow", "fmod")},
 }
 
 
@@ -381,7 +407,3 @@ def _step(f: Function, instr: Instr, values, kinds, lanes) -> Value:
     taken = kinds[instr.args[-1]] if instr.args else None
     return emit_instr(f, instr.op, instr.dtype, taken, [values[i] for i in instr.args],
                       instr.literal, lanes)
-
-
-__all__ = ["SCALARS", "emit_body", "emit_instr", "from_memory", "from_word", "lanes_of", "literal_value",
-           "to_memory", "value_type"]

@@ -214,7 +214,7 @@ def test_integer_power(kind):
     check("pow", kind, a, b, reference=python(power))
 
 
-# --- casts -----------------------------------------------------------------------------------------
+# --- casts ----------------------------------------------------------------------------------------
 
 def x86_integer(x, kind):
     """Truncation; nan and what does not fit become the least 32- or 64-bit integer, then wrap."""
@@ -272,7 +272,7 @@ def test_bitcast():
     check("bitcast", d.bfloat16, values(d.int16), reference=lambda a: a.view(d.bfloat16.numpy))
 
 
-# --- bodies ----------------------------------------------------------------------------------------
+# --- bodies ---------------------------------------------------------------------------------------
 
 def run_body(body, made, *arrays):
     f = Function("body")
@@ -316,6 +316,13 @@ def test_one_lane_gives_the_bits_of_sixteen(op, kind):
 def test_unknown_instruction_is_named():
     with pytest.raises(NotImplementedError, match="frobnicate"):
         emit_instr(Function("f"), "frobnicate", d.float32, d.float32, [])
+
+
+def test_what_integers_lack_is_named():
+    for op in "sqrt", "exp", "and_":
+        kind = d.float32 if op == "and_" else d.int32
+        with pytest.raises(NotImplementedError, match=f"{kind.name}|and"):
+            probe.kernel(op, kind, (kind,) * (2 if op == "and_" else 1))
 
 
 def test_table_is_closed():
