@@ -1,0 +1,115 @@
+"""rushlight: the PyTorch API in pure Python. `import rushlight as torch` runs PyTorch programs."""
+from __future__ import annotations
+
+import builtins as _builtins
+import math as _math
+
+from . import dtypes as _dtypes
+from .dtypes import finfo as finfo, iinfo as iinfo, promote_types as promote_types
+from .layout import Size as Size
+from .tensor import Tensor as Tensor, device as device
+from . import ops as _ops
+from .prims import PRIMITIVES as _PRIMITIVES
+from .ops.shape import channels_last as channels_last, channels_last_3d as channels_last_3d
+from .ops.shape import contiguous_format as contiguous_format, memory_format as memory_format
+from .ops.shape import preserve_format as preserve_format
+from .random import Generator as Generator, default_generator as default_generator, fork_rng as fork_rng
+from .random import get_rng_state as get_rng_state, initial_seed as initial_seed, manual_seed as manual_seed
+from .random import seed as seed, set_rng_state as set_rng_state
+from .printing import set_printoptions as set_printoptions
+from .ops.methods import attach as _attach
+from . import autograd as autograd
+from .autograd import enable_grad as enable_grad, inference_mode as inference_mode, no_grad as no_grad
+from .autograd import set_grad_enabled as set_grad_enabled
+from .autograd.grad_mode import is_grad_enabled as is_grad_enabled
+from .autograd.grad_mode import is_inference_mode_enabled as is_inference_mode_enabled
+from . import random as random
+from .random import Generator as Generator, default_generator as default_generator
+from .random import get_rng_state as get_rng_state, initial_seed as initial_seed, manual_seed as manual_seed
+from .random import seed as seed, set_rng_state as set_rng_state
+from .printing import set_printoptions as set_printoptions
+from .version import __version__ as __version__
+
+_attach()
+
+dtype = _dtypes.dtype
+for _d in _dtypes.DTYPES:
+    globals()[_d.name] = _d
+    globals()[_d.alias] = _d
+half, float, double, short, int, long = (_dtypes.float16, _dtypes.float32, _dtypes.float64, _dtypes.int16,
+                                         _dtypes.int32, _dtypes.int64)
+inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
+newaxis = None
+
+
+class layout:
+    """How a tensor's elements are stored; all tensors here are strided."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __repr__(self):
+        return f"torch.{self._name}"
+
+    def __reduce__(self):
+        return self._name
+
+
+strided = layout("strided")
+for _name in _ops.PUBLIC:        # after every import: torch.tensor is the function, not the room
+    globals()[_name] = getattr(_ops, _name)
+
+_ROOMS = frozenset(("nn", "optim", "utils", "io", "cpu", "testing", "jit", "linalg", "fft", "special", "func", "amp",
+                    "distributions", "privacy", "vision", "viz", "distributed", "sparse", "serialization", "backends",
+                    "cuda", "config", "random", "types", "_utils", "version"))
+
+
+def __getattr__(name):
+    """Rooms are imported when they are first entered, so that importing the package stays quick."""
+    if name in ("save", "load"):
+        from . import serialization
+        return getattr(serialization, name)
+    if name in _ROOMS:
+        from importlib import import_module
+        try:
+            return import_module(f"{__name__}.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"{__name__}.{name}":
+                raise
+    raise AttributeError(f"module 'torch' has no attribute {name!r}: rushlight does not have it (yet)")
+
+
+def get_default_dtype() -> dtype:
+    """The dtype of tensors made from Python floats."""
+    return _dtypes.default
+
+
+def set_default_dtype(d: dtype) -> None:
+    """Make another floating point dtype the default."""
+    if not isinstance(d, dtype) or not d.is_floating_point:
+        raise TypeError(f"only floating-point types are supported as the default type (got {d!r})")
+    _dtypes.default = d
+    for prim in _PRIMITIVES.values():       # recipes were worked out for the former default
+        prim.memo.clear()
+
+
+def result_type(tensor1, tensor2) -> dtype:
+    """The dtype of an arithmetic result of two tensors or numbers."""
+    from .ops.promote import result_type as promoted
+    return promoted((tensor1, tensor2))
+
+
+def can_cast(from_: dtype, to: dtype) -> _builtins.bool:
+    """Whether values of one dtype may be put into another by PyTorch's casting rules (category order)."""
+    return from_.rank <= to.rank
+
+
+def set_num_threads(n: _builtins.int) -> None:
+    """How many threads run kernels."""
+    from .runtime.threads import set_num_threads as set_
+    set_(n)
+
+
+def get_num_threads() -> _builtins.int:
+    from .runtime.threads import get_num_threads as get
+    return get()

@@ -1,0 +1,18 @@
+"""Automatic differentiation: the tape, the backward pass, gradient modes, functions, hooks."""
+from . import grad_mode as grad_mode
+from .engine import grad as grad
+from .function import Function as Function
+from .grad_mode import enable_grad as enable_grad, inference_mode as inference_mode, no_grad as no_grad
+from .grad_mode import set_grad_enabled as set_grad_enabled
+
+
+def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, grad_variables=None, inputs=None):
+    """The sum of gradients of `tensors` with respect to the leaves, added to their `.grad`."""
+    from .engine import backward as run
+    run(tensors, grad_tensors, retain_graph, create_graph, inputs)
+
+
+def Variable(data, requires_grad=False, volatile=False):
+    """The tensor itself; kept for programs older than tensors with gradients."""
+    y = data.detach()
+    return y.requires_grad_() if requires_grad else y

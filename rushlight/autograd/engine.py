@@ -1,0 +1,243 @@
+"""The backward pass: gradients flow along the tape, newest function first.
+
+A function runs once the gradients of all its outputs have arrived (counted beforehand); among
+those that are ready the one recorded last goes first, as in PyTorch, so that sums of gradients
+are added in the same order. All arithmetic is recorded like any other operation.
+"""
+from __future__ import annotations
+
+import heapq
+
+from ..trace import record
+from .grad_mode import mode
+from .node import AccumulateGrad, accumulator, grad_fn_of, is_tracked
+
+
+def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None) -> None:
+    """Gradients of `tensors` summed into the `.grad` of the leaves (or of `inputs` only)."""
+    from ..tensor import Tensor
+    tensors = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+    if inputs is not None:
+        inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+        if not inputs:
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    seeds = make_seeds(tensors, grad_tensors)
+    retain = create_graph if retain_graph is None else retain_graph
+    wanted = None if inputs is None else {_place(x): None for x in inputs}
+    got = run(seeds, retain, create_graph, wanted)
+    if inputs is not None:
+        for x in inputs:
+            g = got[_place(x)]
+            if g is not None:
+                accumulate(x, g, create_graph)
+
+
+def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, only_inputs=True,
+         allow_unused=None, is_grads_batched=False, materialize_grads=False):
+    """Gradients of `outputs` with respect to `inputs`, as a tuple."""
+    from ..tensor import Tensor
+    if is_grads_batched:
+        raise NotImplementedError("autograd.grad(is_grads_batched=True) needs vmap")
+    outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+    inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    for x in inputs:
+        if not is_tracked(x):
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    seeds = make_seeds(outputs, grad_outputs)
+    got = run(seeds, create_graph if retain_graph is None else retain_graph, create_graph, {_place(x): None for x in inputs})
+    results = [got[_place(x)] for x in inputs]
+    return tuple(_check_used(g, x, allow_unused, materialize_grads) for g, x in zip(results, inputs))
+
+
+def _check_used(g, x, allow_unused, materialize):
+    if g is None and materialize:
+        return x.new_zeros(x.shape)
+    if g is None and not allow_unused:
+        raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. "
+                           "Set allow_unused=True if this is the desired behavior.")
+    return g
+
+
+def _place(x):
+    """Where the gradient of x arrives: (function, output number)."""
+    return (grad_fn_of(x) or accumulator(x), x._output_nr)
+
+
+def make_seeds(tensors, grads):
+    """[(tensor, its initial gradient)], with ones for scalars."""
+    from ..tensor import Tensor
+    if grads is None or isinstance(grads, Tensor):
+        grads = (grads,) * len(tensors) if grads is None else (grads,)
+    if len(grads) != len(tensors):
+        raise RuntimeError(f"got {len(tensors)} tensors and {len(grads)} gradients")
+    return [(x, _seed(x, g)) for x, g in zip(tensors, grads)]
+
+
+def _seed(x, g):
+    if not is_tracked(x):
+        raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+    if g is None:
+        if x.numel() != 1:
+            raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        return x.new_ones(x.shape)
+    if tuple(g.shape) != tuple(x.shape):
+        raise RuntimeError(f"Mismatch in shape: grad_output[0] has a shape of {g.shape} and output[0] has a shape of {x.shape}.")
+    return g
+
+
+def dependencies(roots) -> dict:
+    """How many edges lead to each function that the roots reach."""
+    counts = {fn: 0 for fn in roots}
+    stack = list(counts)
+    while stack:
+        for e in stack.pop().edges:
+            if e is not None:
+                fn = e[0]
+                if fn in counts:
+                    counts[fn] += 1
+                else:
+                    counts[fn] = 1
+                    stack.append(fn)
+    return counts
+
+
+def needed(counts, wanted) -> set:
+    """Functions from which one of the wanted places is reached."""
+    keep = {fn for fn, _ in wanted}
+    order, seen = [], set()
+    for root in counts:                     # postorder without recursion
+        stack = [(root, False)]
+        while stack:
+            fn, done = stack.pop()
+            if done:
+                order.append(fn)
+            elif fn not in seen:
+                seen.add(fn)
+                stack.append((fn, True))
+                stack.extend((e[0], False) for e in fn.edges if e is not None and e[0] not in seen)
+    for fn in order:
+        if any(e is not None and e[0] in keep for e in fn.edges):
+            keep.add(fn)
+    return keep
+
+
+def run(seeds, retain_graph, create_graph, wanted=None):
+    """Push the seeds through the tape; returns `wanted` filled in (places to gradients)."""
+    arrived: dict = {}
+    before, line = mode.enabled, record.override
+    mode.enabled = bool(create_graph)
+    try:
+        for x, g in seeds:
+            fn, nr = _place(x)
+            add_gradient(arrived, fn, nr, g)
+        counts = dependencies(list(arrived))
+        keep = None if wanted is None else needed(counts, wanted)
+        heap = [(-fn.seq, id(fn), fn) for fn in arrived if counts[fn] == 0]
+        heapq.heapify(heap)
+        while heap:
+            fn = heapq.heappop(heap)[2]
+            step(fn, tuple(arrived.pop(fn, [None] * fn.outputs)), arrived, counts, heap, keep, wanted, retain_graph, create_graph)
+    finally:
+        mode.enabled = before
+        record.set_line(line)
+    return wanted
+
+
+def step(fn, grads, arrived, counts, heap, keep, wanted, retain_graph, create_graph):
+    """Run one function and send its gradients on."""
+    if fn.pre_hooks:
+        grads = _pre_hooks(fn, grads)
+    if wanted is not None:
+        for nr, g in enumerate(grads):
+            if (fn, nr) in wanted:
+                wanted[fn, nr] = g
+    if type(fn) is AccumulateGrad:
+        if wanted is None and grads[0] is not None:
+            accumulate(fn.variable, grads[0], create_graph, fn)
+        return
+    outs = [None] * len(fn.edges)
+    if keep is None or fn in keep and any(e is not None and e[0] in keep for e in fn.edges):
+        record.set_line(fn.where)
+        outs = fn.pull(grads)
+        if fn.hooks:
+            outs = _post_hooks(fn, outs, grads)
+        if not retain_graph:
+            fn.release()
+    for e, g in zip(fn.edges, outs):
+        if e is None:
+            continue
+        target = e[0]
+        if g is not None:
+            add_gradient(arrived, target, e[1], fit(g, e[2], e[3]))
+        counts[target] -= 1
+        if not counts[target]:
+            heapq.heappush(heap, (-target.seq, id(target), target))
+
+
+def fit(g, layout, dtype):
+    """Sum a gradient down to its input's shape and cast it to its dtype."""
+    if g.layout is not layout and g.layout.shape != layout.shape:
+        g = sum_to(g, layout.shape)
+    return g if g.dtype is dtype else g.to(dtype)
+
+
+def sum_to(g, shape):
+    """Undo broadcasting: sum over the axes that `shape` lacks or has with size 1."""
+    lead = g.dim() - len(shape)
+    dims = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1 and g.shape[i + lead] != 1)
+    return g.sum(dims, keepdim=True).reshape(shape) if dims else g.reshape(shape)
+
+
+def add_gradient(arrived, fn, nr, g):
+    slots = arrived.get(fn)
+    if slots is None:
+        slots = arrived[fn] = [None] * fn.outputs
+    slots[nr] = g if slots[nr] is None else slots[nr] + g
+
+
+def _pre_hooks(fn, grads):
+    for hook in list(fn.pre_hooks.values()):
+        result = hook(grads)
+        if result is not None:
+            grads = result if isinstance(result, tuple) else (result,)
+    return grads
+
+
+def _post_hooks(fn, outs, grads):
+    for hook in list(fn.hooks.values()):
+        result = hook(tuple(outs), grads)
+        if result is not None:
+            outs = list(result) if isinstance(result, (tuple, list)) else [result]
+    return outs
+
+
+def accumulate(x, g, create_graph, fn=None):
+    """x.grad += g, keeping the tensor that is there (so that views of it see the sum)."""
+    if x._hooks and (fn is not None or x._grad_fn is None):
+        for hook in list(x._hooks.values()):
+            result = hook(g)
+            if result is not None:
+                g = _check_hook(result, x)
+    if x._grad is None:
+        x._grad = g if create_graph else _own(g)
+    elif create_graph:
+        x._grad = x._grad + g
+    else:
+        x._grad.add_(g)
+    if x._accumulate_hooks:
+        for hook in list(x._accumulate_hooks.values()):
+            hook(x)
+    if fn is not None and fn.hooks:
+        _post_hooks(fn, (), (g,))
+
+
+def _check_hook(result, x):
+    if tuple(result.shape) != tuple(x.shape):
+        raise RuntimeError(f"hook '<hook>' has changed the size of value: expected {list(x.shape)}, found {list(result.shape)}")
+    return result
+
+
+def _own(g):
+    """A tensor of its own with this value: two leaves may have been given one and the same gradient."""
+    y = g.clone() if g.layout.packed else g.contiguous()
+    return y.detach_() if y._grad_fn is not None else y

@@ -1,0 +1,208 @@
+"""Operations with a gradient of their own: compositions inside (`differentiable`), users' `Function`s."""
+from __future__ import annotations
+
+import functools
+
+from ..prims.table import Gradient
+from ..tensor import Tensor, wrap
+from .grad_mode import mode
+from .node import RELEASED, GradFn, Saved, attach, edge_to, is_tracked
+
+
+def differentiable(name: str, vjp: tuple):
+    """Give a composition one gradient rule per tensor argument: rule(g, y, *tensors, **params).
+
+    The body runs untaped; tensors are positional, parameters keyword. Where the rule itself is
+    made of public operations, higher derivatives follow.
+    """
+    gradient = Gradient(name, vjp)
+
+    def decorate(fn):
+        @functools.wraps(fn)
+        def op(*tensors, **params):
+            if not (mode.enabled and any([is_tracked(x) for x in tensors if x is not None])):
+                return fn(*tensors, **params)
+            mode.enabled = False
+            try:
+                y = fn(*tensors, **params)
+            finally:
+                mode.enabled = True
+            return attach(y, gradient, [_or_nothing(x) for x in tensors], params)
+        op.gradient = gradient
+        return op
+    return decorate
+
+
+def _or_nothing(x):
+    from ..ops.promote import Untracked
+    return x if isinstance(x, Tensor) else Untracked(x)
+
+
+class FunctionCtx:
+    """What `forward` leaves for `backward`."""
+
+    def __init__(self):
+        self.to_save, self.saved_for = (), None
+        self.dirty, self.no_grad_outputs = (), ()
+        self.needs_input_grad = ()
+        self.materialize = True
+
+    def save_for_backward(self, *tensors):
+        """Keep tensors (or None) for `saved_tensors`."""
+        self.to_save = tensors
+
+    def mark_dirty(self, *tensors):
+        """Say which inputs `forward` changed in place."""
+        self.dirty = tensors
+
+    def mark_non_differentiable(self, *tensors):
+        self.no_grad_outputs = tensors
+
+    def set_materialize_grads(self, value: bool):
+        """False: gradients that are zero arrive in `backward` as None."""
+        self.materialize = value
+
+    @property
+    def saved_tensors(self):
+        fn = self.saved_for
+        if fn is not None and fn.saved is RELEASED:
+            fn.unpack()
+        items = self._saved if fn is not None else self.to_save
+        return tuple(x.unpack(fn) if type(x) is Saved else x for x in items)
+
+
+class CustomFn(GradFn):
+    """The tape's entry of a user's Function."""
+
+    __slots__ = ("ctx", "function", "outputs", "metas")
+
+    def pull(self, grads):
+        if self.saved is RELEASED:
+            self.unpack()
+        if self.ctx.materialize:
+            grads = [_zeros(meta) if g is None else g for g, meta in zip(grads, self.metas)]
+        result = self.function.backward(self.ctx, *grads)
+        result = result if isinstance(result, tuple) else (result,)
+        return self._match(result)
+
+    def _match(self, result):
+        positions = self.ctx.tensor_positions
+        n = self.ctx.arity
+        if len(result) < n or any(r is not None for r in result[n:]):
+            raise RuntimeError(f"function {self.name()} returned an incorrect number of gradients "
+                               f"(expected {n}, got {len(result)})")
+        return [result[i] if e is not None else None for i, e in zip(positions, self.edges)]
+
+
+def _zeros(meta):
+    from .. import ops
+    return ops.zeros(meta[0], dtype=meta[1])
+
+
+class _FunctionMeta(type):
+    def __init__(cls, name, bases, body):
+        super().__init__(name, bases, body)
+        cls._node_class = type(name + "Backward", (CustomFn,), {"__slots__": ()})
+
+
+class Function(metaclass=_FunctionMeta):
+    """Base of user-defined differentiable functions: static `forward` and `backward`, called by `apply`."""
+
+    @staticmethod
+    def forward(*args, **kwargs):
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+
+    @staticmethod
+    def backward(ctx, *grads):
+        raise NotImplementedError("You must implement either the backward or vjp method for your custom "
+                                  "autograd.Function to use it with backward mode AD.")
+
+    @classmethod
+    def apply(cls, *args, **kwargs):
+        """Run forward untaped and record one entry that knows backward."""
+        ctx = FunctionCtx()
+        tensors = [x for x in args if isinstance(x, Tensor)]
+        ctx.needs_input_grad = tuple(isinstance(x, Tensor) and is_tracked(x) for x in args)
+        taped = mode.enabled and any(ctx.needs_input_grad)
+        outs = cls._forward(ctx, args, kwargs)
+        if not taped:
+            return outs
+        return cls._record(ctx, args, tensors, outs)
+
+    @classmethod
+    def _forward(cls, ctx, args, kwargs):
+        before, mode.enabled = mode.enabled, False
+        try:
+            if hasattr(cls, "setup_context"):
+                outs = cls.forward(*args, **kwargs)
+                cls.setup_context(ctx, args, outs)
+                return outs
+            return cls.forward(ctx, *args, **kwargs)
+        finally:
+            mode.enabled = before
+
+    @classmethod
+    def _record(cls, ctx, args, tensors, outs):
+        several = isinstance(outs, (tuple, list))
+        results = list(outs) if several else [outs]
+        fn = cls._node_class()
+        fn.function, fn.ctx, fn.edges = cls, ctx, tuple(edge_to(x) for x in tensors)
+        fn.params, fn.mask, fn.gradient, fn.saved = {}, (), NO_RULES, ()
+        from ..trace import record
+        fn.where = record.override or record.user_line()
+        ctx.tensor_positions = [i for i, x in enumerate(args) if isinstance(x, Tensor)]
+        ctx.arity = len(args)
+        fn.outputs = len(results)
+        fn.metas = [(r.shape, r.dtype) if isinstance(r, Tensor) else None for r in results]
+        results = [_link(r, fn, i, ctx, tensors) for i, r in enumerate(results)]
+        ctx._saved = tuple(_save(x, results) for x in ctx.to_save)
+        ctx.saved_for = fn
+        return type(outs)(results) if several else results[0]
+
+
+NO_RULES = Gradient("CustomFunctionBackward", ())
+
+
+def _link(r, fn, i, ctx, tensors):
+    """Tape output i; an input returned unchanged is shown by a new tensor, a dirty one is rewritten."""
+    if not isinstance(r, Tensor) or r.dtype.rank < 2 or any(r is x for x in ctx.no_grad_outputs):
+        return r
+    if any(r is x for x in tensors) and not any(r is x for x in ctx.dirty):
+        r = r.detach()
+    r._requires_grad, r._grad_fn, r._output_nr = True, fn, i
+    return r
+
+
+def _save(x, results):
+    if x is None or not isinstance(x, Tensor):
+        return x
+    return Saved(x, 1, own=any(x is r for r in results))
+
+
+def once_differentiable(fn):
+    """Mark a backward whose own operations are not to be differentiated."""
+    @functools.wraps(fn)
+    def wrapped(ctx, *grads):
+        taped = mode.enabled and any(isinstance(g, Tensor) and is_tracked(g) for g in grads)
+        before, mode.enabled = mode.enabled, False
+        try:
+            outs = fn(ctx, *grads)
+        finally:
+            mode.enabled = before
+        if not taped:
+            return outs
+        single = not isinstance(outs, tuple)
+        made = tuple(_stop(o) for o in ((outs,) if single else outs))
+        return made[0] if single else made
+    return wrapped
+
+
+def _stop(x):
+    if not isinstance(x, Tensor):
+        return x
+    y = wrap(Tensor, x.storage, x.layout, x.offset)
+    return attach(y, Gradient("Error", (_raise_once,)), (x.detach().requires_grad_(),), {})
+
+
+def _raise_once(g, _y, _x):
+    raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")

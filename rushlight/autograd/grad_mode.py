@@ -1,0 +1,97 @@
+"""Whether operations are taped: no_grad, enable_grad, set_grad_enabled, inference_mode."""
+from __future__ import annotations
+
+import functools
+import threading
+
+
+class Mode(threading.local):
+    enabled = True
+    inference = False
+
+
+mode = Mode()
+
+
+def is_grad_enabled() -> bool:
+    return mode.enabled
+
+
+def is_inference_mode_enabled() -> bool:
+    return mode.inference
+
+
+class _Switch:
+    """A context manager that is also a decorator, for functions and generators."""
+
+    def __call__(self, fn):
+        if isinstance(fn, type):
+            raise TypeError("decorating a class with a gradient mode is not supported; decorate its methods")
+
+        @functools.wraps(fn)
+        def wrapped(*args, **kwargs):
+            with self.__class__(*self._args()):
+                return fn(*args, **kwargs)
+        return wrapped
+
+    def _args(self):
+        return ()
+
+    def __exit__(self, *exc):
+        mode.enabled, mode.inference = self.before
+
+
+class no_grad(_Switch):
+    """Operations inside are not taped: their results do not require gradients."""
+
+    def __new__(cls, fn=None):
+        self = super().__new__(cls)
+        return self if fn is None else self(fn)
+
+    def __enter__(self):
+        self.before = (mode.enabled, mode.inference)
+        mode.enabled = False
+
+
+class enable_grad(no_grad):
+    """Operations inside are taped, also within no_grad."""
+
+    def __enter__(self):
+        self.before = (mode.enabled, mode.inference)
+        mode.enabled = not mode.inference
+
+
+class set_grad_enabled(_Switch):
+    """Tape or not by a flag; works at once as a function and as a context manager."""
+
+    def __init__(self, mode_: bool):
+        self.mode = bool(mode_)
+        self.before = (mode.enabled, mode.inference)
+        mode.enabled = self.mode
+
+    def __call__(self, fn):
+        mode.enabled = self.before[0]
+        return super().__call__(fn)
+
+    def _args(self):
+        return (self.mode,)
+
+    def __enter__(self):
+        mode.enabled = self.mode
+
+
+class inference_mode(_Switch):
+    """As no_grad; results can never be taped later either."""
+
+    def __new__(cls, mode=True):
+        self = super().__new__(cls)
+        self.mode = True if callable(mode) else bool(mode)
+        return self(mode) if callable(mode) else self
+
+    def _args(self):
+        return (self.mode,)
+
+    def __enter__(self):
+        self.before = (mode.enabled, mode.inference)
+        if self.mode:
+            mode.enabled, mode.inference = False, True

@@ -1,0 +1,62 @@
+"""Functions that users hang on tensors."""
+from __future__ import annotations
+
+from weakref import ref
+
+from ..utils.hooks import RemovableHandle
+from .node import AccumulateGrad, grad_fn_of, is_tracked
+
+
+def _add(x, slot, hook):
+    if getattr(x, slot) is None:
+        setattr(x, slot, {})
+    table = getattr(x, slot)
+    handle = RemovableHandle(table)
+    table[handle.id] = hook
+    return handle
+
+
+def register_tensor_hook(x, hook):
+    """hook(grad) -> Tensor or None when the gradient of x is computed."""
+    if not is_tracked(x):
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+    fn = grad_fn_of(x)
+    if fn is None:
+        return _add(x, "_hooks", hook)
+    shape, nr = x.shape, x._output_nr
+
+    def pre_hook(grads):
+        if grads[nr] is None:
+            return None
+        result = hook(grads[nr])
+        if result is None:
+            return None
+        if tuple(result.shape) != tuple(shape):
+            raise RuntimeError(f"hook '{getattr(hook, '__name__', hook)}' has changed the size of value")
+        return (*grads[:nr], result, *grads[nr + 1:])
+    return fn.register_prehook(pre_hook)
+
+
+def register_post_accumulate(x, hook):
+    """hook(x) after .grad of the leaf x was accumulated."""
+    if grad_fn_of(x) is not None:
+        raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+    return _add(x, "_accumulate_hooks", hook)
+
+
+def retain_grad(x) -> None:
+    """Keep the gradient of a non-leaf in `.grad`; nothing to do for a leaf."""
+    if not is_tracked(x):
+        raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+    fn = grad_fn_of(x)
+    if fn is None or x._retains_grad or type(fn) is AccumulateGrad:
+        return
+    x._retains_grad = True
+    weak, nr = ref(x), x._output_nr
+
+    def keep(grads):
+        target = weak()
+        if target is not None and grads[nr] is not None:
+            g = grads[nr].detach()
+            target._grad = g if target._grad is None else target._grad + g
+    fn.register_prehook(keep)

@@ -1,0 +1,197 @@
+"""Writes: what `x.add_(y)` and `x[i] = y` mean for memory and for the tape.
+
+In memory a write replaces the storage's value. On the tape a written tensor takes the history of
+the new value; if it is a view, its base becomes "the base with this part replaced" (two gradient
+rules below) and every view of the base sees that through its own geometry.
+"""
+from __future__ import annotations
+
+from ..layout import Layout, expand, is_dense, overlaps_itself, packed, permute
+from ..prims.index import copy, write
+from ..prims.table import Gradient
+from ..tensor import Tensor, wrap
+from ..trace.record import Signature, record, record_write
+from .grad_mode import mode
+from .node import RELEASED, Saved, attach, is_tracked
+
+
+def check_writable(x) -> None:
+    """PyTorch's errors for a tensor that must not be written to."""
+    if mode.enabled and is_tracked(x):
+        if x.grad_fn is None:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        base = x._view_of
+        if base is not None and base.grad_fn is None:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+    if x._is_inference and not mode.inference:
+        raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed. You can make a "
+                           "clone to get a normal tensor before doing inplace update. See "
+                           "https://github.com/pytorch/rfcs/pull/17 for more details.")
+    if x.layout.numel > 1 and not x.layout.packed and overlaps_itself(x.layout):
+        raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
+                           "memory location. Please clone() the tensor before performing the operation.")
+
+
+def assign(x, y, name: str | None = None):
+    """x[...] = y for a freshly computed tensor y of x's shape (or broadcastable to it); returns x."""
+    check_writable(x)
+    if y.layout.shape != x.layout.shape:
+        y = _broadcast(x, y)
+    if y.dtype is not x.dtype:
+        y = y.to(x.dtype)
+    keep_saved(y, x.storage)
+    old_fn = _write_history_before(x) if mode.enabled and (is_tracked(y) or is_tracked(x)) else None
+    _store(x, y)
+    if mode.enabled and (is_tracked(y) or is_tracked(x)):
+        _rewrite_history(x, y, old_fn)
+    return x
+
+
+def _broadcast(x, y):
+    try:
+        return y.expand(x.layout.shape)
+    except RuntimeError:
+        raise RuntimeError(f"output with shape {list(x.shape)} doesn't match the broadcast shape {list(y.shape)}") from None
+
+
+def _store(x, y):
+    """The value of y into the memory of x."""
+    storage, l = x.storage, x.layout
+    if l.numel == storage.numel and x.offset == 0 and is_dense(l):
+        if y.layout is not l or y.storage.numel != l.numel or y.storage.share is not None or _is_shown(y):
+            y = _copied(y, l)
+        node = y.storage.node
+        storage.replace(node)
+        node.add_owner(storage)
+        return
+    if not l.numel:
+        storage.version += 1
+        return
+    from ..ops.promote import operand
+    sig = write_signature(storage, l, y)
+    node, offset = (storage.node, x.offset)
+    record_write(storage, sig, (node, offset, *operand(y)))
+
+
+def _is_shown(y):
+    return y.storage.node.buffer is not None
+
+
+def write_signature(storage, l, y) -> Signature:
+    key = (l, storage.numel, y.layout, y.dtype)
+    sig = write.memo.get(key)
+    if sig is None:
+        sig = write.memo[key] = write.signature((l, y.layout), (storage.dtype, y.dtype), dict(layout=l, n=storage.numel))
+    return sig
+
+
+def _copied(y, l: Layout):
+    """The value of y recorded anew in the memory order of the dense layout l."""
+    from ..ops.promote import operand
+    order = sorted(range(l.ndim), key=lambda d: (-l.strides[d], d))
+    seen = permute(y.layout, order)
+    key = (seen, y.dtype, l)
+    sig = copy.memo.get(key)
+    if sig is None:
+        sig = copy.memo[key] = copy.signature((seen,), (y.dtype,), {}, l)
+    return wrap(Tensor, record(sig, operand(y)), l, 0)
+
+
+def keep_saved(y, storage) -> None:
+    """Before x's memory is overwritten: what the writing operation saved of the old x stays readable.
+
+    Values never change, so the old node simply gets a storage of its own.
+    """
+    fn = y._grad_fn
+    if fn is None or getattr(fn, "saved", RELEASED) is RELEASED:
+        return
+    for item in fn.saved:
+        if type(item) is Saved and item.storage is storage and item.index != 0 and storage.share is None:
+            from ..trace.record import alias
+            item.storage = alias(storage)
+            item.version = 0
+
+
+def _write_history_before(x):
+    """For a view: the base as it was, to be linked to."""
+    base = x._view_of
+    if base is None:
+        return None
+    old = wrap(Tensor, base.storage, base.layout, base.offset)
+    if is_tracked(base):
+        old._requires_grad, old._grad_fn, old._output_nr = True, base.grad_fn, base._output_nr
+    return old
+
+
+def _rewrite_history(x, y, old_base):
+    fn = y._grad_fn
+    for item in getattr(fn, "saved", ()) if fn is not None and fn.saved is not RELEASED else ():
+        if type(item) is Saved and item.index == 0:
+            item.storage, item.layout, item.offset, item.version = x.storage, x.layout, x.offset, x.storage.version
+    base = x._view_of
+    if base is None:
+        x._grad_fn, x._output_nr, x._requires_grad = fn, y._output_nr, y._requires_grad
+        return
+    holder = wrap(Tensor, base.storage, base.layout, base.offset)
+    attach(holder, COPY_SLICES, (old_base, y), dict(base=base.layout, view=x.layout, at=x.offset - base.offset))
+    base._grad_fn, base._output_nr, base._requires_grad = holder._grad_fn, 0, True
+    base._view_version = base.storage.version
+
+
+# -- gradients of views in general ---------------------------------------------------------------------------
+def embed(g, base: Layout, view: Layout, at: int, into=None):
+    """A tensor of base's shape, zero (or `into`) but for g where the view lies; differentiable in g."""
+    from .. import ops
+    shape = tuple(base.shape)
+    n = max(base.numel, 1)
+    full = ops.zeros(n, dtype=g.dtype) if into is None else into
+    if overlaps_itself(view) and view.numel > 1:
+        index = ops.arange(n).as_strided(view.shape, view.strides, at)
+        flat = full.index_add(0, index.reshape(-1), g.reshape(-1))
+    else:
+        flat = _written(full, g, view, at)
+    return flat.as_strided(shape, base.strides) if base.numel else ops.zeros(shape, dtype=g.dtype)
+
+
+def _written(full, g, view, at):
+    from ..ops.promote import operand
+    sig = write_signature(full.storage, view, g)
+    node, _ = operand(full)
+    y = wrap(Tensor, record(sig, (node, at, *operand(g))), packed((full.storage.numel,)), 0)
+    if mode.enabled and (is_tracked(g) or is_tracked(full)):
+        attach(y, WRITTEN, (full, g), dict(view=view, at=at))
+    return y
+
+
+def _hole(g, base, view, at):
+    """g with zeros where the view lies."""
+    from .. import ops
+    flat = _dense_like(g, base)
+    return _written(flat, ops.zeros(view.shape, dtype=g.dtype), view, at).as_strided(base.shape, base.strides)
+
+
+def _dense_like(g, base: Layout):
+    """The elements of g, of base's shape, flat in base's memory order."""
+    order = sorted(range(base.ndim), key=lambda d: (-base.strides[d], d))
+    return g.permute(order).contiguous().reshape(-1)
+
+
+def _part(g, base, view, at):
+    return _dense_like(g, base).as_strided(view.shape, view.strides, at)
+
+
+WRITTEN = Gradient("SliceScatterBackward0", (
+    lambda g, _y, _full, _g, *, view, at: _hole(g, packed(tuple(g.shape)), view, at),
+    lambda g, _y, _full, _g, *, view, at: g.contiguous().as_strided(view.shape, view.strides, at)))
+COPY_SLICES = Gradient("CopySlices", (
+    lambda g, _y, _old, _new, *, base, view, at: _hole(g, base, view, at),
+    lambda g, _y, _old, _new, *, base, view, at: _part(g, base, view, at)))
+AS_STRIDED = Gradient("AsStridedBackward0", (
+    lambda g, _y, _x, *, base, view, at: embed(g, base, view, at),))
+
+
+def as_view_of(base, x):
+    """A GradFn that says: x is this part of base."""
+    y = wrap(Tensor, x.storage, x.layout, x.offset)
+    attach(y, AS_STRIDED, (base,), dict(base=base.layout, view=x.layout, at=x.offset - base.offset))
+    return y._grad_fn

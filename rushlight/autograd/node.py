@@ -1,0 +1,212 @@
+"""The tape: one GradFn for each taped operation, linked to those of its inputs.
+
+An edge is (function, output number, layout, dtype) of the input it leads to; the layout and dtype
+are what the gradient is reduced and cast to. Saved values hold storages, not tensors, so that a
+function that saved its own output makes no cycle: memory goes by reference counting alone.
+"""
+from __future__ import annotations
+
+import itertools
+from weakref import ref
+
+from ..trace import record
+from .grad_mode import mode
+
+_count = itertools.count().__next__
+RELEASED = object()
+
+
+class GradFn:
+    """How gradients flow back through one operation; its class is named after it (MulBackward0)."""
+
+    __slots__ = ("gradient", "params", "edges", "saved", "mask", "seq", "where", "shape", "dtype",
+                 "pre_hooks", "hooks", "metadata_", "__weakref__")
+    outputs = 1
+
+    def __init__(self):
+        self.seq = _count()
+        self.pre_hooks = self.hooks = None
+
+    def name(self) -> str:
+        return type(self).__name__
+
+    @property
+    def next_functions(self):
+        return tuple((None, 0) if e is None else (e[0], e[1]) for e in self.edges)
+
+    @property
+    def metadata(self) -> dict:
+        if not hasattr(self, "metadata_"):
+            self.metadata_ = {}
+        return self.metadata_
+
+    def register_hook(self, fn):
+        """fn(grad_inputs, grad_outputs) runs after this function; what it returns replaces grad_inputs."""
+        return _register(self, "hooks", fn)
+
+    def register_prehook(self, fn):
+        """fn(grad_outputs) runs before this function; what it returns replaces grad_outputs."""
+        return _register(self, "pre_hooks", fn)
+
+    def pull(self, grads: tuple) -> list:
+        """Gradients of the inputs from those of the outputs."""
+        (g,) = grads
+        if g is None:
+            return [None] * len(self.edges)
+        values = self.unpack()
+        rule = self.gradient.rule
+        return [None if e is None else rule(i)(g, *values, **self.params) for i, e in enumerate(self.edges)]
+
+    def unpack(self) -> list:
+        """y and the inputs as tensors; those that no rule reads stay None."""
+        if self.saved is RELEASED:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time (or directly access saved tensors after they "
+                "have already been freed). Saved intermediate values of the graph are freed when you call "
+                ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
+                "graph a second time or if you need to access saved tensors after calling backward.")
+        values = [None] * (len(self.edges) + 1)
+        for position, item in zip(self.gradient.saves(self.mask), self.saved):
+            values[position] = item if type(item) is not Saved else item.unpack(self)
+        return values
+
+    def release(self):
+        self.saved = RELEASED
+
+
+def _register(owner, slot, fn):
+    from ..utils.hooks import RemovableHandle
+    table = getattr(owner, slot)
+    if table is None:
+        table = {}
+        setattr(owner, slot, table)
+    handle = RemovableHandle(table)
+    table[handle.id] = fn
+    return handle
+
+
+class Saved:
+    """A value kept for the backward pass; knows whether it was overwritten since."""
+
+    __slots__ = ("storage", "layout", "offset", "version", "fn", "nr", "requires_grad", "index", "leaf")
+
+    def __init__(self, x, index, own=False):
+        self.storage, self.layout, self.offset = x.storage, x.layout, x.offset
+        self.version = x.storage.version
+        self.requires_grad, self.index = x._requires_grad, index
+        fn = grad_fn_of(x)
+        self.fn = None if own else fn
+        self.nr = x._output_nr
+        self.leaf = x if fn is None and x._requires_grad else None
+
+    def unpack(self, owner):
+        if self.storage.version != self.version:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                f"[{type_name(self.storage.dtype)} {list(self.layout.shape)}]"
+                + (f", which is output {self.nr} of {self.fn.name()}," if self.fn is not None else
+                   f", which is output 0 of {owner.name()}," if self.requires_grad and self.leaf is None else "")
+                + f" is at version {self.storage.version}; expected version {self.version} instead. "
+                "Hint: enable anomaly detection to find the operation that failed to compute its gradient, "
+                "with torch.autograd.set_detect_anomaly(True).")
+        if self.leaf is not None:
+            return self.leaf
+        from ..tensor import Tensor, wrap
+        x = wrap(Tensor, self.storage, self.layout, self.offset)
+        if self.requires_grad:
+            x._requires_grad, x._grad_fn, x._output_nr = True, self.fn or owner, self.nr
+        return x
+
+
+def type_name(dtype) -> str:
+    """The legacy tensor type name of a dtype, as PyTorch's messages use it."""
+    names = {"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int64": "Long",
+             "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool"}
+    return f"torch.{names.get(dtype.name, dtype.name.capitalize())}Tensor"
+
+
+class AccumulateGrad:
+    """The end of the tape at a leaf: adds what arrives to its `.grad`."""
+
+    __slots__ = ("variable", "pre_hooks", "hooks", "__weakref__")
+    edges = ()
+    outputs = 1
+    seq = float("inf")          # runs as soon as it can
+    where = None
+
+    def __init__(self, variable):
+        self.variable, self.pre_hooks, self.hooks = variable, None, None
+
+    def name(self) -> str:
+        return "AccumulateGrad"
+
+    next_functions = ()
+    register_hook = GradFn.register_hook
+    register_prehook = GradFn.register_prehook
+
+    def release(self):
+        """Nothing is saved at a leaf."""
+
+
+def accumulator(x) -> AccumulateGrad:
+    """The one AccumulateGrad of a leaf."""
+    found = x._accumulator and x._accumulator()
+    if found is None:
+        found = AccumulateGrad(x)
+        x._accumulator = ref(found)
+    return found
+
+
+def grad_fn_of(x):
+    """The function that x came from; that of a view is made anew after its base was written to."""
+    base = x._view_of
+    if base is not None and x._view_version != x.storage.version and base._requires_grad:
+        refresh_view(x, base)
+    return x._grad_fn
+
+
+def refresh_view(x, base):
+    """After a write through another alias a view's history is: the base's, seen through the view."""
+    from .inplace import as_view_of
+    x._view_version = x.storage.version
+    x._grad_fn, x._output_nr, x._requires_grad = as_view_of(base, x), 0, True
+
+
+def is_tracked(x) -> bool:
+    return x._requires_grad or (x._view_of is not None and x._view_of._requires_grad)
+
+
+def edge_to(x):
+    """The edge of a tracked input, or None."""
+    if not is_tracked(x):
+        return None
+    return (grad_fn_of(x) or accumulator(x), x._output_nr, x.layout, x.dtype)
+
+
+def attach(out, gradient, inputs, params):
+    """Tape an operation: `out` came from the tensors `inputs` by an operation with this gradient."""
+    edges = tuple([edge_to(x) for x in inputs])
+    mask = tuple([e is not None for e in edges])
+    fn = gradient.node_class()
+    fn.gradient, fn.params, fn.edges, fn.mask = gradient, params, edges, mask
+    fn.shape, fn.dtype = out.layout, out.dtype
+    fn.where = record.override or record.user_line()
+    out._requires_grad, out._grad_fn = True, fn
+    positions = gradient.saves(mask)
+    if positions:
+        fn.saved = tuple([_save(out, inputs, p) for p in positions])
+    else:
+        fn.saved = ()
+    return out
+
+
+def _save(out, inputs, position):
+    if position == 0:
+        return Saved(out, 0, own=True)
+    x = inputs[position - 1]
+    return Saved(x, position) if hasattr(x, "storage") else x.value
+
+
+def taping(*xs) -> bool:
+    """Whether an operation on these tensors is to be taped."""
+    return mode.enabled and any(is_tracked(x) for x in xs)

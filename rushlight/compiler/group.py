@@ -1,0 +1,199 @@
+"""Which vertices become one kernel, and why.
+
+A vertex joins the group of one of its operands if
+  - both walk the same elements in the same order: the operand is seen packed, by its own number of
+    elements (a reshape of a packed value is the same walk),
+  - the group is still open: it folds nothing, or the vertex folds the same axes,
+  - no other operand depends on the group by way of another group (that would be a cycle).
+A contraction opens a group that pointwise vertices join as its epilogue. Everything else is a
+group of its own. This is the only place that decides fusion.
+"""
+from __future__ import annotations
+
+from ..layout import view
+from ..trace.graph import Graph, Use, Vertex
+
+EPILOGUE_LIMIT = 6          # vertices that a contraction takes along
+GROUP_LIMIT = 64            # accesses of one loop nest
+
+
+class Group:
+    """Vertices of one kernel. `space` is the shape that it walks, `dims` the axes that it folds."""
+
+    __slots__ = ("kind", "space", "dims", "vertices", "number", "before", "why")
+
+    def __init__(self, kind, space, vertex, number):
+        self.kind, self.space, self.dims = kind, space, None
+        self.vertices, self.number = [vertex], number
+        self.before = 0         # bit set of the groups that must run earlier
+        self.why = ""
+
+    def __repr__(self):
+        fold = f" folding {self.dims}" if self.dims else ""
+        return f"group {self.number} {self.kind} over {tuple(self.space)}{fold}: " + " ".join(map(str, self.vertices))
+
+
+class Groups:
+    """Groups in an order in which they can run, and where each vertex went."""
+
+    def __init__(self, graph: Graph):
+        self.graph, self.groups, self.home = graph, [], {}
+        for v in graph.vertices:
+            self.place(v)
+
+    # -- one vertex ----------------------------------------------------------------------------------
+    def place(self, v: Vertex) -> None:
+        if v.prim.name == "full" and not v.is_output:
+            return                              # a constant: every reader has it at hand
+        group = self.joinable(v)
+        if group is None:
+            group = Group(kind_of(v), walked(v), v, len(self.groups))
+            group.dims = v.params["dims"] if v.prim.kind == "reduce" else None
+            self.groups.append(group)
+        else:
+            group.vertices.append(v)
+            if v.prim.kind == "reduce":
+                group.dims = v.params["dims"]
+                group.space = v.uses[0].layout.shape
+        self.home[v] = group
+        self.depend(group, v)
+
+    def joinable(self, v: Vertex):
+        if kind_of(v) != "loop":
+            return None
+        best = None
+        for use in v.uses:
+            group = self.home.get(use.source)
+            if group is not None and group is not best and self.may_join(v, use, group):
+                best = group if best is None or group.number > best.number else best
+        return best
+
+    def may_join(self, v, use, group) -> bool:
+        if not is_same_walk(use) or group.kind == "alone":
+            return False
+        if group.kind == "contract":
+            return self.fits_epilogue(v, group)
+        if len(group.vertices) >= GROUP_LIMIT or not self.shares_walk(v, group):
+            return False
+        return not self.makes_cycle(v, group)
+
+    def shares_walk(self, v, group) -> bool:
+        """The other operands can be seen in the group's space and do not come out of its own folds."""
+        if v.prim.kind == "reduce":
+            if group.dims is not None and (group.dims != v.params["dims"] or group.space != v.uses[0].layout.shape):
+                return False
+            if group.dims is None and not all(self.fits_space(w, v.uses[0].layout.shape) for w in group.vertices):
+                return False
+            space = v.uses[0].layout.shape
+        else:
+            space = group.space
+        if not self.fits_space(v, space):
+            return False
+        if group.dims is not None and uses_index(v):
+            return False
+        for use in v.uses:
+            if self.home.get(use.source) is group:
+                if use.source.prim.kind == "reduce" or not is_same_walk(use) or use.source.prim.kind == "write":
+                    return False
+        return True
+
+    def fits_space(self, v, space) -> bool:
+        if v.prim.kind == "reduce":
+            return v.uses[0].layout.shape == space or v.uses[0].layout.shape == tuple(space)
+        if walked(v) == tuple(space):
+            return True
+        return all(view(u.layout, space) is not None for u in v.uses) and \
+            (v.prim.kind == "pointwise") and v.prim.name != "iota"
+
+    def fits_epilogue(self, v, group) -> bool:
+        if v.prim.kind != "pointwise" or v.prim.name == "iota" or len(group.vertices) > EPILOGUE_LIMIT:
+            return False
+        if v.dtype.rank < 2 and v.dtype.name != "bool" or not has_body(v):
+            return False
+        if not all(view(u.layout, group.space) is not None for u in v.uses):
+            return False
+        inside = [u for u in v.uses if self.home.get(u.source) is group]
+        return all(is_same_walk(u) for u in inside) and not self.makes_cycle(v, group)
+
+    # -- order -------------------------------------------------------------------------------------------
+    def makes_cycle(self, v, group) -> bool:
+        bit = 1 << group.number
+        for use in v.uses:
+            other = self.home.get(use.source)
+            if other is not None and other is not group and other.before & bit:
+                return True
+        return False
+
+    def depend(self, group, v) -> None:
+        new = group.before
+        for use in v.uses:
+            other = self.home.get(use.source)
+            if other is not None and other is not group:
+                new |= other.before | 1 << other.number
+        if v.prim.kind == "write" or v.extra is not None:
+            new |= self.readers_of(v, group)
+        added = new & ~group.before
+        if not added:
+            return
+        group.before = new
+        bit = 1 << group.number
+        for other in self.groups:
+            if other.before & bit:
+                other.before |= added
+
+    def readers_of(self, v, group) -> int:
+        """Random draws keep their order; a write runs after what was recorded before it."""
+        if v.extra is None:
+            return 0
+        return sum(1 << g.number for g in self.groups
+                   if g is not group and any(w.extra is not None for w in g.vertices))
+
+    def ordered(self) -> list[Group]:
+        """Topological order, earliest-recorded first."""
+        done, order, waiting = 0, [], sorted(self.groups, key=lambda g: g.number)
+        while waiting:
+            ready = [g for g in waiting if not g.before & ~done]
+            for g in ready:
+                done |= 1 << g.number
+            order += ready
+            waiting = [g for g in waiting if g not in ready] if len(ready) < len(waiting) else []
+        return order
+
+
+def is_same_walk(use: Use) -> bool:
+    """The operand is read element by element in its own order."""
+    return use.layout.packed and use.offset == 0 and isinstance(use.source, Vertex) and \
+        use.layout.numel == use.source.numel and use.source.prim.kind != "write"
+
+
+def kind_of(v: Vertex) -> str:
+    kind = v.prim.kind
+    if kind == "contract" and v.dtype.is_floating_point:
+        return "contract"
+    if kind in ("pointwise", "reduce", "gather", "write") and has_body(v):
+        return "loop"
+    return "alone"
+
+
+def has_body(v: Vertex) -> bool:
+    """Whether loops can compute it; else it runs by its NumPy meaning."""
+    from .bodies import is_native
+    return is_native(v)
+
+
+def uses_index(v) -> bool:
+    return v.prim.name == "iota"
+
+
+def walked(v: Vertex) -> tuple:
+    """The shape whose elements a vertex walks: a reduction's and a write's operand, else its result."""
+    if v.prim.kind == "reduce":
+        return tuple(v.uses[0].layout.shape)
+    if v.prim.kind == "write":
+        return tuple(v.params["layout"].shape)
+    return tuple(v.shape)
+
+
+def group(graph: Graph) -> Groups:
+    """Nodes to kernels: the only place that decides fusion."""
+    return Groups(graph)

@@ -1,0 +1,153 @@
+"""Kernel IR: what the scheduler hands to a back end. Nothing here knows shapes at compile time.
+
+    Code   := symbol, LLVM module text defining `void @symbol(ptr args, i64 lo, i64 hi)`
+    Call   := Code, words, units, grain     one entry of a plan: units [0, units) are claimed in grains
+    word   := int | Ref | Scalar            every word is 8 bytes in the args block
+    View   := Ref, dtype, shape, strides    an operand of a kernel, strides in elements
+    Body   := inputs, instrs, outputs       a straight-line scalar expression over 16-lane values
+    Epilogue := Body, Views in, Views out   applied to a contraction's accumulator before it is stored
+
+A kernel's code depends on structure only; sizes, strides and Python scalars come in as words.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..dtypes import dtype
+
+LANES = 16      # logical lanes of every vector value; each CPU maps them to its own registers
+
+
+class Code(NamedTuple):
+    symbol: str
+    ir: str
+
+
+class Ref(NamedTuple):
+    """The address of a plan slot plus a byte offset; known when the plan is bound."""
+    slot: int
+    offset: int = 0
+
+
+class Scalar(NamedTuple):
+    """A Python scalar recorded in the graph; its word holds the bits of `dtype` in the low bytes."""
+    index: int
+    dtype: dtype
+
+
+class View(NamedTuple):
+    ref: Ref
+    dtype: dtype
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Call:
+    code: Code
+    words: tuple
+    units: int
+    grain: int
+    note: str = ""          # what RUSHLIGHT_DEBUG=2 prints: the kernel in words
+    flops: int = 0
+    bytes: int = 0
+
+
+class Instr(NamedTuple):
+    """`op` of cpu/scalar.py, the dtype of the result, arguments: indices of earlier values or a literal.
+
+    Values are numbered: first the body's inputs, then one per instruction.
+    """
+    op: str
+    dtype: dtype
+    args: tuple
+    literal: object = None
+
+
+class Body(NamedTuple):
+    inputs: tuple[dtype, ...]
+    instrs: tuple[Instr, ...]
+    outputs: tuple[int, ...]
+
+
+class Epilogue(NamedTuple):
+    """body.inputs[0] is the accumulator; inputs[1:] come from `inputs`; body.outputs go to `outputs`.
+
+    Every View has the shape of the contraction's result; broadcasting is stride 0.
+    """
+    body: Body
+    inputs: tuple[View, ...]
+    outputs: tuple[View, ...]
+
+
+# -- loop nests ------------------------------------------------------------------------------------
+# A Nest walks `kept` axes (outermost first) and then `folded` axes that reductions fold away. One axis
+# is walked in vectors of 16 lanes: the last kept one (style "map", and "columns", where each lane folds
+# its own column), or the last folded one (style "rows", where the lanes are folded at the end). All
+# other axes are plain loops. How each access moves along each axis is part of the structure only as a
+# way: "0" stays, "1" moves by one element, "s" by a stride that is a word.
+
+class Load(NamedTuple):
+    """One value per element; a gather adds index[k] * stride[k] for each of its index loads."""
+    dtype: dtype
+    ways: tuple[str, ...]
+    indices: tuple[int, ...] = ()       # which loads hold the indices (they are loads of int64)
+    wrap: bool = False                  # negative indices count from the end
+
+
+class Store(NamedTuple):
+    dtype: dtype
+    ways: tuple[str, ...]
+    value: int                          # which of the body's outputs
+
+
+class Fold(NamedTuple):
+    """A reduction of one of the body's outputs; `op` is the reducer's name."""
+    op: str
+    dtype: dtype                        # in which it accumulates
+    out: dtype                          # in which it is stored
+    value: int
+    ways: tuple[str, ...]               # of the stored result, along the kept axes
+
+
+class Nest(NamedTuple):
+    style: str                          # map, columns, rows
+    kept: int
+    folded: int
+    loads: tuple[Load, ...]
+    scalars: tuple[dtype, ...]
+    body: Body                          # inputs: loads that are not indices, scalars, then the flat index
+    stores: tuple[Store, ...]
+    folds: tuple[Fold, ...]
+    flat_index: bool = False
+
+
+class NestWords:
+    """Where each run-time number of a nest stands in its args block."""
+
+    def __init__(self, nest: Nest):
+        self.count = 0
+        axes = nest.kept + nest.folded
+        self.sizes = self._take(axes)
+        self.block, self.blocks = self._take(2)         # of the vector axis: elements in a unit, units
+        self.fold_block, self.parts = self._take(2)     # of the (outer) folded axes: steps in a part, parts
+        self.error = self._take(1)[0]
+        self.loads = [self._access(a.ways, len(a.indices)) for a in nest.loads]
+        self.stores = [self._access(a.ways, 0) for a in nest.stores]
+        self.folds = [self._access(a.ways, 1) for a in nest.folds]      # the extra stride: from part to part
+        self.scalars = self._take(len(nest.scalars))
+
+    def _take(self, n):
+        first, self.count = self.count, self.count + n
+        return list(range(first, first + n))
+
+    def _access(self, ways, indices):
+        """(pointer, strides of the "s" axes by axis, per index: stride and size and check id)."""
+        pointer = self._take(1)[0]
+        strides = {d: self._take(1)[0] for d, way in enumerate(ways) if way == "s"}
+        return pointer, strides, [self._take(3) for _ in range(indices)]

@@ -1,0 +1,286 @@
+"""Groups in running order -> calls over slots; the borders between kernels become memory.
+
+A slot is a piece of memory with a number: an input, an output, or a place in the arena. What one
+group leaves for another gets a slot; what stays inside a group lives in registers.
+"""
+from __future__ import annotations
+
+from math import prod
+from typing import NamedTuple
+
+from ..layout import packed_strides
+from ..trace.graph import Input, Use, Vertex
+from .group import Group, Groups
+from .kernel import Call, Ref
+from .schedule import Access, LoopGroup, contract_calls, copy_calls
+
+BLOCK, ARENA, INPUT, OUTPUT = "block", "arena", "input", "output"
+
+
+class Slot:
+    """kind says where the memory is; `number` which input or output; `offset` where in the arena."""
+
+    __slots__ = ("kind", "nbytes", "number", "offset", "first", "last")
+
+    def __init__(self, kind, nbytes, number=0):
+        self.kind, self.nbytes, self.number = kind, nbytes, number
+        self.offset, self.first, self.last = 0, None, None
+
+
+class Host(NamedTuple):
+    """A step that Python runs: a vertex by its NumPy meaning, on arrays over slots."""
+    vertex: Vertex
+    operands: tuple         # (Ref, dtype, shape, strides) of tensors, None where a scalar comes
+    out: Ref
+    scalars: tuple = ()
+
+
+class Check(NamedTuple):
+    """What an index check that failed says: which vertex, which axis, how many there are."""
+    vertex: Vertex
+    axis: int
+
+
+class Program(NamedTuple):
+    """Everything a plan needs: steps in order, slots, checks, outputs."""
+    steps: list
+    slots: list
+    checks: list
+    outputs: list           # (node number, slot number)
+    donors: dict            # output slot -> leaf whose buffer it takes over
+    inputs: list            # Input -> itemsize
+    scalar_refs: list       # (scalar number, dtype, byte offset in the block)
+    block_bytes: int
+    groups: list
+
+
+def lower(groups: Groups) -> Program:
+    """Groups to calls."""
+    return Builder(groups).program()
+
+
+class Builder:
+    def __init__(self, groups: Groups):
+        from ..cpu import backend
+        self.backend, self.groups = backend, groups
+        self.order = groups.ordered()
+        self.position = {g: i for i, g in enumerate(self.order)}
+        self.home = groups.home
+        self.slots: list[Slot] = [Slot(BLOCK, 0)]
+        self.slot_of: dict = {}
+        self.calls: list = []
+        self.checks: list[Check] = []
+        self.donors: dict[int, int] = {}
+        self.scalars: dict = {}
+        self.users: dict = {}
+        self.block_bytes = 16               # the error record: check number + 1, index
+        self.error_ref = Ref(0, 0)
+        self.readers: dict[int, list] = {}
+        for v in groups.graph.vertices:
+            for use in v.uses:
+                self.users.setdefault(use.source, []).append((v, use))
+                if isinstance(use.source, Input):
+                    self.readers.setdefault(use.source.leaf, []).append((v, use))
+        self.last_failure = max((self.position[self.home[v]] for v in groups.graph.vertices
+                                 if v in self.home and (v.prim.may_fail or self.runs_on_host(v))), default=-1)
+
+    def program(self) -> Program:
+        for group in self.order:
+            self.group(group)
+        outputs = [(v.number, self.slot_of[v]) for v in self.groups.graph.vertices if v.is_output]
+        inputs = [None] * len(self.groups.graph.inputs)
+        for source, users in self.users.items():
+            if isinstance(source, Input):
+                inputs[source.number] = users[0][1].dtype.itemsize
+        scalar_refs = [(n, d, at) for (n, d), at in self.scalars.items()]
+        return Program(self.calls, self.slots, self.checks, outputs, self.donors, inputs, scalar_refs,
+                       self.block_bytes, self.order)
+
+    def group(self, group: Group) -> None:
+        first = group.vertices[0]
+        if group.kind == "contract":
+            made = contract_calls(group, self)
+        elif group.kind == "loop":
+            for v in group.vertices:            # what gathers and writes touch must be in memory
+                if v.prim.kind in ("gather", "write"):
+                    v.uses = [self.stored(u) for u in v.uses]
+            made = LoopGroup(group, self).calls()
+        elif first.prim.name == "concat":
+            made = self.concat(first)
+        elif first.prim.kind == "scatter" and self.backend.can_scatter(first):
+            made = self.scatter(first)
+        else:
+            made = [self.host(first)]
+        self.calls += made
+
+    # -- memory -------------------------------------------------------------------------------------------
+    def new_slot(self, kind, nbytes, number=0) -> int:
+        self.slots.append(Slot(kind, nbytes, number))
+        return len(self.slots) - 1
+
+    def temp(self, nbytes: int) -> Ref:
+        """Scratch memory; how long it lives follows from the calls that name it."""
+        return Ref(self.new_slot(ARENA, nbytes))
+
+    def ref(self, source, offset, dtype) -> Ref:
+        if isinstance(source, Input) and source not in self.slot_of:
+            self.slot_of[source] = self.new_slot(INPUT, 0, source.number)
+        return Ref(self.slot_of[source], offset * dtype.itemsize)
+
+    def result(self, v) -> Ref:
+        """Where a vertex' value goes."""
+        slot = self.slot_of.get(v)
+        if slot is None:
+            nbytes = v.numel * v.dtype.itemsize
+            kind = OUTPUT if v.is_output else ARENA
+            slot = self.slot_of[v] = self.new_slot(kind, nbytes, v.number)
+            if v.is_output:
+                self.donate(v, slot, nbytes)
+        return Ref(slot)
+
+    def is_needed(self, v, group) -> bool:
+        return v.is_output or any(self.home.get(user) is not group for user, _ in self.users.get(v, ()))
+
+    def scalar_ref(self, number, dtype) -> Ref:
+        """A place in the plan's block that holds a run-time number."""
+        key = (number, dtype)
+        if key not in self.scalars:
+            self.scalars[key] = self.block_bytes
+            self.block_bytes += 8
+        return Ref(0, self.scalars[key])
+
+    def check(self, vertex, axis) -> int:
+        self.checks.append(Check(vertex, axis))
+        return len(self.checks)
+
+    # -- reuse ----------------------------------------------------------------------------------------------
+    def donate(self, v, slot, nbytes) -> None:
+        """Let an output take over the memory of an input that it replaces, element by element."""
+        group = self.home[v]
+        at = self.position[group]
+        if group.kind != "loop" or at <= self.last_failure:
+            return
+        for w in group.vertices:
+            for use in w.uses:
+                source = use.source
+                if isinstance(source, Input) and source.donated == nbytes and nbytes and source.leaf not in self.donors.values() \
+                        and use.dtype.itemsize == v.dtype.itemsize \
+                        and all(self.is_read_before(at, group, r) for r in self.readers[source.leaf]):
+                    self.donors[slot] = source.leaf
+                    return
+
+    def is_read_before(self, at, group, reader) -> bool:
+        w, use = reader
+        home = self.home.get(w)
+        if home is group:
+            return use.layout.packed and use.layout.numel == prod(group.space) and use.offset == 0 \
+                and w.prim.kind in ("pointwise", "reduce")
+        return home is not None and self.position[home] < at
+
+    def write_target(self, v, offset) -> Ref:
+        """The memory of a write's result: the old value's own if nobody else needs that, else a copy."""
+        if v in self.slot_of:
+            return Ref(self.slot_of[v], offset * v.dtype.itemsize)
+        old = v.uses[0].source
+        nbytes = v.numel * v.dtype.itemsize
+        if self.may_overwrite(v, old):
+            if isinstance(old, Vertex):
+                self.slot_of[v] = slot = self.slot_of[old]
+                if v.is_output:
+                    self.slots[slot].kind, self.slots[slot].number = OUTPUT, v.number
+            else:
+                self.slot_of[v] = slot = self.new_slot(OUTPUT if v.is_output else ARENA, nbytes, v.number)
+                self.donors[slot] = old.leaf
+                if not v.is_output:
+                    self.slots[slot].kind = OUTPUT
+            return Ref(slot, offset * v.dtype.itemsize)
+        self.slot_of[v] = slot = self.new_slot(OUTPUT if v.is_output else ARENA, nbytes, v.number)
+        source = Access(self.ref(old, 0, v.dtype), v.dtype, (1,))
+        self.calls += copy_calls(self, source, (v.numel,), Ref(slot))
+        return Ref(slot, offset * v.dtype.itemsize)
+
+    def may_overwrite(self, v, old) -> bool:
+        group = self.home[v]
+        at = self.position[group]
+        dest = v.uses[0]
+        readers = self.users[old] if isinstance(old, Vertex) else self.readers[old.leaf]
+        if isinstance(old, Vertex):
+            if old.is_output or self.is_constant(old) and old not in self.slot_of:
+                return False
+            if self.slots[self.slot_of[old]].kind == INPUT:
+                return False
+        elif not old.donated or old.donated != v.numel * v.dtype.itemsize or at <= self.last_failure \
+                or old.leaf in self.donors.values():
+            return False
+        for w, use in readers:
+            if w is v and use is dest:
+                continue
+            home = self.home.get(w)
+            same_place = home is group and use.layout is dest.layout and use.offset == dest.offset and \
+                use.source is old and w.prim.kind == "pointwise"
+            if not (same_place or home is not None and self.position[home] < at):
+                return False
+        return True
+
+    # -- what is not a loop ------------------------------------------------------------------------------------
+    @staticmethod
+    def is_constant(source) -> bool:
+        return isinstance(source, Vertex) and source.prim.name == "full"
+
+    def stored(self, use: Use) -> Use:
+        """The same use, its source surely in memory."""
+        source = use.source
+        if self.is_constant(source) and source not in self.slot_of and source not in self.home:
+            self.home[source] = fill = Group("loop", tuple(source.shape), source, -1)
+            self.position[fill] = -1
+            self.users.setdefault(source, []).append((None, use))
+            self.calls += LoopGroup(fill, self).calls()
+        return use
+
+    def concat(self, v) -> list:
+        calls, start = [], 0
+        out, dim = self.result(v), v.params["dim"]
+        strides = packed_strides(v.shape)
+        for use, n in zip(v.uses, v.params["sizes"]):
+            if use.layout.numel:
+                self.stored(use)
+                source = Access(self.ref(use.source, use.offset, use.dtype), use.dtype, use.layout.strides)
+                place = Ref(out.slot, start * strides[dim] * v.dtype.itemsize)
+                calls += copy_calls(self, source, use.layout.shape, place, strides)
+            start += n
+        return calls
+
+    def scatter(self, v) -> list:
+        """A copy of the destination (or its own memory), then the source added into it."""
+        for use in v.uses:
+            self.stored(use)
+        dst, src, *indices = v.uses
+        out = self.result(v)
+        before = copy_calls(self, Access(self.ref(dst.source, dst.offset, v.dtype), v.dtype, dst.layout.strides),
+                            dst.layout.shape, out)
+        views = [(self.ref(u.source, u.offset, u.dtype), u.dtype, tuple(u.layout.shape), u.layout.strides)
+                 for u in (src, *indices)]
+        checks = [self.check(v, axis) for axis, e in enumerate(v.params["coords"]) if e < 0]
+        return before + self.backend.scatter(v, out, views, checks, self.error_ref)
+
+    def runs_on_host(self, v) -> bool:
+        group = self.home.get(v)
+        return group is not None and group.kind == "alone" and v.prim.kind not in ("random", "concat")
+
+    def host(self, v) -> Host:
+        operands, uses = [], iter(v.uses)
+        for layout in v.sig.layouts:
+            if layout is None:
+                operands.append(None)
+                continue
+            use = next(uses)
+            self.stored(use)
+            operands.append((self.ref(use.source, use.offset, use.dtype), use.dtype, tuple(layout.shape), layout.strides))
+        return Host(v, tuple(operands), self.result(v), v.scalars)
+
+
+def describe_step(step, slots) -> str:
+    """One line on a call or host step, for RUSHLIGHT_DEBUG."""
+    if isinstance(step, Call):
+        return f"{step.note}  [{step.units} units, grain {step.grain}]"
+    return f"host {step.vertex.prim.name} {tuple(step.vertex.shape)}"

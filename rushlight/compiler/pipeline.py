@@ -1,0 +1,46 @@
+"""The compiler's map: from a recorded graph to a plan, pass by pass."""
+from __future__ import annotations
+
+from typing import Callable, NamedTuple
+
+from .. import config
+from .group import group
+from .lower import lower
+from .memory import plan_memory
+from .simplify import dedupe, drop_copies, drop_dead
+
+
+class Pass(NamedTuple):
+    run: Callable
+    why: str
+
+    @property
+    def name(self) -> str:
+        return self.run.__name__
+
+
+PASSES = [
+    Pass(drop_copies, "clones of values that nobody writes to; first, so that equal nodes show as equal"),
+    Pass(dedupe,      "equal nodes become one"),
+    Pass(drop_dead,   "after dedupe, so that the losers of a merge go too"),
+    Pass(group,       "nodes -> kernels; the only place that decides fusion"),
+    Pass(lower,       "kernels -> calls of loop nests, contractions and host functions, in running order"),
+    Pass(plan_memory, "needs the final order: lifetimes -> one arena, dead inputs reused for outputs"),
+]   # RUSHLIGHT_SHOW=group prints what goes into and comes out of that pass; RUSHLIGHT_CHECK=1 verifies graphs
+
+
+def compile_graph(graph):
+    """Run all passes; the result is what plan.Plan binds and runs."""
+    from ..trace.show import show
+    from ..trace.verify import verify
+    ir = graph
+    for step in PASSES:
+        wanted = config.show.value in (step.name, "all")
+        if wanted:
+            print(f"-- before {step.name}: {step.why}\n{show(ir)}")
+        if config.check.value and ir is graph:
+            verify(graph)
+        ir = step.run(ir)
+        if wanted:
+            print(f"-- after {step.name}\n{show(ir)}")
+    return ir

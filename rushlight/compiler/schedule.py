@@ -1,0 +1,384 @@
+"""Groups -> calls: which loops run, in which order, in what pieces.
+
+All choices that could change a bit (which axis carries the lanes, how long a part of a reduction
+is) follow from shapes and folded axes alone; how work is cut for threads does not change bits.
+"""
+from __future__ import annotations
+
+from math import prod
+
+from .. import dtypes
+from ..layout import packed_strides, view
+from ..trace.graph import Use, Vertex
+from .bodies import BodyBuilder, compute
+from .kernel import Call, Epilogue, Fold, LANES, Load, Nest, NestWords, Ref, Scalar, Store, View
+
+ROW_PART = 16384        # elements that one part of a row reduction folds
+COLUMN_PART = 256       # steps that one part of a column reduction folds
+SHORT_ROW = 8           # shorter folded runs are walked step by step, with the lanes on kept axes
+MAP_BLOCK = 4096        # elements of a long row that one unit of a map takes
+COLUMN_BLOCK = 4 * LANES
+GRAIN = 16384           # elements that are worth handing to another thread
+ARGS = ("argmax", "argmin")
+
+
+class Access:
+    """One operand or result of a loop nest: where it starts and its stride along each axis of the space."""
+
+    __slots__ = ("ref", "dtype", "strides", "indices", "wrap", "checks")
+
+    def __init__(self, ref, dtype, strides, indices=(), wrap=False, checks=()):
+        self.ref, self.dtype, self.strides = ref, dtype, tuple(strides)
+        self.indices, self.wrap, self.checks = indices, wrap, checks
+
+    def key(self):
+        return (self.ref, self.dtype, self.strides, self.indices)
+
+
+class LoopGroup:
+    """Works out the nest of one loop group."""
+
+    def __init__(self, group, builder):
+        self.group, self.builder = group, builder
+        self.space = tuple(group.space)
+        self.dims = tuple(group.dims or ())
+        self.loads: list[Access] = []
+        self.keys: dict = {}
+        self.scalars: list[tuple[int, dtypes.dtype]] = []
+        self.members = set(group.vertices)
+
+    # -- collecting ----------------------------------------------------------------------------------
+    def collect(self):
+        """Loads and scalars first: a body's inputs are numbered before its instructions."""
+        self.values = {}            # (vertex, operand) -> ("load", n) | ("scalar", n)
+        for v in self.group.vertices:
+            if v.prim.kind == "gather":
+                self.values[v] = ("load", self.gather(v))
+                continue
+            tensors = iter(v.uses if v.prim.kind != "write" else v.uses[1:])
+            scalars = iter(v.scalars)
+            skipped = v.prim.kind == "write"
+            for i, (layout, d) in enumerate(zip(v.sig.layouts[skipped:], v.sig.dtypes[skipped:])):
+                if layout is None:
+                    self.values[v, i] = self.scalar(next(scalars), d)
+                else:
+                    self.values[v, i] = self.operand(next(tensors))
+
+    def operand(self, use: Use):
+        if use.source in self.members:
+            return ("value", use.source)
+        if self.builder.is_constant(use.source):
+            return self.scalar(use.source.scalars[0], use.dtype)
+        return ("load", self.load(use))
+
+    def scalar(self, number, d):
+        if (number, d) not in self.scalars:
+            self.scalars.append((number, d))
+        return ("scalar", self.scalars.index((number, d)))
+
+    def add_load(self, access: Access) -> int:
+        known = self.keys.get(access.key())
+        if known is None:
+            known = self.keys[access.key()] = len(self.loads)
+            self.loads.append(access)
+        return known
+
+    def load(self, use: Use) -> int:
+        l = use.layout if use.layout.shape == self.space else view(use.layout, self.space)
+        return self.add_load(Access(self.builder.ref(use.source, use.offset, use.dtype), use.dtype, l.strides))
+
+    def gather(self, v) -> int:
+        """x at coordinates that are axes of the iteration or index operands."""
+        x, *indices = v.uses
+        strides, at, checks = [0] * len(self.space), [], []
+        for axis, e in enumerate(v.params["coords"]):
+            if e >= 0:
+                strides[e] += x.layout.strides[axis]
+            else:
+                at.append(self.load(indices[-1 - e]))
+                checks.append((x.layout.strides[axis], v.params["size"][axis], self.builder.check(v, axis)))
+        return self.add_load(Access(self.builder.ref(x.source, x.offset, x.dtype), x.dtype, strides, tuple(at),
+                                    v.params["wrap"], tuple(checks)))
+
+    # -- the body ------------------------------------------------------------------------------------------
+    def build_body(self):
+        indices = {i for a in self.loads for i in a.indices}
+        plain = [i for i in range(len(self.loads)) if i not in indices]
+        k = BodyBuilder([self.loads[i].dtype for i in plain] + [d for _, d in self.scalars])
+        place = {("load", i): n for n, i in enumerate(plain)}
+        place |= {("scalar", i): len(plain) + i for i in range(len(self.scalars))}
+        self.flat_index = any(v.prim.name == "iota" for v in self.group.vertices)
+        if self.flat_index:
+            k.flat_index = k.input(dtypes.int64)
+        made: dict[Vertex, int] = {}
+        for v in self.group.vertices:
+            made[v] = self.vertex(v, k, place, made)
+        self.builder_k, self.made = k, made
+
+    def vertex(self, v, k, place, made) -> int:
+        where = self.values.get(v)
+        if where is not None:
+            return place[where]
+        inputs = []
+        skipped = v.prim.kind == "write"
+        for i in range(len(v.sig.layouts) - skipped):
+            source = self.values[v, i]
+            inputs.append(made[source[1]] if source[0] == "value" else place[source])
+        if v.prim.kind in ("reduce", "write"):
+            return inputs[0]
+        return compute(v, k, inputs)
+
+    # -- results ---------------------------------------------------------------------------------------------
+    def results(self):
+        """(accesses of stores, body values they store), (reduce vertices)."""
+        stores, values, folds = [], [], []
+        for v in self.group.vertices:
+            if v.prim.kind == "reduce":
+                folds.append(v)
+            elif v.prim.kind == "write":
+                l, at = v.params["layout"], v.uses[0].offset
+                stores.append(Access(self.builder.write_target(v, at), v.dtype, l.strides))
+                values.append(self.made[v])
+            elif self.builder.is_needed(v, self.group):
+                stores.append(Access(self.builder.result(v), v.dtype, packed_strides(self.space)))
+                values.append(self.made[v])
+        return stores, values, folds
+
+    # -- axes ------------------------------------------------------------------------------------------------
+    def axes(self, accesses, order):
+        """Merged axes, outermost first: [(size, [stride of each access], folded?)].
+
+        Neighbours in `order` merge where every access allows it and both are folded or kept.
+        """
+        merged = []
+        for d in order:
+            n, strides, folded = self.space[d], [a.strides[d] for a in accesses], d in self.dims
+            if n == 1:
+                continue
+            if merged and merged[-1][2] == folded and all(s == t * n for s, t in zip(merged[-1][1], strides)):
+                merged[-1] = (merged[-1][0] * n, strides, folded)
+            else:
+                merged.append((n, strides, folded))
+        return merged
+
+    def calls(self) -> list[Call]:
+        self.collect()
+        self.build_body()
+        stores, values, folds = self.results()
+        if not folds:
+            return self.map(stores, values)
+        return self.fold(stores, values, folds)
+
+    def map(self, stores, values):
+        accesses = self.loads + stores
+        merged = self.axes(accesses, range(len(self.space)))
+        merged = merged or [(1, [0] * len(accesses), False)]
+        n = merged[-1][0]
+        block = n if n <= 2 * MAP_BLOCK else MAP_BLOCK
+        blocks = -(-n // block)
+        rows = prod(size for size, _, _ in merged[:-1])
+        nest = self.nest("map", merged, 0, stores, values, [])
+        fill = self.words(nest, merged, stores, block, blocks, 1, 1)
+        return [self.call(nest, fill, rows * blocks, max(1, GRAIN // block))]
+
+    # -- reductions ----------------------------------------------------------------------------------------------
+    def fold(self, stores, values, folds):
+        space, dims = self.space, self.dims
+        order = [d for d in range(len(space)) if space[d] != 1]
+        run = self.inner_run(order)
+        kept = [d for d in order if d not in dims]
+        folded = [d for d in order if d in dims]
+        rows = bool(run) and (prod(space[d] for d in run) >= SHORT_ROW or not kept)
+        if rows:
+            self.straighten(run)
+        accesses = self.loads + stores
+        keeps = self.axes(accesses, kept)
+        parts_ok = not any(v.prim.name in ARGS for v in folds)
+        if rows:
+            outer = self.axes(accesses, [d for d in folded if d not in run])
+            inner = self.axes(accesses, run)
+            return self.fold_rows(stores, values, folds, keeps, outer, inner, parts_ok)
+        keeps = keeps or [(1, [0] * len(accesses), False)]
+        inner = self.axes(accesses, folded) or [(1, [0] * len(accesses), True)]
+        return self.fold_columns(stores, values, folds, keeps, inner, parts_ok)
+
+    def inner_run(self, order):
+        """The folded axes at the end of the walk."""
+        run = []
+        for d in reversed(order):
+            if d not in self.dims:
+                break
+            run.insert(0, d)
+        return run
+
+    def straighten(self, run):
+        """Loads that cannot walk the inner run as one axis are packed first: lanes must not depend on layouts."""
+        for i, a in enumerate(self.loads):
+            if all(a.strides[c] == a.strides[d] * self.space[d] for c, d in zip(run, run[1:])):
+                continue
+            nbytes = prod(self.space) * a.dtype.itemsize
+            ref = self.builder.temp(nbytes)
+            self.builder.calls += copy_calls(self.builder, a, self.space, ref)
+            self.loads[i] = Access(ref, a.dtype, packed_strides(self.space))
+
+    def fold_rows(self, stores, values, folds, keeps, outer, inner, parts_ok):
+        (length, strides, _), = inner
+        lines = prod(n for n, _, _ in outer)
+        block, per = length, lines
+        if parts_ok:
+            block = length if length <= ROW_PART else ROW_PART
+            per = max(1, ROW_PART // block) if lines > 1 else 1
+        pieces, groups = -(-length // block), -(-lines // per)
+        merged = keeps + outer + inner
+        return self.folded("rows", merged, len(keeps), stores, values, folds, block, pieces, per,
+                           pieces * groups, prod(n for n, _, _ in keeps), block * per)
+
+    def fold_columns(self, stores, values, folds, keeps, inner, parts_ok):
+        steps = prod(n for n, _, _ in inner)
+        per = min(steps, COLUMN_PART) if parts_ok else steps
+        parts = -(-steps // per) if steps else 1
+        block = min(COLUMN_BLOCK, keeps[-1][0])
+        blocks = -(-keeps[-1][0] // block)
+        rows = prod(n for n, _, _ in keeps[:-1])
+        return self.folded("columns", keeps + inner, len(keeps), stores, values, folds, block, blocks, max(per, 1),
+                           parts, rows * blocks, block * per)
+
+    def folded(self, style, merged, kept, stores, values, folds, block, blocks, per, parts, rows, work):
+        """The calls of a reduction: the nest, and where it is cut into parts, what adds the parts up."""
+        k = self.builder_k
+        width = prod(n for n, _, _ in merged[:kept])
+        strides = packed_strides([n for n, _, _ in merged[:kept]])
+        structure, targets, after = [], [], []
+        for v in folds:
+            narrow = v.prim.name in ("sum", "prod") and v.dtype.itemsize == 2 and v.dtype.is_floating_point
+            taken = k.dtype(self.made[v])
+            inside = dtypes.float32 if narrow else taken if v.prim.name in ARGS else v.dtype
+            out, ref = v.dtype, self.builder.result(v)
+            if parts > 1:
+                out, final = inside, ref
+                ref = self.builder.temp(parts * width * inside.itemsize)
+                after.append((v.prim.name, inside, v.dtype, ref, final))
+            ways = tuple(way(s, d == kept - 1 and style == "columns") for d, s in enumerate(strides))
+            structure.append(Fold(v.prim.name, inside, out, len(values), ways))
+            values.append(self.made[v])
+            targets.append((ref, strides, width))
+        nest = self.nest(style, merged, len(merged) - kept, stores, values, structure)
+        fill = self.words(nest, merged, stores, block, blocks, per, parts, targets)
+        calls = [self.call(nest, fill, rows * parts, max(1, GRAIN // max(work, 1)))]
+        for op, inside, out, ref, final in after:
+            calls += add_parts(self.builder, op, inside, out, ref, parts, width, final)
+        return calls
+
+    # -- structure and words -----------------------------------------------------------------------------------
+    def nest(self, style, merged, folded, stores, values, folds) -> Nest:
+        kept = len(merged) - folded
+        vector = kept - 1 if style != "rows" else len(merged) - 1
+        ways = lambda n: tuple(way(strides[n], d == vector) for d, (_, strides, _) in enumerate(merged))  # noqa: E731
+        loads = tuple(Load(a.dtype, ways(i), a.indices, a.wrap) for i, a in enumerate(self.loads))
+        saved = tuple(Store(a.dtype, ways(len(self.loads) + i), i) for i, a in enumerate(stores))
+        return Nest(style, kept, folded, loads, tuple(d for _, d in self.scalars), self.builder_k.body(values),
+                    saved, tuple(folds), self.flat_index)
+
+    def words(self, nest, merged, stores, block, blocks, per, parts, targets=()):
+        w = NestWords(nest)
+        fill = [0] * w.count
+        for at, (n, _, _) in zip(w.sizes, merged):
+            fill[at] = n
+        for at, n in zip((w.block, w.blocks, w.fold_block, w.parts), (block, blocks, per, parts)):
+            fill[at] = n
+        fill[w.error] = self.builder.error_ref
+        for n, (a, place) in enumerate(zip(self.loads + stores, w.loads + w.stores)):
+            pointer, strides, indices = place
+            fill[pointer] = a.ref
+            for axis, at in strides.items():
+                fill[at] = merged[axis][1][n]
+            for numbers, check in zip(indices, a.checks):
+                for at, number in zip(numbers, check):
+                    fill[at] = number
+        for (ref, strides, width), (pointer, places, ((step, _, _),)) in zip(targets, w.folds):
+            fill[pointer], fill[step] = ref, width
+            for axis, at in places.items():
+                fill[at] = strides[axis]
+        for (number, d), at in zip(self.scalars, w.scalars):
+            fill[at] = Scalar(number, d)
+        return fill
+
+    def call(self, nest, fill, units, grain) -> Call:
+        note = f"{nest.style} {'x'.join(map(str, self.space))}" + (f" fold {list(self.dims)}" if self.dims else "")
+        names = " ".join(v.prim.name for v in self.group.vertices) if self.group else "copy"
+        size = prod(self.space)
+        nbytes = sum(prod(n for n, s in zip(self.space, a.strides) if s) * a.dtype.itemsize for a in self.loads)
+        return Call(self.builder.backend.nest(nest), tuple(fill), units, min(grain, max(units, 1)), f"{note}: {names}",
+                    size * len(nest.body.instrs), nbytes)
+
+
+def way(stride, is_vector) -> str:
+    """How an access moves along an axis, as structure."""
+    if stride == 0:
+        return "0"
+    return "1" if stride == 1 and is_vector else "s"
+
+
+class Bare(LoopGroup):
+    """A nest without vertices: copies and sums of parts."""
+
+    def __init__(self, builder, space, dims, access):
+        self.group, self.builder, self.space, self.dims = None, builder, tuple(space), tuple(dims)
+        self.loads, self.scalars, self.flat_index = [access], [], False
+        self.builder_k = BodyBuilder([access.dtype])
+
+
+def copy_calls(builder, access: Access, space, ref, strides=None) -> list[Call]:
+    """Elements of one geometry into another."""
+    nest = Bare(builder, space, (), access)
+    return nest.map([Access(ref, access.dtype, strides or packed_strides(space))], [0])
+
+
+def add_parts(builder, op, inside, out, ref, parts, width, final) -> list[Call]:
+    """Fold the parts of a reduction, in order; many parts are again folded in parts."""
+    nest = Bare(builder, (parts, width), (0,), Access(ref, inside, (width, 1)))
+    per = min(parts, COLUMN_PART)
+    groups = -(-parts // per)
+    block = min(COLUMN_BLOCK, width)
+    merged = [(width, [1], False), (parts, [width], True)]
+    kind, target = (inside, builder.temp(groups * width * inside.itemsize)) if groups > 1 else (out, final)
+    fold = Fold(op, inside, kind, 0, (way(1, True),))
+    made = nest.nest("columns", merged, 1, [], [0], [fold])
+    fill = nest.words(made, merged, [], block, -(-width // block), per, groups, [(target, (1,), width)])
+    calls = [nest.call(made, fill, -(-width // block) * groups, max(1, GRAIN // (block * per)))]
+    return calls + (add_parts(builder, op, inside, out, target, groups, width, final) if groups > 1 else [])
+
+
+# -- contractions ----------------------------------------------------------------------------------------------
+def contract_calls(group, builder) -> list[Call]:
+    """A contraction and the pointwise vertices that ride on its result."""
+    v = group.vertices[0]
+    epilogue = make_epilogue(group, builder) if len(group.vertices) > 1 else None
+    out = View(builder.result(v) if epilogue is None else Ref(-1), v.dtype, tuple(v.shape), packed_strides(v.shape))
+    operands = [View(builder.ref(u.source, u.offset, u.dtype), u.dtype, tuple(u.layout.shape), u.layout.strides)
+                for u in map(builder.stored, v.uses)]
+    return builder.backend.contract(v.prim.name, v.params, out, operands, builder.temp, epilogue)
+
+
+def make_epilogue(group, builder) -> Epilogue:
+    first, *rest = group.vertices
+    nest = LoopGroup(group, builder)
+    nest.values = {first: ("acc", 0)}
+    for v in rest:
+        tensors, scalars = iter(v.uses), iter(v.scalars)
+        for i, (layout, d) in enumerate(zip(v.sig.layouts, v.sig.dtypes)):
+            nest.values[v, i] = nest.scalar(next(scalars), d) if layout is None else nest.operand(next(tensors))
+    k = BodyBuilder([first.dtype] + [a.dtype for a in nest.loads] + [d for _, d in nest.scalars])
+    place = {("acc", 0): 0} | {("load", i): 1 + i for i in range(len(nest.loads))}
+    place |= {("scalar", i): 1 + len(nest.loads) + i for i in range(len(nest.scalars))}
+    made = {}
+    for v in group.vertices:
+        made[v] = nest.vertex(v, k, place, made)
+    needed = [v for v in group.vertices if builder.is_needed(v, group)]
+    space = tuple(group.space)
+    inputs = [View(a.ref, a.dtype, space, a.strides) for a in nest.loads]
+    inputs += [View(builder.scalar_ref(n, d), d, space, (0,) * len(space)) for n, d in nest.scalars]
+    outputs = [View(builder.result(v), v.dtype, space, packed_strides(space)) for v in needed]
+    return Epilogue(k.body([made[v] for v in needed]), tuple(inputs), tuple(outputs))
+
+

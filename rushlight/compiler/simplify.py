@@ -1,0 +1,59 @@
+"""Passes from graph to graph: what need not be computed, or not twice."""
+from __future__ import annotations
+
+from ..trace.graph import Graph, Use, Vertex
+
+
+def redirect(graph: Graph, to: dict) -> Graph:
+    """Every use of a vertex in `to` reads its replacement instead."""
+    if to:
+        for vertex in graph.vertices:
+            vertex.uses = [Use(to[u.source], *u[1:]) if u.source in to else u for u in vertex.uses]
+        graph.vertices = [v for v in graph.vertices if v not in to]
+    return graph
+
+
+def drop_copies(graph: Graph) -> Graph:
+    """A packed copy of a value that nobody sees otherwise is that value.
+
+    before:  a = mul(x, y);  b = copy(a) -> output        after:  a = mul(x, y) -> output
+    """
+    to: dict = {}
+    for v in graph.vertices:
+        if v.prim.name != "copy":
+            continue
+        use = v.uses[0]
+        source = to.get(use.source, use.source)
+        if not isinstance(source, Vertex) or use.offset or not use.layout.packed or use.layout.numel != source.numel:
+            continue
+        if v.is_output and (source.is_output or source.prim.kind == "write"):
+            continue
+        if v.is_output:
+            source.is_output, source.number = True, v.number
+        to[v] = source
+    return redirect(graph, to)
+
+
+def dedupe(graph: Graph) -> Graph:
+    """Equal vertices become one. Numbers bound at run time are never equal, nor are random draws."""
+    seen: dict = {}
+    to: dict = {}
+    for v in graph.vertices:
+        if v.scalars or v.extra is not None or v.is_output or v.prim.kind in ("write", "random"):
+            continue
+        key = (v.sig, tuple((to.get(u.source, u.source), u.layout, u.offset) for u in v.uses))
+        first = seen.setdefault(key, v)
+        if first is not v:
+            to[v] = first
+    return redirect(graph, to)
+
+
+def drop_dead(graph: Graph) -> Graph:
+    """What no output needs goes; draws stay, because their order is that of the stream."""
+    needed: set = set()
+    for v in reversed(graph.vertices):
+        if v.is_output or v in needed or v.extra is not None or v.prim.may_fail:
+            needed.add(v)
+            needed.update(u.source for u in v.uses if isinstance(u.source, Vertex))
+    graph.vertices = [v for v in graph.vertices if v in needed]
+    return graph

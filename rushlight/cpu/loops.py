@@ -1,0 +1,364 @@
+"""Loop nests -> LLVM: pointwise maps, reductions over rows and columns, gathers.
+
+Emitted shape of a map (units are pieces of rows, claimed by threads):
+
+    for unit in lo..hi:                     row, piece = unit / blocks, unit % blocks
+        offsets of all accesses at (row)
+        for i in piece, 16 at a time:       loads -> body -> stores; the last one under a mask
+
+A "rows" nest puts the folded axes where the piece was and folds the lanes at the end; a "columns"
+nest walks the folded axes for each vector of kept elements. The order of every reduction follows
+from the sizes alone: 16 lanes, parts of fixed length, each part from the identity.
+"""
+from __future__ import annotations
+
+from functools import cache
+from types import SimpleNamespace
+
+from .. import dtypes
+from ..compiler.kernel import LANES, Code, Nest, NestWords
+from .emit import Function, Value, constant, iota, lanes_of, mangle, vector
+from .scalar import cast, emit_body, emit_instr, from_memory, from_word, literal_value, to_memory
+
+
+@cache
+def nest_code(nest: Nest) -> Code:
+    """The machine-independent text of a nest; one for each structure."""
+    return Emitter(nest).code()
+
+
+class Emitter:
+    def __init__(self, nest: Nest):
+        self.nest, self.words = nest, NestWords(nest)
+        self.f = Function(nest.style + "".join("_" + fold.op for fold in nest.folds))
+        self.accesses = [(a, w) for group, words in ((nest.loads, self.words.loads), (nest.stores, self.words.stores))
+                         for a, w in zip(group, words)]
+
+    def code(self) -> Code:
+        f, nest = self.f, self.nest
+        with f.loop(f.lo, f.hi) as unit:
+            getattr(self, nest.style)(unit.index)
+        return f.code()
+
+    # -- where a unit stands --------------------------------------------------------------------
+    def size(self, axis: int) -> Value:
+        return self.f.word(self.words.sizes[axis])
+
+    def decode(self, index: Value, axes) -> dict:
+        """Coordinates along `axes` (outermost first) of a row-major number."""
+        f, at = self.f, {}
+        for k, axis in enumerate(reversed(axes)):
+            if k == len(axes) - 1:
+                at[axis] = index
+            else:
+                at[axis] = f.urem(index, self.size(axis))
+                index = f.udiv(index, self.size(axis))
+        return at
+
+    def start(self, access, words, at: dict) -> Value:
+        """The address of an access at given coordinates; axes not in `at` count as 0."""
+        pointer, strides, _ = words
+        f, offset = self.f, 0
+        for axis, index in at.items():
+            if axis < len(access.ways) and access.ways[axis] != "0":
+                offset = f.add(offset, f.mul(index, self.stride(access, words, axis)))
+        return f.at(f.word(pointer, "ptr"), access.dtype.llvm if hasattr(access, "dtype") else "i8", offset)
+
+    def stride(self, access, words, axis):
+        way = access.ways[axis]
+        return int(way) if way in "01" else self.f.word(words[1][axis])
+
+    # -- the three styles -----------------------------------------------------------------------------
+    def map(self, unit):
+        f, nest, w = self.f, self.nest, self.words
+        axis = nest.kept - 1
+        row, piece = f.udiv(unit, f.word(w.blocks)), f.urem(unit, f.word(w.blocks))
+        at = self.decode(row, list(range(axis)))
+        starts = [self.start(a, words, at) for a, words in self.accesses]
+        first = f.mul(piece, f.word(w.block))
+        last = f.umin(f.add(first, f.word(w.block)), self.size(axis))
+        flat = f.mul(row, self.size(axis))
+        with self.vectors(first, last) as step:
+            for v in step:
+                self.element(starts, axis, v, flat)
+
+    def rows(self, unit):
+        f, nest, w = self.f, self.nest, self.words
+        axis, outer = nest.kept + nest.folded - 1, list(range(nest.kept, nest.kept + nest.folded - 1))
+        row, part = f.udiv(unit, f.word(w.parts)), f.urem(unit, f.word(w.parts))
+        at = self.decode(row, list(range(nest.kept)))
+        piece, lines = (f.urem(part, f.word(w.blocks)), f.udiv(part, f.word(w.blocks))) if outer else (part, None)
+        first = f.mul(piece, f.word(w.block))
+        last = f.umin(f.add(first, f.word(w.block)), self.size(axis))
+        state = [s for fold in nest.folds for s in identity(f, fold)]
+        if outer:
+            total = 1
+            for d in outer:
+                total = f.mul(total, self.size(d))
+            begin = f.mul(lines, f.word(w.fold_block))
+            end = f.umin(f.add(begin, f.word(w.fold_block)), total)
+            with f.loop(begin, end, carried=state) as line:
+                here = at | self.decode(line.index, outer)
+                line.next(*self.row(here, axis, first, last, line.values, f.mul(line.index, self.size(axis))))
+            state = line.results
+        else:
+            state = self.row(at, axis, first, last, state, 0)
+        self.put_rows(state, at, part)
+
+    def row(self, at, axis, first, last, state, base):
+        """Fold one contiguous run of the vector axis into the lanes."""
+        starts = [self.start(a, words, at) for a, words in self.accesses]
+        return self.fold_vectors(first, last, state, lambda v, now: self.folded(starts, axis, v, now, base))
+
+    def columns(self, unit):
+        f, nest, w = self.f, self.nest, self.words
+        axis, inner = nest.kept - 1, list(range(nest.kept, nest.kept + nest.folded))
+        part, rest = f.urem(unit, f.word(w.parts)), f.udiv(unit, f.word(w.parts))
+        row, piece = f.udiv(rest, f.word(w.blocks)), f.urem(rest, f.word(w.blocks))
+        at = self.decode(row, list(range(axis)))
+        first = f.mul(piece, f.word(w.block))
+        last = f.umin(f.add(first, f.word(w.block)), self.size(axis))
+        total = 1
+        for d in inner:
+            total = f.mul(total, self.size(d))
+        begin = f.mul(part, f.word(w.fold_block))
+        end = f.umin(f.add(begin, f.word(w.fold_block)), total)
+        with self.vectors(first, last) as step:
+            for v in step:
+                state = [s for fold in nest.folds for s in identity(f, fold)]
+                with f.loop(begin, end, carried=state) as line:
+                    here = at | self.decode(line.index, inner)
+                    starts = [self.start(a, words, here) for a, words in self.accesses]
+                    line.next(*self.folded(starts, axis, v, line.values, line.index, per_lane=True))
+                self.put_columns(line.results, at, axis, v, part)
+
+    # -- vectors of the inner axis ------------------------------------------------------------------------
+    def vectors(self, first, last):
+        return _Vectors(self.f, first, last)
+
+    def fold_vectors(self, first, last, state, body):
+        f = self.f
+        full = f.sub(last, f.urem(f.sub(last, first), LANES))
+        with f.loop(first, full, LANES, carried=state) as loop:
+            loop.next(*body(SimpleNamespace(index=loop.index, mask=None), loop.values))
+        rest = f.sub(last, full)
+        with f.when(f.icmp("ne", rest, 0), otherwise=loop.results) as tail:
+            tail.give(*body(SimpleNamespace(index=full, mask=f.lane_mask(rest)), loop.results))
+        return tail.results
+
+    # -- one vector of elements ----------------------------------------------------------------------------
+    def element(self, starts, axis, v, flat=None):
+        """Loads, body and stores of one vector; returns the body's outputs."""
+        f, nest = self.f, self.nest
+        inputs = self.load_all(starts, axis, v)
+        inputs += [from_word(f, i, d) for i, d in zip(self.words.scalars, nest.scalars)]
+        if nest.flat_index:
+            first = f.splat(f.value(f.add(flat, v.index)))
+            inputs.append(f.binary("add", first, iota(vector("i64"))))
+        outs = emit_body(f, nest.body, inputs)
+        for store, words, start in zip(nest.stores, self.words.stores, starts[len(nest.loads):]):
+            stride = self.stride(store, words, axis)
+            place = f.at(start, store.dtype.llvm, f.mul(v.index, stride))
+            value = to_memory(f, store.dtype, outs[store.value])
+            if stride == 0:
+                f.store(f.extract(value, 0), place)
+            else:
+                f.store_strided(value, place, stride, v.mask)
+        return outs
+
+    def load_all(self, starts, axis, v) -> list[Value]:
+        nest = self.nest
+        index_loads = {i for load in nest.loads for i in load.indices}
+        at = {i: self.load_index(i, starts[i], axis, v) for i in index_loads}
+        return [self.load(i, load, starts[i], axis, v, at) for i, load in enumerate(nest.loads) if i not in index_loads]
+
+    def load_index(self, i, start, axis, v):
+        """Index lanes, or one scalar if the index does not move along the vector axis."""
+        f, load = self.f, self.nest.loads[i]
+        stride = self.stride(load, self.words.loads[i], axis)
+        if stride == 0:
+            return f.load("i64", start)
+        place = f.at(start, "i64", f.mul(v.index, stride))
+        return f.load_strided("i64", place, stride, mask=v.mask)
+
+    def load(self, i, load, start, axis, v, at) -> Value:
+        f, words = self.f, self.words.loads[i]
+        stride = self.stride(load, words, axis)
+        lanes = None
+        for k, extra in zip(load.indices, words[2]):
+            offset = f.binary("mul", *self.spread(self.checked(at[k], load, extra, v), f.word(extra[0])))
+            if offset.type == "i64":
+                start = f.at(start, load.dtype.llvm, offset)
+            else:
+                lanes = offset if lanes is None else f.binary("add", lanes, offset)
+        start = f.at(start, load.dtype.llvm, f.mul(v.index, stride))
+        if lanes is not None:
+            if stride != 0:
+                lanes = f.binary("add", lanes, f.strided_offsets(stride))
+            stored = f.gather(load.dtype.llvm, start, lanes, v.mask)
+        else:
+            stored = f.load_strided(load.dtype.llvm, start, stride, mask=v.mask)
+        return from_memory(f, load.dtype, stored)
+
+    def spread(self, a, b):
+        return (a, b) if a.type == "i64" else (a, self.f.splat(b))
+
+    def checked(self, index, load, extra, v):
+        """The index with negatives wrapped; one out of range is reported and reads element 0."""
+        f = self.f
+        scalar = index.type == "i64"
+        spread = (lambda x: x) if scalar else f.splat
+        size = spread(f.word(extra[1]))
+        at = index
+        if load.wrap:
+            at = f.select(f.icmp("slt", index, 0), f.add(index, size), index)
+        bad = f.icmp("uge", at, size)
+        if not scalar and v.mask is not None:
+            bad = f.binary("and", bad, v.mask)
+        any_bad = bad if scalar else f.call("i1", f"llvm.vector.reduce.or.{mangle(bad.type)}", bad)
+        with f.when(any_bad):
+            self.report(index, bad, extra[2], scalar)
+        return f.select(bad, spread(constant("i64", 0)), at)
+
+    def report(self, index, bad, check_word, scalar):
+        """Keep the first report: which check, which index."""
+        f = self.f
+        value = index
+        if not scalar:
+            picked = f.select(bad, index, f.splat(constant("i64", -(1 << 63))))
+            value = f.call("i64", f"llvm.vector.reduce.smax.{mangle(picked.type)}", picked)
+        error = f.word(self.words.error, "ptr")
+        f.store(value, f.at(error, "i64", 1))
+        f.store(f.word(check_word), error)
+
+    # -- folding ------------------------------------------------------------------------------------------
+    def folded(self, starts, axis, v, state, base, per_lane=False) -> list[Value]:
+        """The state of every fold after one more vector."""
+        f, nest = self.f, self.nest
+        outs = self.element(starts, axis, v)
+        state, result = list(state), []
+        kinds = body_dtypes(nest.body)
+        for fold in nest.folds:
+            n = 2 if fold.op in ("argmax", "argmin") else 1
+            mine, state = state[:n], state[n:]
+            value = cast(f, fold.dtype, kinds[fold.value], outs[fold.value])
+            number = None
+            if n == 2:
+                number = f.splat(f.value(base)) if per_lane else \
+                    f.binary("add", f.splat(f.value(f.add(base, v.index))), iota(vector("i64")))
+            new = combine(f, fold, mine, [value, number] if n == 2 else [value])
+            if v.mask is not None and not per_lane:
+                new = [f.select(v.mask, a, b) for a, b in zip(new, mine)]
+            result += new
+        return result
+
+    def put_rows(self, state, at, part):
+        f, state = self.f, list(state)
+        for fold, words in zip(self.nest.folds, self.words.folds):
+            n = 2 if fold.op in ("argmax", "argmin") else 1
+            mine, state = state[:n], state[n:]
+            while lanes_of(mine[0].type) > 1:
+                half = lanes_of(mine[0].type) // 2
+                low, high = ([f._lanes(s, a, b) for s in mine] for a, b in ((0, half), (half, 2 * half)))
+                mine = combine(f, fold, low, high, ties=True)
+            place = self.result_place(fold, words, at, part)
+            f.store(to_memory(f, fold.out, self.result(fold, mine)), place)
+
+    def put_columns(self, state, at, axis, v, part):
+        f, state = self.f, list(state)
+        for fold, words in zip(self.nest.folds, self.words.folds):
+            n = 2 if fold.op in ("argmax", "argmin") else 1
+            mine, state = state[:n], state[n:]
+            place = self.result_place(fold, words, at, part)
+            stride = self.stride(fold, words, axis)
+            place = f.at(place, fold.out.llvm, f.mul(v.index, stride))
+            value = to_memory(f, fold.out, self.result(fold, mine))
+            if stride == 0:
+                f.store(f.extract(value, 0), place)
+            else:
+                f.store_strided(value, place, stride, v.mask)
+
+    def result(self, fold, state):
+        return state[1] if len(state) == 2 else cast(self.f, fold.out, fold.dtype, state[0])
+
+    def result_place(self, fold, words, at, part):
+        f = self.f
+        offset = f.mul(part, f.word(words[2][0][0]))
+        for axis, index in at.items():
+            if axis < len(fold.ways) and fold.ways[axis] != "0":
+                offset = f.add(offset, f.mul(index, self.stride(fold, words, axis)))
+        return f.at(f.word(words[0], "ptr"), fold.out.llvm, offset)
+
+
+class _Vectors:
+    """Runs a body twice: in a loop over full vectors and once under a mask for what is left."""
+
+    def __init__(self, f: Function, first, last):
+        self.f, self.first, self.last = f, first, last
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        return False
+
+    def __iter__(self):
+        f = self.f
+        full = f.sub(self.last, f.urem(f.sub(self.last, self.first), LANES))
+        with f.loop(self.first, full, LANES) as loop:
+            yield SimpleNamespace(index=loop.index, mask=None)
+        rest = f.sub(self.last, full)
+        with f.when(f.icmp("ne", rest, 0)):
+            yield SimpleNamespace(index=full, mask=f.lane_mask(rest))
+
+
+def body_dtypes(body):
+    kinds = list(body.inputs) + [i.dtype for i in body.instrs]
+    return [kinds[i] for i in body.outputs]
+
+
+# -- what the reducers do ------------------------------------------------------------------------------------
+LIMITS = {"lowest": lambda d: float("-inf") if d.is_floating_point else False if d is dtypes.bool else dtypes.iinfo(d).min,
+          "highest": lambda d: float("inf") if d.is_floating_point else True if d is dtypes.bool else dtypes.iinfo(d).max}
+START = {"sum": 0, "prod": 1, "any": False, "all": True, "amax": "lowest", "amin": "highest",
+         "argmax": "lowest", "argmin": "highest"}
+STEP = {"sum": "add", "prod": "mul", "any": "or_", "all": "and_", "amax": "max", "amin": "min"}
+
+
+def identity(f: Function, fold) -> list[Value]:
+    """What a part starts from; an arg-reduction also carries an index that loses every tie."""
+    start = START[fold.op]
+    number = LIMITS[start](fold.dtype) if isinstance(start, str) else start
+    value = literal_value(fold.dtype, number)
+    if fold.op in ("argmax", "argmin"):
+        return [value, constant(vector("i64"), (1 << 63) - 1)]
+    return [value]
+
+
+def combine(f: Function, fold, old, new, ties=False) -> list[Value]:
+    """One step of a reduction. For arg-reductions the better value wins, of equal ones the lower index."""
+    d = fold.dtype
+    lanes = lanes_of(old[0].type)
+    if fold.op not in ("argmax", "argmin"):
+        if d is dtypes.bool and fold.op in ("amax", "amin"):
+            return [f.binary("or" if fold.op == "amax" else "and", old[0], new[0])]
+        return [emit_instr(f, STEP[fold.op], d, d, [old[0], new[0]], lanes=lanes)]
+    better = _better(f, fold, d, new[0], old[0])
+    same = f.not_(f.binary("or", better, _better(f, fold, d, old[0], new[0])))
+    earlier = f.icmp("slt", new[1], old[1])
+    take = f.binary("or", better, f.binary("and", same, earlier))
+    return [f.select(take, n, o) for n, o in zip(new, old)]
+
+
+def _better(f, fold, d, a, b):
+    """a beats b; nan beats everything but nan."""
+    if d is dtypes.bool:
+        return f.binary("and", a, f.not_(b)) if fold.op == "argmax" else f.binary("and", f.not_(a), b)
+    relation = "gt" if fold.op == "argmax" else "lt"
+    beats = emit_instr(f, relation, dtypes.bool, d, [a, b], lanes=lanes_of(a.type))
+    if not d.is_floating_point:
+        return beats
+    nan_a, nan_b = (emit_instr(f, "isnan", dtypes.bool, d, [x], lanes=lanes_of(a.type)) for x in (a, b))
+    return f.binary("or", beats, f.binary("and", nan_a, f.not_(nan_b)))
+
+

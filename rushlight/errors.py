@@ -1,0 +1,32 @@
+"""How a message is built: operation, argument, what was found, what is expected, whose line."""
+from __future__ import annotations
+
+# What an index out of range raises, by the operation that recorded it.
+INDEX_ERRORS = {
+    "index": (IndexError, "index {index} is out of bounds for dimension {axis} with size {size}"),
+    "gather": (RuntimeError, "index {index} is out of bounds for dimension {axis} with size {size}"),
+    "select": (IndexError, "index out of range in self (index {index}, size {size})"),
+    "embedding": (IndexError, "index out of range in self (index {index}, number of rows {size})"),
+    "target": (IndexError, "Target {index} is out of bounds (number of classes {size})"),
+    "take": (IndexError, "out of range: tried to access index {index} on a tensor of {size} elements."),
+}
+
+
+def index_error(kind: str, index: int, axis: int, size: int) -> Exception:
+    type_, text = INDEX_ERRORS[kind]
+    return type_(text.format(index=index, axis=axis, size=size))
+
+
+def place(where) -> str:
+    """'recorded at train.py:41' with the source line, for errors found when a plan runs."""
+    if where is None:
+        return ""
+    code, line = where
+    import linecache
+    text = linecache.getline(code.co_filename, line).strip()
+    return f"\n    recorded at {code.co_filename}:{line}" + (f"  {text}" if text else "")
+
+
+def located(error: Exception, where) -> Exception:
+    """The same exception with the user's line in its message."""
+    return type(error)(f"{error}{place(where)}")

@@ -1,0 +1,356 @@
+"""Making tensors: from data, from sizes, like another tensor."""
+from __future__ import annotations
+
+import builtins
+import math
+
+import numpy as np
+
+from .. import dtypes
+from ..layout import packed
+from ..prims.pointwise import full as full_p, iota
+from ..tensor import Tensor, check_device, wrap
+from ..trace.flush import from_array, share_array
+from .promote import source
+
+
+def sizes(args) -> tuple[int, ...]:
+    """A shape given as numbers or as one sequence."""
+    if len(args) == 1 and not isinstance(args[0], (int, np.integer, Tensor)):
+        args = args[0]
+    shape = []
+    for i, n in enumerate(args):
+        if isinstance(n, bool) or not hasattr(n, "__index__"):
+            raise TypeError(f"size must be a tuple of ints, but found element of type {type(n).__name__} at pos {i}")
+        shape.append(int(n))
+    if any(n < 0 for n in shape):
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {shape}")
+    return tuple(shape)
+
+
+def finished(x, requires_grad=False):
+    """A factory's last step."""
+    from ..autograd.grad_mode import mode
+    if mode.inference:
+        x._is_inference = True
+    return x.requires_grad_() if requires_grad else x
+
+
+def filled(shape, value, dtype) -> Tensor:
+    """A tensor of one value; recorded, so that nothing is written before it is needed."""
+    value = value.item() if isinstance(value, (Tensor, np.generic)) else value
+    kind = dtypes.PYTHON_TYPES.get(type(value))
+    if kind is None:
+        raise TypeError(f"full(): argument 'fill_value' (position 2) must be Number, not {type(value).__name__}")
+    if dtype.rank < 2:
+        value = bool(value) if dtype is dtypes.bool else int(value)
+        _check_fits(value, dtype)
+    return source(full_p, dict(shape=tuple(shape), dtype=dtype), (value,), (dtype,))
+
+
+def _check_fits(value, dtype):
+    if dtype is not dtypes.bool:
+        info = np.iinfo(dtype.numpy)
+        if not info.min <= value <= info.max and not (dtype is dtypes.uint8 and -256 < value < 256):
+            raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
+
+
+def _factory(value, name):
+    def make(*args, size=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, out=None,
+             memory_format=None):
+        check_device(device)
+        d = dtypes.as_dtype(dtype) or (out.dtype if out is not None else dtypes.default)
+        y = filled(sizes(args if size is None else (size,)), value, d)
+        if out is not None:
+            from .pointwise import into
+            return into(out, y)
+        return finished(y, requires_grad)
+
+    def like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+        check_device(device)
+        return finished(_laid_out(filled, input, dtypes.as_dtype(dtype) or input.dtype, value), requires_grad)
+    make.__name__, like.__name__ = name, f"{name}_like"
+    make.__doc__ = f"A tensor of the given sizes filled with {value}."
+    like.__doc__ = f"A tensor of another one's shape and dtype filled with {value}."
+    return make, like
+
+
+def _laid_out(fill, x, dtype, value):
+    """Filled in x's shape; a dense permuted x keeps its memory order."""
+    from ..layout import is_dense, permute
+    l = x.layout
+    if l.packed or not is_dense(l):
+        return fill(l.shape, value, dtype)
+    order = sorted(builtins.range(l.ndim), key=lambda d: (-l.strides[d], d))
+    y = fill(tuple(l.shape[d] for d in order), value, dtype)
+    y.layout = permute(y.layout, [order.index(d) for d in builtins.range(l.ndim)])
+    return y
+
+
+zeros, zeros_like = _factory(0, "zeros")
+ones, ones_like = _factory(1, "ones")
+empty, empty_like = _factory(0, "empty")      # memory is never handed out unwritten: runs stay reproducible
+
+
+def full(size, fill_value, *, dtype=None, layout=None, device=None, requires_grad=False, out=None, pin_memory=False):
+    """A tensor of one value; the dtype follows the value unless given."""
+    check_device(device)
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    d = dtypes.as_dtype(dtype) or {bool: dtypes.bool, int: dtypes.int64}.get(type(value), dtypes.default)
+    y = filled(sizes((size,)), value, d)
+    if out is not None:
+        from .pointwise import into
+        return into(out, y)
+    return finished(y, requires_grad)
+
+
+def full_like(input, fill_value, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+    """A tensor of another one's shape filled with one value."""
+    check_device(device)
+    return finished(_laid_out(filled, input, dtypes.as_dtype(dtype) or input.dtype, fill_value), requires_grad)
+
+
+def empty_strided(size, stride, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+    """A tensor with the given strides over fresh memory."""
+    from ..layout import extent, layout as make_layout
+    check_device(device)
+    l = make_layout(size, stride)
+    y = filled((extent(l),), 0, dtypes.as_dtype(dtype) or dtypes.default)
+    y.layout = l
+    return finished(y, requires_grad)
+
+
+def arange(start, end=None, step=1, *, dtype=None, layout=None, device=None, requires_grad=False, out=None,
+           pin_memory=False):
+    """start, start + step, ... before end; arange(n) counts from 0."""
+    check_device(device)
+    if end is None:
+        start, end = 0, start
+    start, end, step = (v.item() if isinstance(v, (Tensor, np.generic)) else v for v in (start, end, step))
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    whole = all(isinstance(v, int) for v in (start, end, step))
+    d = dtypes.as_dtype(dtype) or (dtypes.int64 if whole else dtypes.default)
+    n = max(0, -(-(end - start) // step)) if whole else max(0, math.ceil((end - start) / step))
+    y = _counted(start, step, int(n), d)
+    if out is not None:
+        from .pointwise import into
+        return into(out, y)
+    return finished(y, requires_grad)
+
+
+def _counted(start, step, n, d):
+    """start + i * step, computed in float64 for floats and rounded once, as PyTorch does."""
+    if d.rank >= 2 and d is not dtypes.float64:
+        return source(iota, dict(n=n, dtype=dtypes.float64), (float(start), float(step)), (dtypes.float64,) * 2).to(d)
+    kind = dtypes.float64 if d is dtypes.float64 else dtypes.int64
+    number = float if d is dtypes.float64 else int
+    y = source(iota, dict(n=n, dtype=kind), (number(start), number(step)), (kind,) * 2)
+    return y if d is kind else y.to(d)
+
+
+def range(start, end, step=1, **kwargs):
+    """As arange but with the end included; floats by default."""
+    kwargs.setdefault("dtype", dtypes.default)
+    return arange(start, end + step * 0.5 if not isinstance(end, int) or not isinstance(step, int) else end + (step > 0) - (step < 0), step, **kwargs)
+
+
+def linspace(start, end, steps, *, dtype=None, layout=None, device=None, requires_grad=False, out=None):
+    """`steps` evenly spaced numbers, both ends included; computed from the nearer end."""
+    check_device(device)
+    start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    d = dtypes.as_dtype(dtype) or dtypes.default
+    kind = d.numpy if d.is_floating_point and d.itemsize >= 4 else np.float32 if d.is_floating_point else np.float64
+    step = kind.type((end - start) / (steps - 1)) if steps > 1 and hasattr(kind, "type") else \
+        (end - start) / (steps - 1) if steps > 1 else 0
+    i = np.arange(steps).astype(kind)
+    first, last = np.asarray(start).astype(kind), np.asarray(end).astype(kind)
+    values = np.where(np.arange(steps) < steps // 2, first + step * i, last - step * (steps - 1 - i).astype(kind))
+    if steps == 1:
+        values = np.asarray([start])
+    y = tensor(values.astype(d.numpy), dtype=d)
+    if out is not None:
+        from .pointwise import into
+        return into(out, y)
+    return finished(y, requires_grad)
+
+
+def logspace(start, end, steps, base=10.0, **kwargs):
+    """base ** linspace(start, end, steps)."""
+    d = dtypes.as_dtype(kwargs.pop("dtype", None)) or dtypes.default
+    requires_grad = kwargs.pop("requires_grad", False)
+    y = (base ** linspace(start, end, steps, dtype=dtypes.float64)).to(d)
+    return finished(y, requires_grad)
+
+
+def eye(n, m=None, *, dtype=None, layout=None, device=None, requires_grad=False, out=None):
+    """Ones on the diagonal."""
+    check_device(device)
+    m = n if m is None else m
+    y = (arange(n)[:, None] == arange(m)[None, :]).to(dtypes.as_dtype(dtype) or dtypes.default)
+    if out is not None:
+        from .pointwise import into
+        return into(out, y)
+    return finished(y, requires_grad)
+
+
+# -- from data ----------------------------------------------------------------------------------------------------
+def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False):
+    """A new leaf from numbers, nested sequences, arrays or a tensor; the data are copied."""
+    check_device(device)
+    d = dtypes.as_dtype(dtype)
+    if isinstance(data, Tensor):
+        import warnings
+        warnings.warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
+                      "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
+                      stacklevel=2)
+        y = data.detach().clone()
+        y._root = None
+        return finished(y if d is None else y.to(d), requires_grad)
+    array = to_array(data)
+    d = d or _inferred(data, array)
+    with np.errstate(all="ignore"):
+        made = from_array(array.astype(d.numpy) if array.dtype != d.numpy else array, d)
+    return finished(wrap(Tensor, made, packed(tuple(array.shape)), 0), requires_grad)
+
+
+def to_array(data) -> np.ndarray:
+    """An array from nested data; ValueError for ragged sequences, as PyTorch."""
+    if isinstance(data, np.ndarray):
+        return data
+    if isinstance(data, (list, tuple)):
+        data = _without_tensors(data)
+        _check_rectangular(data)
+    try:
+        array = np.array(data)
+    except OverflowError:
+        raise RuntimeError("Overflow when unpacking long long") from None
+    if array.dtype == object:
+        bad = _first_foreign(data)
+        raise TypeError(f"new(): invalid data type '{type(bad).__name__}'" if isinstance(bad, str) else
+                        f"must be real number, not {type(bad).__name__}" if not isinstance(bad, int) else
+                        "Overflow when unpacking long long")
+    if array.dtype.kind in "US":
+        raise TypeError(f"new(): invalid data type '{type(data).__name__ if not isinstance(data, (list, tuple)) else 'str'}'")
+    return array
+
+
+def _without_tensors(data):
+    if isinstance(data, (list, tuple)):
+        return [_without_tensors(x) for x in data]
+    if isinstance(data, Tensor):
+        return data.item() if data.numel() == 1 and data.dim() == 0 else data.tolist()
+    return data
+
+
+def _check_rectangular(data, dim=0):
+    lengths = [len(x) if isinstance(x, (list, tuple, np.ndarray)) else None for x in data]
+    if not lengths or all(n is None for n in lengths):
+        return
+    for n, x in zip(lengths, data):
+        if n is None:
+            raise TypeError(f"not a sequence: expected a sequence of length {lengths[0]} at dim {dim + 1}")
+        if n != lengths[0]:
+            raise ValueError(f"expected sequence of length {lengths[0]} at dim {dim + 1} (got {n})")
+    for x in data:
+        if isinstance(x, list):
+            _check_rectangular(x, dim + 1)
+
+
+def _first_foreign(data):
+    while isinstance(data, (list, tuple)) and data:
+        data = next((x for x in data if isinstance(x, (list, tuple)) or not isinstance(x, (int, float, bool))), data[0])
+    return data
+
+
+def _inferred(data, array):
+    if isinstance(data, (np.ndarray, np.generic)):
+        return dtypes.from_numpy(array.dtype)
+    if array.dtype.kind == "f":
+        return dtypes.default if not _holds_numpy(data) else dtypes.from_numpy(array.dtype)
+    if array.dtype.kind == "c":
+        return dtypes.default.to_complex()
+    return dtypes.from_numpy(array.dtype) if array.size or array.dtype.kind != "f" else dtypes.default
+
+
+def _holds_numpy(data):
+    while isinstance(data, (list, tuple)) and data:
+        data = data[0]
+    return isinstance(data, (np.ndarray, np.generic))
+
+
+def from_numpy(array):
+    """A tensor on the memory of an array; writes to either show in both."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    d = dtypes.from_numpy(array.dtype)
+    if any(s < 0 for s in array.strides):
+        raise ValueError("At least one stride in the given numpy array is negative, and tensors with negative strides "
+                         "are not currently supported. (You can probably work around this by making a copy of your "
+                         "array  with array.copy().) ")
+    if any(s % array.itemsize for s in array.strides):
+        raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the numpy array to "
+                         "reallocate the memory.")
+    from ..layout import extent, layout
+    l = layout(array.shape, [s // array.itemsize for s in array.strides]) if array.size else packed(tuple(array.shape))
+    return wrap(Tensor, share_array(array, d, extent(l)), l, 0)
+
+
+def as_tensor(data, dtype=None, device=None):
+    """Data as a tensor, without a copy if it is a tensor or array of that dtype already."""
+    check_device(device)
+    d = dtypes.as_dtype(dtype)
+    if isinstance(data, Tensor):
+        return data if d is None or d is data.dtype else data.to(d)
+    if isinstance(data, np.ndarray) and all(s >= 0 for s in data.strides):
+        y = from_numpy(data)
+        return y if d is None or d is y.dtype else y.to(d)
+    return tensor(data, dtype=d)
+
+
+asarray = as_tensor
+
+
+def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False):
+    return tensor(value, dtype=dtype or dtypes.default, requires_grad=requires_grad)
+
+
+def from_dlpack(other):
+    """A tensor on the memory of any object that speaks DLPack."""
+    if isinstance(other, Tensor):
+        return other
+    return from_numpy(np.from_dlpack(other))
+
+
+def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
+    """A tensor on the memory of an object with a buffer."""
+    return finished(from_numpy(np.frombuffer(buffer, dtypes.as_dtype(dtype).numpy, count, offset)), requires_grad)
+
+
+def legacy_tensor(cls, *args, dtype=None, device=None, requires_grad=False):
+    """Tensor(sizes...) is uninitialised (here: zero), Tensor(data) copies, always in the default dtype."""
+    d = dtype or dtypes.default
+    if len(args) == 1 and isinstance(args[0], Tensor):
+        return args[0].detach() if args[0].dtype is d else args[0].to(d)
+    if len(args) == 1 and not isinstance(args[0], (int, np.integer)) and not type(args[0]).__name__ == "Size":
+        y = tensor(args[0], dtype=d)
+    else:
+        y = filled(sizes(args) if args else (0,), 0, d)
+    if cls is not Tensor:
+        y.__class__ = cls
+    return y
+
+
+
+def tril_indices(row, col, offset=0, *, dtype=dtypes.int64, device=None, layout=None):
+    """Row and column numbers of the lower triangle."""
+    return tensor(np.stack(np.tril_indices(row, offset, col)), dtype=dtype)
+
+
+def triu_indices(row, col, offset=0, *, dtype=dtypes.int64, device=None, layout=None):
+    """Row and column numbers of the upper triangle."""
+    return tensor(np.stack(np.triu_indices(row, offset, col)), dtype=dtype)

@@ -1,0 +1,706 @@
+"""Reading and writing by index: x[...], gather, scatter, index_*, sorting."""
+from __future__ import annotations
+
+import builtins
+
+import numpy as np
+
+from .. import dtypes
+from .. import layout as L
+from ..autograd.inplace import assign, check_writable
+from ..autograd.node import type_name
+from ..layout import broadcast_shapes, wrap_dim
+from ..prims.host import argsort as argsort_p
+from ..prims.index import gather as gather_p, scatter as scatter_p
+from ..tensor import Tensor
+from .create import arange, tensor
+from .promote import apply
+from .shape import _ALIAS as ALIAS
+from .shape import expand, permute, select, slice_, unsqueeze, view_of
+
+
+# -- x[index] ------------------------------------------------------------------------------------------------
+def _entries(index):
+    """The index as a list; lists of numbers count as arrays."""
+    if not isinstance(index, tuple):
+        index = (index,)
+    return [_entry(i) for i in index]
+
+
+def _entry(i):
+    if i is None or i is Ellipsis or isinstance(i, (slice, Tensor)) or type(i) in (int, bool):
+        return i
+    if isinstance(i, np.ndarray):
+        return tensor(i)
+    if isinstance(i, (list, builtins.range, tuple)):
+        return tensor(list(i)) if len(i) else tensor([], dtype=dtypes.int64)
+    if isinstance(i, np.bool_):
+        return bool(i)
+    if hasattr(i, "__index__"):
+        return i.__index__()
+    raise TypeError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+                    f"(got {type(i).__name__})")
+
+
+def _consumed(i) -> int:
+    if i is None or i is Ellipsis or isinstance(i, bool):
+        return 0
+    return i.dim() if isinstance(i, Tensor) and i.dtype in (dtypes.bool, dtypes.uint8) else 1
+
+
+def _expanded(entries, ndim):
+    """The ellipsis (or the missing tail) replaced by full slices."""
+    dots = [k for k, i in enumerate(entries) if i is Ellipsis]
+    if len(dots) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    used = sum(map(_consumed, entries))
+    if used > ndim:
+        raise IndexError(f"too many indices for tensor of dimension {ndim}")
+    fill = [slice(None)] * (ndim - used)
+    if dots:
+        return entries[:dots[0]] + fill + entries[dots[0] + 1:]
+    return entries + fill
+
+
+def _basic(x, entries):
+    """Apply numbers, slices and None as views; what remains are index tensors by axis."""
+    dim, arrays = 0, {}
+    for i in entries:
+        if i is None:
+            x = unsqueeze(x, dim)
+            dim += 1
+        elif isinstance(i, bool):
+            x = unsqueeze(x, dim)
+            arrays[dim] = tensor([i])
+            dim += 1
+        elif isinstance(i, slice):
+            start, stop, step = _bounds(i, x.shape[dim])
+            if (start, stop, step) != (0, x.shape[dim], 1):
+                x = slice_(x, dim, start, stop, step)
+            dim += 1
+        elif isinstance(i, Tensor):
+            arrays[dim] = i
+            dim += _consumed(i)
+        else:
+            x = _pick(x, dim, i)
+    return x, arrays
+
+
+def _bounds(s, n):
+    if s.step is not None and int(s.step) <= 0:
+        raise ValueError("step must be greater than zero")
+    start, stop, step = slice(*(None if v is None else int(v) for v in (s.start, s.stop, s.step))).indices(n)
+    return start, max(stop, start), step
+
+
+def _pick(x, dim, i):
+    n = x.shape[dim]
+    if not -n <= i < n:
+        raise IndexError(f"index {i} is out of bounds for dimension {dim} with size {n}")
+    return select(x, dim, i)
+
+
+def _index_arrays(x, arrays):
+    """Integer index tensors by axis: masks become the places of their true elements."""
+    out = {}
+    for dim, i in arrays.items():
+        if i.dtype in (dtypes.bool, dtypes.uint8):
+            _check_mask(x, i, dim)
+            for k, places in enumerate(nonzero(i, as_tuple=True) if i.dim() else _scalar_mask(i)):
+                out[dim + k] = places
+        elif i.dtype.rank == 1:
+            out[dim] = i if i.dtype is dtypes.int64 else i.to(dtypes.int64)
+        else:
+            raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    return out
+
+
+def _scalar_mask(i):
+    return nonzero(i.reshape(1), as_tuple=True)
+
+
+def _check_mask(x, mask, dim):
+    for k, n in enumerate(mask.shape):
+        if x.shape[dim + k] != n:
+            raise IndexError(f"The shape of the mask {list(mask.shape)} at index {k} does not match the shape of the "
+                             f"indexed tensor {list(x.shape)} at index {dim + k}")
+
+
+def _prepare(x, index):
+    """(view, axes, index tensors): the view after basic indexing and what is left to gather."""
+    view, arrays = _basic(x, _expanded(_entries(index), x.layout.ndim))
+    if not arrays:
+        return view, (), ()
+    found = _index_arrays(view, arrays)
+    axes = tuple(sorted(found))
+    return view, axes, tuple(found[a] for a in axes)
+
+
+def _coordinates(view, axes, indices):
+    """(coords, iteration shape, expanded index tensors) of an advanced index.
+
+    The axes of the index stand where the indexed axes stood if those are neighbours, else first.
+    """
+    try:
+        common = ()
+        for i in indices:
+            common = broadcast_shapes(common, i.layout.shape)
+    except RuntimeError:
+        raise IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
+                         + ", ".join(str(list(i.shape)) for i in indices)) from None
+    n = view.layout.ndim
+    adjacent = axes[-1] - axes[0] == len(axes) - 1
+    before = axes[0] if adjacent else 0
+    rest = [d for d in range(n) if d not in axes]
+    head = [view.shape[d] for d in rest[:before]]
+    tail = [view.shape[d] for d in rest[before:]]
+    shape = (*head, *common, *tail)
+    place = {d: k if k < before else k + len(common) for k, d in enumerate(rest)}
+    coords = tuple(-1 - axes.index(d) if d in axes else place[d] for d in range(n))
+    lined = [expand(i.reshape(*i.shape, *[1] * len(tail)), shape) for i in indices]
+    return coords, shape, lined
+
+
+def getitem(x, index):
+    """x[index] as PyTorch: numbers, slices, None, ..., masks and integer arrays in any mixture."""
+    kind = type(index)
+    if kind is int:
+        if not x.layout.ndim:
+            raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in "
+                             "C++ to convert a 0-dim tensor to a number")
+        return _pick(x, 0, index)
+    view, axes, indices = _prepare(x, index)
+    if axes:
+        coords, shape, lined = _coordinates(view, axes, indices)
+        return apply(gather_p, (view, *lined), dict(coords=coords, shape=shape, size=tuple(view.shape), wrap=True,
+                                                    error="index"), INDEX)
+    return view if view is not x else view_of(x, x.layout, x.offset, ALIAS, {})
+
+
+def setitem(x, index, value):
+    """x[index] = value, in place."""
+    check_device_value(value)
+    if isinstance(index, Tensor) and index.dtype is dtypes.bool and _is_number(value) and index.shape == x.shape:
+        x.masked_fill_(index, value if not isinstance(value, Tensor) else value)
+        return
+    view, axes, indices = _prepare(x, index)
+    if not axes:
+        _put(view, value)
+        return
+    value = value if isinstance(value, Tensor) else tensor(value, dtype=x.dtype)
+    _index_put(view, axes, indices, value, "set")
+
+
+def check_device_value(value):
+    if isinstance(value, (str, bytes)):
+        raise TypeError(f"can't assign a {type(value).__name__} to a torch.FloatTensor")
+
+
+def _is_number(value):
+    return not isinstance(value, Tensor) and not isinstance(value, (list, tuple, np.ndarray))
+
+
+def _put(view, value):
+    if not isinstance(value, Tensor):
+        if _is_number(value):
+            return view.fill_(value)
+        value = tensor(value)
+    while value.dim() > view.dim() and value.shape[0] == 1:
+        value = value[0]
+    view.copy_(value)
+
+
+def _index_put(view, axes, indices, value, mode):
+    coords, shape, lined = _coordinates(view, axes, indices)
+    try:
+        src = expand(value.to(view.dtype), shape)
+    except RuntimeError:
+        raise RuntimeError(f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing "
+                           f"result of shape {list(shape)}") from None
+    check_writable(view)
+    assign(view, apply(scatter_p, (view, src, *lined), dict(coords=coords, mode=mode, wrap=True, error="index")))
+
+
+def index_put_(input, indices, values, accumulate=False):
+    """input[indices] = values (or += with accumulate, deterministically)."""
+    view, axes, found = _prepare(input, tuple(slice(None) if i is None else i for i in indices))
+    _index_put(view, axes, found, values, "add" if accumulate else "set")
+    return input
+
+
+def index_put(input, indices, values, accumulate=False):
+    return index_put_(input.clone(), indices, values, accumulate)
+
+
+# -- along one axis ---------------------------------------------------------------------------------------------
+def _check_index(name, index, position=3):
+    if not isinstance(index, Tensor):
+        raise TypeError(f"{name}(): argument 'index' (position {position}) must be Tensor, not {type(index).__name__}")
+    if index.dtype not in (dtypes.int64, dtypes.int32):
+        raise RuntimeError(f"{name}(): Expected dtype int64 for index")
+    return index if index.dtype is dtypes.int64 else index.to(dtypes.int64)
+
+
+def _along(n, d):
+    return tuple(-1 if k == d else k for k in range(n))
+
+
+def gather(input, dim, index, *, sparse_grad=False, out=None):
+    """out[i][j] = input[index[i][j]][j] for dim 0, and so on; out has index's shape."""
+    index = _check_index("gather", index)
+    n = input.layout.ndim
+    if index.layout.ndim != n and n and index.layout.ndim:
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    d = wrap_dim(dim, n)
+    if not n:
+        input = input.reshape(1)
+    at = index if index.dim() else index.reshape(1)
+    for k in range(max(n, 1)):
+        if k != d and at.shape[k] > input.shape[k]:
+            raise RuntimeError(f"Size does not match at dimension {k} expected index {list(index.shape)} to be no larger "
+                               f"than self {list(input.shape)} apart from dimension {d}")
+    y = apply(gather_p, (input, at), dict(coords=_along(max(n, 1), d), shape=tuple(at.shape), size=tuple(input.shape),
+                                          wrap=False, error="gather"), GATHER)
+    y = y if index.dim() else y.reshape(())
+    if out is None:
+        return y
+    from .pointwise import into
+    return into(out, y)
+
+
+def _named(prim, name):
+    from ..prims.table import Gradient
+    g = Gradient(name, prim.gradient.rules)
+    g.uses = prim.gradient.uses
+    return g
+
+
+GATHER, INDEX_SELECT = _named(gather_p, "GatherBackward0"), _named(gather_p, "IndexSelectBackward0")
+EMBEDDING, INDEX = _named(gather_p, "EmbeddingBackward0"), _named(gather_p, "IndexBackward0")
+
+
+def take_along_dim(input, indices, dim=None):
+    """gather with broadcasting; over the flat input without a dim."""
+    if dim is None:
+        return gather(input.reshape(-1), 0, indices.reshape(-1))
+    d = wrap_dim(dim, input.dim())
+    shape = broadcast_shapes(_without(input.shape, d), _without(indices.shape, d))
+    fit = lambda x: expand(x, (*shape[:d], x.shape[d], *shape[d + 1:]))     # noqa: E731
+    return gather(fit(input), d, fit(indices))
+
+
+def _without(shape, d):
+    return (*shape[:d], 1, *shape[d + 1:])
+
+
+def rows(input, dim, index, error, gradient):
+    """Entries of one axis picked by an index tensor of any shape, which takes the axis' place."""
+    d = wrap_dim(dim, input.layout.ndim)
+    s, k = tuple(input.layout.shape), index.layout.ndim
+    shape = (*s[:d], *index.layout.shape, *s[d + 1:])
+    lined = expand(index.reshape(*index.shape, *[1] * (len(s) - d - 1)), shape)
+    coords = tuple(-1 if a == d else a if a < d else a + k - 1 for a in range(len(s)))
+    return apply(gather_p, (input, lined), dict(coords=coords, shape=shape, size=s, wrap=False, error=error), gradient)
+
+
+def index_select(input, dim, index, *, out=None):
+    """Entries of one axis in the order of a 1-d index tensor."""
+    if index.dim() > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector")
+    if index.dtype not in (dtypes.int64, dtypes.int32):
+        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
+    if not input.dim():
+        return rows(input.reshape(1), 0, index.to(dtypes.int64).reshape(-1), "gather", INDEX_SELECT).reshape(())
+    y = rows(input, dim, index.to(dtypes.int64).reshape(-1), "select", INDEX_SELECT)
+    if out is None:
+        return y
+    from .pointwise import into
+    return into(out, y)
+
+
+def embedding_rows(weight, index):
+    """weight[index] for an integer tensor of any shape: (*,) -> (*, columns)."""
+    return rows(weight, 0, index if index.dtype is dtypes.int64 else index.to(dtypes.int64), "embedding", EMBEDDING)
+
+
+def take(input, index):
+    """Elements of the flat input."""
+    return rows(input.reshape(-1), 0, index, "take", INDEX_SELECT)
+
+
+_MODES = {None: "set", "add": "add", "multiply": "multiply", "sum": "add", "prod": "multiply", "amax": "amax",
+          "amin": "amin"}
+
+
+def _scatter(name, input, dim, index, src, mode):
+    index = _check_index(name, index)
+    n = input.layout.ndim
+    d = wrap_dim(dim, n)
+    if not isinstance(src, Tensor):
+        src = expand(tensor(src, dtype=input.dtype), index.layout.shape)
+    elif src.dtype is not input.dtype:
+        raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
+    x = input if n else input.reshape(1)
+    at, src = (v if v.dim() else v.reshape(1) for v in (index, src))
+    if at.dim() != x.dim():
+        raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
+    if src.dim() != x.dim():
+        raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
+    if at.numel() == 0:
+        return input.clone()
+    for k, m in enumerate(at.shape):
+        if m > src.shape[k] or k != d and m > x.shape[k]:
+            raise RuntimeError(f"Expected index {list(at.shape)} to be no larger than self {list(x.shape)} apart from "
+                               f"dimension {d} and to be no larger size than src {list(src.shape)}")
+        if m < src.shape[k]:
+            src = slice_(src, k, 0, m)
+    y = apply(scatter_p, (x, src, at), dict(coords=_along(max(n, 1), d), mode=mode, wrap=False, error="gather"),
+              SCATTER if mode == "set" else SCATTER_ADD)
+    return y if n else y.reshape(())
+
+
+SCATTER, SCATTER_ADD = _named(scatter_p, "ScatterBackward0"), _named(scatter_p, "ScatterAddBackward0")
+
+
+def scatter(input, dim, index, src=None, value=None, *, reduce=None):
+    """input with out[index[i][j]][j] = src[i][j] for dim 0, and so on; `src` may be a number."""
+    if reduce not in _MODES:
+        raise RuntimeError("reduce argument must be either add or multiply.")
+    return _scatter("scatter", input, dim, index, value if src is None else src, _MODES[reduce])
+
+
+def scatter_add(input, dim, index, src):
+    """input with src added at the places of index."""
+    return _scatter("scatter_add", input, dim, index, src, "add")
+
+
+def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
+    """input with src combined at the places of index by sum, prod, mean, amax or amin."""
+    if reduce not in ("sum", "prod", "mean", "amax", "amin"):
+        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+    x = input
+    if not include_self:
+        neutral = {"sum": 0, "mean": 0, "prod": 1}.get(reduce)
+        if neutral is None:
+            limits = (dtypes.finfo if x.dtype.rank == 2 else dtypes.iinfo)(x.dtype)
+            neutral = (float("-inf") if x.dtype.rank == 2 else limits.min) if reduce == "amax" else \
+                (float("inf") if x.dtype.rank == 2 else limits.max)
+        x = _scatter("scatter", x, dim, index, neutral, "set")
+    y = _scatter("scatter_reduce", x, dim, index, src, _MODES.get(reduce, "add"))
+    if reduce != "mean":
+        return y
+    from .create import ones_like, zeros_like
+    start = ones_like(input) if include_self else zeros_like(input)
+    count = _scatter("scatter_reduce", start, dim, index, ones_like(src), "add")
+    count = count.clamp(min=1)
+    return y / count if y.dtype.rank >= 2 else y.div(count, rounding_mode="floor")
+
+
+def _index_write(input, dim, index, source, mode, alpha=1):
+    d = wrap_dim(dim, input.dim())
+    n = input.dim()
+    if not isinstance(source, Tensor):
+        shape = (*input.shape[:d], index.numel(), *input.shape[d + 1:])
+        source = expand(tensor(source, dtype=input.dtype), shape)
+    if not n:
+        return _index_write(input.reshape(1), 0, index.reshape(-1), source.reshape(1), mode, alpha).reshape(())
+    if index.dim() > 1:
+        raise IndexError("index_add_(): Index is supposed to be a vector")
+    source = source if alpha == 1 else source * alpha
+    at = expand(index.to(dtypes.int64).reshape(-1, *[1] * (n - d - 1)), source.layout.shape)
+    if source.shape[d] != index.numel():
+        raise RuntimeError(f"index_add_(): Number of indices ({index.numel()}) should be equal to source.size(dim): "
+                           f"({source.shape[d]}), for dim: {d}")
+    if source.dtype is not input.dtype:
+        raise RuntimeError("index_add_(): self and source expected to have the same dtype, but got (self) "
+                           f"{type_name(input.dtype)} and (source) {type_name(source.dtype)}")
+    return apply(scatter_p, (input, source, at), dict(coords=_along(n, d), mode=mode, wrap=False, error="gather"))
+
+
+def index_add(input, dim, index, source, *, alpha=1):
+    """input with alpha * source[i] added to entry index[i] of an axis."""
+    return _index_write(input, dim, index, source, "add", alpha)
+
+
+def index_copy(input, dim, index, source):
+    """input with entry index[i] of an axis replaced by source[i]."""
+    return _index_write(input, dim, index, source, "set")
+
+
+def index_fill(input, dim, index, value):
+    """input with the entries index of an axis replaced by one value."""
+    return _index_write(input, dim, index, value.item() if isinstance(value, Tensor) else value, "set")
+
+
+def masked_select(input, mask):
+    """The elements where mask is True, as a vector."""
+    shape = broadcast_shapes(input.layout.shape, mask.layout.shape)
+    return getitem(expand(input, shape), expand(mask, shape))
+
+
+def masked_scatter(input, mask, source):
+    """input with its masked elements replaced, in order, by those of source."""
+    shape = broadcast_shapes(input.layout.shape, mask.layout.shape)
+    x, m = expand(input, shape), expand(mask, shape)
+    order = (m.reshape(-1).to(dtypes.int64).cumsum(0) - 1).clamp(min=0).reshape(shape)
+    from .pointwise import where
+    return where(m, take(source, order), x)
+
+
+def nonzero(input, *, as_tuple=False):
+    """Indices of the elements that are not zero, one row each (or one tensor for each axis)."""
+    found = np.nonzero(input.detach()._array() if input.dim() else input.detach()._array().reshape(1))
+    if as_tuple:
+        return tuple(tensor(i.astype(np.int64)) for i in found)
+    if not input.dim():
+        return tensor(np.zeros((len(found[0]), 0), np.int64))
+    return tensor(np.stack(found, 1).astype(np.int64))
+
+
+def argwhere(input):
+    return nonzero(input)
+
+
+# -- order -----------------------------------------------------------------------------------------------------
+def flip(input, *dims):
+    """Axes in reverse order (a copy)."""
+    from .shape import _sizes
+    given = _sizes(dims) if dims else ()
+    y = input if input.dim() else input.clone()
+    for d in L.wrap_dims(given, input.dim()):
+        n = y.shape[d]
+        y = rows(y, d, arange(n - 1, -1, -1) if n else arange(0), "gather", INDEX_SELECT)
+    return y.clone() if y is input else y
+
+
+def fliplr(input):
+    return flip(input, 1)
+
+
+def flipud(input):
+    return flip(input, 0)
+
+
+def roll(input, shifts, dims=None):
+    """Elements moved along axes, those that fall off come in at the other end."""
+    if dims is None:
+        return roll(input.reshape(-1), shifts, 0).reshape(input.shape)
+    from .shape import cat
+    shifts, dims = ((v,) if isinstance(v, int) else v for v in (shifts, dims))
+    for s, d in zip(shifts, dims):
+        n = input.shape[d]
+        if n and s % n:
+            input = cat([input.narrow(d, n - s % n, s % n), input.narrow(d, 0, n - s % n)], d)
+    return input
+
+
+def rot90(input, k=1, dims=(0, 1)):
+    """Rotated by k quarter turns in the plane of two axes."""
+    a, b = dims
+    k %= 4
+    if k == 2:
+        return flip(input, a, b)
+    if not k:
+        return input.clone()
+    return flip(input, b).transpose(a, b) if k == 1 else flip(input, a).transpose(a, b)
+
+
+def argsort(input, dim=-1, descending=False, stable=False):
+    """Indices that sort an axis."""
+    if not input.dim():
+        return input.new_zeros((), dtype=dtypes.int64)
+    return apply(argsort_p, (input.detach(),), dict(dim=wrap_dim(dim, input.dim()), descending=bool(descending)))
+
+
+def sort(input, dim=-1, descending=False, *, stable=False):
+    """Sorted values and where they stood."""
+    from .reduce import return_type
+    at = argsort(input, dim, descending)
+    return return_type("sort", ("values", "indices"))(gather(input, dim, at), at)
+
+
+def msort(input):
+    return sort(input, 0).values
+
+
+def topk(input, k, dim=-1, largest=True, sorted=True):
+    """The k largest (or smallest) values of an axis, in order, and where they stood."""
+    from .reduce import return_type
+    n = input.shape[dim] if input.dim() else 1
+    if not 0 <= k <= n:
+        raise RuntimeError("selected index k out of range")
+    at = argsort(input, dim, largest)
+    at = at.narrow(dim, 0, k) if input.dim() else at
+    return return_type("topk", ("values", "indices"))(gather(input, dim, at), at)
+
+
+def kthvalue(input, k, dim=-1, keepdim=False):
+    """The k-th smallest value of an axis and its index."""
+    from .reduce import return_type
+    at = argsort(input, dim).narrow(dim, k - 1, 1)
+    values = gather(input, dim, at)
+    kind = return_type("kthvalue", ("values", "indices"))
+    return kind(values, at) if keepdim else kind(values.squeeze(dim), at.squeeze(dim))
+
+
+def median(input, dim=None, keepdim=False):
+    """The lower median of all elements, or with its index along an axis; nan if there is one."""
+    if dim is None:
+        flat = input.reshape(-1)
+        return flat.new_full((), float("nan")) if not flat.numel() else _middle(flat, 0)[0]
+    from .reduce import return_type
+    values, at = _middle(input, wrap_dim(dim, input.dim()))
+    kind = return_type("median", ("values", "indices"))
+    return kind(values.unsqueeze(dim), at.unsqueeze(dim)) if keepdim else kind(values, at)
+
+
+def _middle(x, d):
+    """Value and index of the lower median; a nan comes first of all."""
+    order = argsort(x, d)
+    n = x.shape[d]
+    last = order.narrow(d, n - 1, 1)
+    from .pointwise import isnan, where
+    nan = isnan(gather(x.detach(), d, last)) if x.dtype.rank >= 2 else last < 0
+    at = where(nan, last, order.narrow(d, (n - 1) // 2, 1))
+    return gather(x, d, at).squeeze(d), at.squeeze(d)
+
+
+def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
+    """Distinct values in order, with the place of each element among them and their counts if asked for."""
+    a = input.detach()._array()
+    found = np.unique(a, return_inverse=True, return_counts=True, axis=dim)
+    values, inverse, counts = found
+    inverse = inverse.reshape(-1 if dim is not None else a.shape)
+    out = [tensor(values.astype(a.dtype), dtype=input.dtype)]
+    out += [tensor(inverse.astype(np.int64))] if return_inverse else []
+    out += [tensor(counts.astype(np.int64))] if return_counts else []
+    return out[0] if len(out) == 1 else tuple(out)
+
+
+def bincount(input, weights=None, minlength=0):
+    """How often each whole number occurs (or the sum of its weights)."""
+    if input.dtype.rank != 1:
+        raise RuntimeError("\"bincount_cpu\" not implemented for '" + input.dtype.name + "'")
+    a = input._array()
+    if a.ndim != 1 or a.size and a.min() < 0:
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    return tensor(np.bincount(a, None if weights is None else weights.detach()._array(), minlength))
+
+
+def searchsorted(sorted_sequence, values, *, right=False, side=None, out_int32=False):
+    """Where values would be inserted into a sorted last axis."""
+    side = side or ("right" if right else "left")
+    s = sorted_sequence.detach()._array()
+    v = values.detach()._array() if isinstance(values, Tensor) else np.asarray(values)
+    if s.ndim == 1:
+        found = np.searchsorted(s, v, side)
+    else:
+        found = np.stack([np.searchsorted(a, b, side) for a, b in
+                          zip(s.reshape(-1, s.shape[-1]), v.reshape(-1, v.shape[-1]))]).reshape(v.shape)
+    return tensor(np.asarray(found).astype(np.int32 if out_int32 else np.int64))
+
+
+def bucketize(input, boundaries, *, right=False, out_int32=False):
+    """The bucket of each element between sorted boundaries."""
+    return searchsorted(boundaries, input, right=right, out_int32=out_int32)
+
+
+def tril(input, diagonal=0):
+    """The lower triangle of the last two axes, zero elsewhere."""
+    return _triangle(input, diagonal, lambda i, j, k: j <= i + k)
+
+
+def triu(input, diagonal=0):
+    """The upper triangle of the last two axes, zero elsewhere."""
+    return _triangle(input, diagonal, lambda i, j, k: j >= i + k)
+
+
+def _triangle(x, k, test):
+    if x.dim() < 2:
+        raise RuntimeError("tril/triu: input tensor must have at least 2 dimensions")
+    i, j = arange(x.shape[-2]).unsqueeze(1), arange(x.shape[-1])
+    from .pointwise import where
+    return where(test(i, j, k), x, 0)
+
+
+def diag(input, diagonal=0):
+    """A vector on the diagonal of a matrix, or the diagonal of a matrix as a copy."""
+    if input.dim() == 1:
+        return diag_embed(input, diagonal)
+    return input.diagonal(diagonal).clone()
+
+
+def diag_embed(input, offset=0, dim1=-2, dim2=-1):
+    """The last axis on the diagonal of two new axes."""
+    n = input.shape[-1] + abs(offset)
+    a, b = wrap_dim(dim1, input.dim() + 1), wrap_dim(dim2, input.dim() + 1)
+    i, j = arange(n).unsqueeze(1), arange(n)
+    padded = input.unsqueeze(-1).expand(*input.shape, n)
+    rows_ = padded if offset == 0 else _pad_rows(padded, offset, n)
+    from .pointwise import where
+    y = where(j == i + offset, rows_, 0)
+    return y.movedim((-2, -1), (a, b))
+
+
+def _pad_rows(x, offset, n):
+    from .shape import cat
+    zeros = x.new_zeros(*x.shape[:-2], abs(offset), n)
+    return cat([x, zeros] if offset > 0 else [zeros, x], -2)
+
+
+def one_hot(labels, num_classes=-1):
+    """(*,) int64 class numbers to (*, classes) with one 1 in each row."""
+    if labels.dtype is not dtypes.int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    if labels.numel():
+        low, high = labels.min().item(), labels.max().item()
+        if low < 0:
+            raise RuntimeError("Class values must be non-negative.")
+        if num_classes == -1:
+            num_classes = high + 1
+        elif high >= num_classes:
+            raise RuntimeError("Class values must be smaller than num_classes.")
+    elif num_classes <= 0:
+        raise RuntimeError("Can not infer total number of classes from empty tensor.")
+    return (labels.unsqueeze(-1) == arange(num_classes)).to(dtypes.int64)
+
+
+def repeat_interleave(input, repeats, dim=None, *, output_size=None):
+    """Each entry repeated, by one number or one for each entry."""
+    x = input.reshape(-1) if dim is None else input
+    d = 0 if dim is None else wrap_dim(dim, x.dim())
+    n = x.shape[d]
+    if isinstance(repeats, Tensor) and repeats.numel() != 1:
+        counts = repeats.tolist()
+        if len(counts) != n:
+            raise RuntimeError("repeats must have the same size as input along dim, but got repeats.size(0) = "
+                               f"{len(counts)} and input.size({d}) = {n}")
+        at = tensor(np.repeat(np.arange(n), counts))
+    else:
+        times = int(repeats)
+        at = arange(n).unsqueeze(1).expand(n, times).reshape(-1)
+    return index_select(x, d, at)
+
+
+def meshgrid(*tensors, indexing="ij"):
+    """Coordinate grids of vectors."""
+    xs = tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
+    xs = list(xs)
+    if indexing == "xy" and len(xs) > 1:
+        grids = meshgrid(xs[1], xs[0], *xs[2:])
+        return (grids[1].transpose(0, 1), grids[0].transpose(0, 1), *[g.transpose(0, 1) for g in grids[2:]])
+    shape = [x.numel() for x in xs]
+    return tuple(permute(x.reshape([-1] + [1] * (len(xs) - 1)).movedim(0, i), range(len(xs))).expand(shape)
+                 for i, x in enumerate(xs))
+
+
+def cartesian_prod(*tensors):
+    if len(tensors) == 1:
+        return tensors[0]
+    from .shape import stack
+    return stack([g.reshape(-1) for g in meshgrid(*tensors)], 1)
+
+
+def isin(elements, test_elements):
+    """Whether each element is among the others."""
+    return (elements.unsqueeze(-1) == test_elements.reshape(-1)).any(-1)

@@ -1,0 +1,70 @@
+"""In-place forms: `x.add_(y)` is x = add(x, y) written into x's memory. Made from the out-of-place ones."""
+from __future__ import annotations
+
+from importlib import import_module
+
+from .. import dtypes
+from ..autograd.inplace import assign, check_writable
+from .interop import copy_, fill_, zero_
+
+index, pointwise, shape = (import_module(f"rushlight.ops.{m}") for m in ("index", "pointwise", "shape"))
+
+NAMES = {
+    pointwise: """abs add addcdiv addcmul acos acosh asin asinh atan atan2 atanh bitwise_and bitwise_not bitwise_or
+        bitwise_xor ceil clamp clamp_max clamp_min clip copysign cos cosh deg2rad digamma div divide eq erf erfc erfinv
+        exp exp2 expm1 floor floor_divide fmod frac ge gt hypot le lerp lgamma log log10 log1p log2 logical_and
+        logical_not logical_or logical_xor logit lt masked_fill mul multiply nan_to_num ne neg negative pow rad2deg
+        reciprocal relu remainder round rsqrt sigmoid sign sin sinc sinh sqrt square sub subtract tan tanh
+        true_divide trunc xlogy absolute""",
+    index: """index_add index_copy index_fill masked_scatter scatter scatter_add scatter_reduce tril triu""",
+}
+
+
+def in_place(name, op):
+    """The in-place form of an operation; the result's dtype must fit x's."""
+    def method(self, *args, **kwargs):
+        check_writable(self)
+        y = op(self, *args, **kwargs)
+        if y.dtype.rank > self.dtype.rank and y.dtype is not dtypes.bool:
+            raise RuntimeError(f"result type {pointwise._scalar_name(y.dtype)} can't be cast to the desired output type "
+                               f"{pointwise._scalar_name(self.dtype)}")
+        return assign(self, y)
+    method.__name__ = method.__qualname__ = name + "_"
+    method.__doc__ = f"In-place form of {name}."
+    return method
+
+
+METHODS = {name + "_": in_place(name, getattr(module, name)) for module, names in NAMES.items() for name in names.split()}
+METHODS |= {"copy_": copy_, "fill_": fill_, "zero_": zero_, "index_put_": index.index_put_}
+
+
+def _reshaping(op, name):
+    """In-place view operations: x shows its memory through another layout."""
+    def method(self, *args, **kwargs):
+        y = op(self, *args, **kwargs)
+        self.layout, self.offset = y.layout, y.offset
+        if y._grad_fn is not None:
+            self._grad_fn, self._output_nr = y._grad_fn, 0
+        self.storage.version += 1
+        return self
+    method.__name__ = name + "_"
+    return method
+
+
+METHODS |= {n + "_": _reshaping(getattr(shape, n), n) for n in "squeeze unsqueeze t transpose swapaxes swapdims".split()}
+
+
+def resize_(self, *sizes):
+    """resize_: other sizes over the same storage, grown with zeros if need be."""
+    from ..layout import packed
+    from .create import sizes as parse
+    new = packed(parse(sizes))
+    if new.numel > self.storage.numel:
+        grown = self.new_zeros(new.numel)
+        grown[:self.storage.numel] = self.as_strided((self.storage.numel,), (1,), 0)
+        self.storage = grown.storage
+    self.layout = new
+    return self
+
+
+METHODS["resize_"] = resize_

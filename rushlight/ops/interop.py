@@ -1,0 +1,223 @@
+"""Borders with the outside: NumPy, copies, pickles, conversion, methods that ops lack."""
+from __future__ import annotations
+
+from weakref import ref
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd.inplace import assign, check_writable
+from ..storage import Share
+from ..tensor import Tensor, check_device, wrap
+from .pointwise import cast, clone
+
+
+class Exporter:
+    """Stands between an exported array and its buffer: alive as long as any view of the array is."""
+
+    __slots__ = ("buffer", "__array_interface__", "__weakref__")
+
+    def __init__(self, buffer, dtype, shape, strides, offset):
+        self.buffer = buffer
+        self.__array_interface__ = {"version": 3, "typestr": np.dtype(dtype).str, "shape": shape, "strides": strides,
+                                    "data": (buffer.address + offset, False)}
+
+
+def to_numpy(x, force=False) -> np.ndarray:
+    """The elements as an array on the same memory; from now on that memory is read and written at the call."""
+    if x.requires_grad:
+        if not force:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        x = x.detach()
+    if x.dtype is dtypes.bfloat16:
+        raise TypeError("Got unsupported ScalarType BFloat16")
+    storage, l = x.storage, x.layout
+    buffer = own_buffer(storage)
+    size = x.dtype.itemsize
+    if not l.numel:
+        return np.empty(l.shape, x.dtype.numpy)
+    exporter = Exporter(buffer, x.dtype.numpy, tuple(l.shape), tuple(s * size for s in l.strides), x.offset * size)
+    if storage.share is None:
+        storage.share = Share()
+    storage.share.exports.append(ref(exporter))
+    return np.asarray(exporter)
+
+
+def own_buffer(storage):
+    """The realised buffer of a storage that no other storage shows: safe to hand out."""
+    from ..trace.flush import storage_of
+    from ..runtime import memory
+    buffer = storage.realize()
+    node = storage.node
+    owners = node.owner if type(node.owner) is tuple else (node.owner,)
+    if any((s := r()) is not None and s is not storage and s.node is node for r in owners) or _saved_elsewhere(node):
+        copy = memory.allocate(buffer.nbytes)
+        copy.as_numpy(np.uint8, (buffer.nbytes,))[...] = buffer.as_numpy(np.uint8, (buffer.nbytes,))
+        fresh = storage_of(copy, storage.dtype, storage.numel).node
+        fresh.owner = ref(storage)
+        storage.node, buffer = fresh, copy
+    return buffer
+
+
+def _saved_elsewhere(node):
+    """Whether pending nodes still read this value: they must not see what is written from outside."""
+    from ..trace.record import pending
+    return any((n := r()) is not None and node in n.operands for r in pending.nodes)
+
+
+def deepcopy_tensor(x, memo):
+    """A copy for copy.deepcopy: leaves only, with its gradient and attributes."""
+    if id(x) in memo:
+        return memo[id(x)]
+    if not x.is_leaf:
+        raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at "
+                           "the moment.  If you were attempting to deepcopy a module, this may be because of a "
+                           "torch.nn.utils.weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001")
+    y = clone(x.detach())
+    y.__class__ = type(x)
+    y._requires_grad = x._requires_grad
+    memo[id(x)] = y
+    if x._grad is not None:
+        y._grad = deepcopy_tensor(x._grad, memo)
+    for name, value in x.__dict__.items():
+        if name not in y.__dict__ and not name.startswith("_"):
+            import copy
+            y.__dict__[name] = copy.deepcopy(value, memo)
+    return y
+
+
+def rebuild_tensor(cls, array, dtype_name, requires_grad):
+    from .create import tensor
+    d = getattr(dtypes, dtype_name)
+    y = tensor(array, dtype=d)
+    y.__class__ = cls
+    y._requires_grad = requires_grad
+    return y
+
+
+def reduce_tensor(x):
+    """Pickled as an array; views become tensors of their own."""
+    if not x.is_leaf:
+        raise RuntimeError("Cannot pickle a tensor that has a grad_fn: detach() it first")
+    return rebuild_tensor, (type(x), np.array(x.detach()._array()), x.dtype.name, x._requires_grad)
+
+
+# -- conversion ------------------------------------------------------------------------------------------------
+def to(x, *args, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None):
+    """x as another dtype (or on another device: only the CPU); x itself if nothing changes."""
+    for a in args:
+        if isinstance(a, dtypes.dtype):
+            dtype = a
+        elif isinstance(a, Tensor):
+            dtype = a.dtype
+        elif isinstance(a, bool):
+            continue
+        elif a is not None:
+            device = a
+    check_device(device)
+    y = x if dtype is None else cast(x, dtypes.as_dtype(dtype))
+    if memory_format is not None and not y.is_contiguous(memory_format) and memory_format.name != "preserve_format":
+        return y.contiguous(memory_format=memory_format)
+    return clone(y) if copy and y is x else y
+
+
+def type_(x, dtype=None, non_blocking=False):
+    """The tensor type's name, or x converted to a type."""
+    from ..autograd.node import type_name
+    if dtype is None:
+        return type_name(x.dtype)
+    if isinstance(dtype, str):
+        dtype = next((d for d in dtypes.DTYPES if type_name(d) == dtype), None)
+        if dtype is None:
+            raise ValueError("invalid type")
+    return cast(x, getattr(dtype, "dtype", dtype))
+
+
+def cuda(x, *args, **kwargs):
+    check_device("cuda")
+
+
+def copy_(x, src, non_blocking=False):
+    """Overwrite x with src, broadcast and converted."""
+    if not isinstance(src, Tensor):
+        raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+    if src is x:
+        return x
+    return assign(x, _fresh(src, x))
+
+
+def _fresh(src, x):
+    """A value of x's dtype that may be adopted as x's own."""
+    y = cast(src, x.dtype)
+    return y if y is not src else clone(src) if src.layout is x.layout else _plain(src)
+
+
+def _plain(src):
+    from .shape import view_of, _ALIAS
+    return view_of(src, src.layout, src.offset, _ALIAS, {})
+
+
+def fill_(x, value):
+    """Every element of x one value."""
+    check_writable(x)
+    from .create import filled
+    if isinstance(value, Tensor):
+        if value.dim():
+            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
+        return assign(x, value.to(x.dtype).expand(x.shape))
+    return assign(x, filled(x.layout.shape, value, x.dtype))
+
+
+def zero_(x):
+    return fill_(x, 0)
+
+
+def set_data(x, source):
+    x.data = source
+    return x
+
+
+def new(kind):
+    """x.new_zeros(sizes) and its like: the factory in x's dtype."""
+    from . import create
+    make = getattr(create, kind)
+
+    def method(self, *args, dtype=None, device=None, requires_grad=False, **kwargs):
+        if kind == "full":
+            return make(args[0], args[1] if len(args) > 1 else kwargs["fill_value"], dtype=dtype or self.dtype,
+                        device=device, requires_grad=requires_grad)
+        return make(*args, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad, **kwargs)
+    method.__name__ = f"new_{kind}"
+    return method
+
+
+def is_tensor(obj) -> bool:
+    return isinstance(obj, Tensor)
+
+
+def numel(input) -> int:
+    return input.numel()
+
+
+def is_floating_point(input) -> bool:
+    return input.dtype.is_floating_point
+
+
+def is_complex(input) -> bool:
+    return input.dtype.is_complex
+
+
+def is_nonzero(input) -> bool:
+    return bool(input)
+
+
+def record_stream(x, stream):
+    """Accepted: there are no streams on the CPU."""
+
+
+def storage_of(x):
+    """The flat storage as a tensor of its own layout (`untyped_storage` of PyTorch shows bytes)."""
+    from ..layout import packed
+    return wrap(Tensor, x.storage, packed((x.storage.numel,)), 0)
+
+

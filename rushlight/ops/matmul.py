@@ -1,0 +1,447 @@
+"""Products of matrices and everything that is one: mm, bmm, matmul, linear, einsum, tensordot, convolution."""
+from __future__ import annotations
+
+import math
+
+
+from ..autograd.node import type_name
+from ..layout import broadcast_shapes, wrap_dim
+from ..prims import contract as c
+from ..prims.table import Gradient
+from ..tensor import Tensor
+from .promote import apply
+from .shape import expand, permute, reshape, unsqueeze
+
+MM, BMM = Gradient("MmBackward0", c.matmul.vjp), Gradient("BmmBackward0", c.matmul.vjp)
+ADDMM = Gradient("AddmmBackward0", c.matmul.vjp)
+
+
+def _same_dtype(a, b, name):
+    if a.dtype is not b.dtype:
+        short = {"float32": "float", "float64": "double", "int64": "long int", "float16": "c10::Half",
+                 "bfloat16": "c10::BFloat16", "int32": "int"}
+        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {short.get(a.dtype.name, a.dtype.name)} != "
+                           f"{short.get(b.dtype.name, b.dtype.name)}")
+
+
+def mm(input, mat2, *, out=None):
+    """Matrix product (n, k) x (k, m) -> (n, m)."""
+    if input.dim() != 2:
+        raise RuntimeError("self must be a matrix")
+    if mat2.dim() != 2:
+        raise RuntimeError("mat2 must be a matrix")
+    _check_inner(input, mat2)
+    return _out(apply(c.matmul, (input, mat2), {}, MM), out)
+
+
+def _out(y, out):
+    if out is None:
+        return y
+    from .pointwise import into
+    return into(out, y)
+
+
+def _check_inner(a, b):
+    if a.shape[-1] != b.shape[-2]:
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({a.shape[-2]}x{a.shape[-1]} and "
+                           f"{b.shape[-2]}x{b.shape[-1]})")
+    _same_dtype(a, b, "mm")
+
+
+def bmm(input, mat2, *, out=None):
+    """Batched matrix product (b, n, k) x (b, k, m) -> (b, n, m)."""
+    if input.dim() != 3:
+        raise RuntimeError("batch1 must be a 3D tensor")
+    if mat2.dim() != 3:
+        raise RuntimeError("batch2 must be a 3D tensor")
+    b, _, k = input.shape
+    if mat2.shape[0] != b or mat2.shape[1] != k:
+        raise RuntimeError("Expected size for first two dimensions of batch2 tensor to be: "
+                           f"[{b}, {k}] but got: [{mat2.shape[0]}, {mat2.shape[1]}].")
+    _same_dtype(input, mat2, "bmm")
+    return _out(apply(c.matmul, (input, mat2), {}, BMM), out)
+
+
+def matmul(input, other, *, out=None):
+    """Product over the last axis of input and the last but one of other; leading axes broadcast."""
+    return _out(_matmul(input, other), out)
+
+
+def _matmul(a, b):
+    na, nb = a.layout.ndim, b.layout.ndim
+    if not na or not nb:
+        raise RuntimeError("both arguments to matmul need to be at least 1D, but they are "
+                           f"{na}D and {nb}D")
+    if na == 2 and nb == 2:
+        return mm(a, b)
+    if na == 1 and nb == 1:
+        return dot(a, b)
+    if na == 1:
+        return _matmul(unsqueeze(a, 0), b).squeeze(-2)
+    if nb == 1:
+        return _matmul(a, unsqueeze(b, 1)).squeeze(-1)
+    if nb == 2:                         # one product over all rows
+        if a.shape[-1] != b.shape[0]:
+            rows = math.prod(a.shape[:-1])
+            raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a.shape[-1]} and "
+                               f"{b.shape[0]}x{b.shape[1]})")
+        return reshape(mm(reshape(a, -1, a.shape[-1]) if a.numel() else a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b),
+                       (*a.shape[:-1], b.shape[1]))
+    if a.shape[-1] != b.shape[-2]:
+        raise RuntimeError("Expected size for first two dimensions of batch2 tensor to be: "
+                           f"[{math.prod(broadcast_shapes(a.shape[:-2], b.shape[:-2]))}, {a.shape[-1]}] but got: "
+                           f"[{math.prod(broadcast_shapes(a.shape[:-2], b.shape[:-2]))}, {b.shape[-2]}].")
+    _same_dtype(a, b, "matmul")
+    batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return apply(c.matmul, (_batched(a, batch), _batched(b, batch)), {}, BMM)
+
+
+def _batched(x, batch):
+    return x if x.shape[:-2] == batch else expand(x, (*batch, *x.shape[-2:]))
+
+
+def dot(input, other, *, out=None):
+    """Inner product of two vectors."""
+    if input.dim() != 1 or other.dim() != 1:
+        raise RuntimeError(f"1D tensors expected, but got {input.dim()}D and {other.dim()}D tensors")
+    if input.numel() != other.numel():
+        raise RuntimeError(f"inconsistent tensor size, expected tensor [{input.numel()}] and src [{other.numel()}] to have "
+                           "the same number of elements, but got "
+                           f"{input.numel()} and {other.numel()} elements respectively")
+    if input.dtype is not other.dtype:
+        raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {type_name(input.dtype)} and "
+                           f"{type_name(other.dtype)}")
+    return _out(apply(c.matmul, (unsqueeze(input, 0), unsqueeze(other, 1)), {}).reshape(()), out)
+
+
+vdot = dot
+
+
+def inner(input, other):
+    """Products summed over the last axis of both."""
+    if not input.dim() or not other.dim():
+        return input * other
+    return tensordot(input, other, ([-1], [-1]))
+
+
+def mv(input, vec, *, out=None):
+    """Matrix times vector."""
+    if input.dim() != 2 or vec.dim() != 1:
+        raise RuntimeError(f"vector + matrix @ vector expected, got 1, {input.dim()}, {vec.dim()}")
+    if input.shape[1] != vec.shape[0]:
+        raise RuntimeError(f"size mismatch, got input ({input.shape[0]}), mat ({input.shape[0]}x{input.shape[1]}), vec "
+                           f"({vec.shape[0]})")
+    return _out(mm(input, unsqueeze(vec, 1)).squeeze(1), out)
+
+
+def outer(input, vec2, *, out=None):
+    """All products of two vectors."""
+    if input.dim() != 1 or vec2.dim() != 1:
+        raise RuntimeError(f"outer: Expected 1-D argument self, but got {max(input.dim(), vec2.dim())}-D")
+    return _out(unsqueeze(input, 1) * vec2, out)
+
+
+ger = outer
+
+
+def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
+    """beta * input + alpha * (mat1 @ mat2)."""
+    y = mm(mat1, mat2)
+    y = y if alpha == 1 else y * alpha
+    return _out(y if beta == 0 else (input if beta == 1 else input * beta) + y, out)
+
+
+def addmv(input, mat, vec, *, beta=1, alpha=1):
+    y = mv(mat, vec)
+    return (input if beta == 1 else input * beta) + (y if alpha == 1 else y * alpha)
+
+
+def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
+    y = bmm(batch1, batch2).sum(0)
+    return (input if beta == 1 else input * beta) + (y if alpha == 1 else y * alpha)
+
+
+def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
+    y = bmm(batch1, batch2)
+    y = y if alpha == 1 else y * alpha
+    return _out(y if beta == 0 else (input if beta == 1 else input * beta) + y, out)
+
+
+def addr(input, vec1, vec2, *, beta=1, alpha=1):
+    y = outer(vec1, vec2)
+    return (input if beta == 1 else input * beta) + (y if alpha == 1 else y * alpha)
+
+
+def linear(input, weight, bias=None):
+    """input @ weight.T + bias; input (*, in), weight (out, in), bias (out)."""
+    if input.layout.ndim and input.shape[-1] != weight.shape[-1]:
+        rows = math.prod(input.shape[:-1])
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1]} and "
+                           f"{weight.shape[-1]}x{weight.shape[0] if weight.dim() > 1 else 1})")
+    if weight.dim() == 1:
+        y = _matmul(input, weight)
+        return y if bias is None else y + bias
+    _same_dtype(input, weight, "linear")
+    flat = input if input.layout.ndim == 2 else reshape(input, math.prod(input.shape[:-1]), input.shape[-1])
+    y = apply(c.matmul, (flat, _transposed(weight)), {}, MM if bias is None else ADDMM)
+    if bias is not None:
+        y = y + bias
+    return y if input.layout.ndim == 2 else reshape(y, (*input.shape[:-1], weight.shape[0]))
+
+
+def _transposed(w):
+    from .shape import t
+    return t(w)
+
+
+def tensordot(a, b, dims=2):
+    """Products summed over several axes: the last `dims` of a with the first of b, or two lists of axes."""
+    if isinstance(dims, int):
+        da, db = list(range(a.dim() - dims, a.dim())), list(range(dims))
+    else:
+        da, db = ([wrap_dim(d, x.dim()) for d in ((ds,) if isinstance(ds, int) else ds)] for ds, x in zip(dims, (a, b)))
+    for i, j in zip(da, db):
+        if a.shape[i] != b.shape[j]:
+            raise RuntimeError(f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and "
+                               f"second has size {b.shape[j]} in dim {j}")
+    ra, rb = ([d for d in range(x.dim()) if d not in used] for x, used in ((a, da), (b, db)))
+    k = math.prod(a.shape[d] for d in da)
+    left = reshape(permute(a, ra + da), math.prod(a.shape[d] for d in ra), k)
+    right = reshape(permute(b, db + rb), k, math.prod(b.shape[d] for d in rb))
+    return reshape(mm(left, right), [a.shape[d] for d in ra] + [b.shape[d] for d in rb])
+
+
+def kron(input, other):
+    """Kronecker product."""
+    n = max(input.dim(), other.dim())
+    a, b = (x.reshape((1,) * (n - x.dim()) + tuple(x.shape)) for x in (input, other))
+    shape = [i * j for i, j in zip(a.shape, b.shape)]
+    a = a.reshape([m for i in a.shape for m in (i, 1)])
+    b = b.reshape([m for j in b.shape for m in (1, j)])
+    return (a * b).reshape(shape)
+
+
+def matrix_power(input, n):
+    """A square matrix multiplied by itself n times."""
+    from .create import eye
+    if n == 0:
+        return expand(eye(input.shape[-1], dtype=input.dtype), input.shape).clone()
+    result = None
+    while n:
+        if n & 1:
+            result = input if result is None else matmul(result, input)
+        n >>= 1
+        input = matmul(input, input) if n else input
+    return result
+
+
+def trace(input):
+    """Sum of the diagonal."""
+    if input.dim() != 2:
+        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.dim()}")
+    return input.diagonal().sum()
+
+
+# -- einsum --------------------------------------------------------------------------------------------------------
+def einsum(equation, *operands):
+    """Sums of products in Einstein's notation, e.g. einsum('bij,bjk->bik', a, b); '...' for leading axes."""
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+        operands = tuple(operands[0])
+    inputs, output = _parse(equation.replace(" ", ""), operands)
+    sizes = _label_sizes(inputs, operands)
+    terms = [_diagonals(x, labels) for x, labels in zip(operands, inputs)]
+    while len(terms) > 1:
+        (a, la), (b, lb) = terms.pop(0), terms.pop(0)
+        keep = set(output).union(*(labels for _, labels in terms))
+        terms.insert(0, _pair(a, la, b, lb, keep, sizes))
+    x, labels = terms[0]
+    gone = [i for i, l in enumerate(labels) if l not in output]
+    x = x.sum(gone) if gone else x
+    labels = [l for l in labels if l in output]
+    return permute(x, [labels.index(l) for l in output]) if x.dim() else x
+
+
+def _parse(equation, operands):
+    left, arrow, right = equation.partition("->")
+    terms = left.split(",")
+    if len(terms) != len(operands):
+        raise RuntimeError(f"einsum(): {'fewer' if len(terms) > len(operands) else 'more'} operands were provided than "
+                           "specified in the equation")
+    dots = max((x.dim() - len(t.replace("...", "")) for t, x in zip(terms, operands) if "..." in t), default=0)
+    fill = [f"_{i}" for i in range(dots)]
+    inputs = []
+    for t, x in zip(terms, operands):
+        head, mark, tail = t.partition("...")
+        n = x.dim() - len(head) - len(tail)
+        if n < 0 or not mark and n:
+            raise RuntimeError("einsum(): the number of subscripts in the equation "
+                               f"({len(head) + len(tail)}) does not match the number of dimensions ({x.dim()}) for operand "
+                               f"{len(inputs)} and no ellipsis was given")
+        inputs.append([*head, *(fill[dots - n:] if mark else []), *tail])
+    if arrow:
+        head, mark, tail = right.partition("...")
+        return inputs, [*head, *(fill if mark else []), *tail]
+    seen = [l for labels in inputs for l in labels]
+    return inputs, fill + sorted(l for l in set(seen) if seen.count(l) == 1 and l not in fill)
+
+
+def _label_sizes(inputs, operands):
+    sizes = {}
+    for labels, x in zip(inputs, operands):
+        for l, n in zip(labels, x.shape):
+            if sizes.get(l, 1) != n and n != 1 and sizes.get(l, 1) != 1:
+                raise RuntimeError(f"einsum(): subscript {l} has size {n} for operand which does not broadcast with "
+                                   f"previously seen size {sizes[l]}")
+            sizes[l] = max(sizes.get(l, 1), n) if n else 0
+    return sizes
+
+
+def _diagonals(x, labels):
+    labels = list(labels)
+    for l in list(dict.fromkeys(labels)):
+        while labels.count(l) > 1:
+            i = labels.index(l)
+            j = labels.index(l, i + 1)
+            x = x.diagonal(0, i, j)
+            labels = [m for k, m in enumerate(labels) if k not in (i, j)] + [l]
+    return x, labels
+
+
+def _pair(a, la, b, lb, keep, sizes):
+    """Two operands to one: shared kept labels are batch axes, shared others are summed by a matrix product."""
+    a, la = _presum(a, la, set(lb) | keep)
+    b, lb = _presum(b, lb, set(la) | keep)
+    batch = [l for l in la if l in lb and l in keep]
+    inner_ = [l for l in la if l in lb and l not in keep]
+    ra, rb = [l for l in la if l not in lb], [l for l in lb if l not in la]
+    size = lambda labels: [sizes[l] for l in labels]      # noqa: E731
+    full = lambda x, lx, order: expand(permute(x, [lx.index(l) for l in order]), size(order))   # noqa: E731
+    if not inner_:
+        left = full(a, la, batch + ra).reshape(size(batch) + size(ra) + [1] * len(rb))
+        return left * full(b, lb, batch + rb).reshape(size(batch) + [1] * len(ra) + size(rb)), batch + ra + rb
+    flat = lambda *groups: [math.prod(size(g)) for g in groups]     # noqa: E731
+    left = full(a, la, batch + ra + inner_).reshape(size(batch) + flat(ra, inner_))
+    right = full(b, lb, batch + inner_ + rb).reshape(size(batch) + flat(inner_, rb))
+    return matmul(left, right).reshape(size(batch) + size(ra) + size(rb)), batch + ra + rb
+
+
+def _presum(x, labels, needed):
+    gone = [i for i, l in enumerate(labels) if l not in needed]
+    return (x.sum(gone), [l for l in labels if l in needed]) if gone else (x, labels)
+
+
+# -- convolution -----------------------------------------------------------------------------------------------------
+CONV = Gradient("ConvolutionBackward0", c.conv.vjp)
+CONV_T = Gradient("ConvolutionBackward0", c.conv_input_grad.vjp)
+
+
+def each(value, n, name) -> tuple[int, ...]:
+    """One number for each of n spatial axes."""
+    if isinstance(value, int):
+        return (value,) * n
+    value = tuple(int(v) for v in value)
+    if len(value) == 1:
+        return value * n
+    if len(value) != n:
+        raise RuntimeError(f"expected {name} to be a single integer value or a list of {n} values to match the convolution "
+                           f"dimensions, but got {name}={list(value)}")
+    return value
+
+
+def _check_conv(x, w, bias, n, groups, transposed):
+    if w.dim() != n + 2:
+        raise RuntimeError(f"weight should have at least {n + 2} dimensions, but got {w.dim()}")
+    if x.dim() not in (n + 1, n + 2):
+        raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to conv{'_transpose' * transposed}{n}d, "
+                           f"but got input of size: {list(x.shape)}")
+    channels = x.shape[-n - 1]
+    expected = w.shape[0] if transposed else w.shape[1] * groups
+    if channels != expected:
+        raise RuntimeError(f"Given {'transposed=1' if transposed else f'groups={groups}'}, weight of size {list(w.shape)}, "
+                           f"expected input{list(x.shape)} to have {expected} channels, but got {channels} channels instead")
+    if x.dtype is not w.dtype:
+        raise RuntimeError(f"Input type ({type_name(x.dtype)}) and weight type ({type_name(w.dtype)}) should be the same")
+    if not transposed and w.shape[0] % groups:
+        raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got "
+                           f"weight of size {list(w.shape)} instead")
+
+
+def conv(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1, *, n):
+    """n-dimensional convolution of (N, C, *) or (C, *) with (O, C / groups, *)."""
+    _check_conv(x, w, bias, n, groups, False)
+    stride, dilation = each(stride, n, "stride"), each(dilation, n, "dilation")
+    if isinstance(padding, str):
+        x, padding = _named_padding(x, w, padding, stride, dilation, n)
+    padding = each(padding, n, "padding")
+    batched = x.dim() == n + 2
+    x = x if batched else unsqueeze(x, 0)
+    for m, k, s, p, d in zip(x.shape[2:], w.shape[2:], stride, padding, dilation):
+        if s <= 0:
+            raise RuntimeError("non-positive stride is not supported")
+        if m + 2 * p < d * (k - 1) + 1:
+            raise RuntimeError(f"Calculated padded input size per channel: ({' x '.join(str(a + 2 * b) for a, b in zip(x.shape[2:], padding))}). "
+                               f"Kernel size: ({' x '.join(str(b * (a - 1) + 1) for a, b in zip(w.shape[2:], dilation))}). "
+                               "Kernel size can't be greater than actual input size")
+    y = apply(c.conv, (x, w), c.geometry(stride, padding, dilation, groups), CONV)
+    if bias is not None:
+        y = y + bias.reshape(-1, *[1] * n)
+    return y if batched else y.squeeze(0)
+
+
+def _named_padding(x, w, name, stride, dilation, n):
+    if name == "valid":
+        return x, 0
+    if name != "same":
+        raise RuntimeError(f"Invalid padding string: '{name}'")
+    if any(s != 1 for s in stride):
+        raise RuntimeError("padding='same' is not supported for strided convolutions")
+    total = [d * (k - 1) for d, k in zip(dilation, w.shape[2:])]
+    if all(t % 2 == 0 for t in total):
+        return x, tuple(t // 2 for t in total)
+    from .pad import constant_pad
+    pads = [v for t in reversed(total) for v in (0, t % 2)]
+    return constant_pad(x, pads, 0), tuple(t // 2 for t in total)
+
+
+def conv_transpose(x, w, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, *, n):
+    """The transpose of convolution: (N, C, *) with (C, O / groups, *) to a larger image."""
+    _check_conv(x, w, bias, n, groups, True)
+    stride, dilation, padding, extra = (each(v, n, name) for v, name in (
+        (stride, "stride"), (dilation, "dilation"), (padding, "padding"), (output_padding, "output_padding")))
+    for e, s, d in zip(extra, stride, dilation):
+        if e >= s and e >= d:
+            raise RuntimeError("output padding must be smaller than either stride or dilation, but got output_padding_"
+                               f"height: {e} stride_height: {s} dilation_height: {d}")
+    batched = x.dim() == n + 2
+    x = x if batched else unsqueeze(x, 0)
+    spatial = tuple((m - 1) * s - 2 * p + d * (k - 1) + e + 1
+                    for m, s, p, d, k, e in zip(x.shape[2:], stride, padding, dilation, w.shape[2:], extra))
+    size = (w.shape[1] * groups, *spatial)
+    y = apply(c.conv_input_grad, (x, w), dict(size=size, **c.geometry(stride, padding, dilation, groups)), CONV_T)
+    if bias is not None:
+        y = y + bias.reshape(-1, *[1] * n)
+    return y if batched else y.squeeze(0)
+
+
+def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    return conv(input, weight, bias, stride, padding, dilation, groups, n=1)
+
+
+def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    return conv(input, weight, bias, stride, padding, dilation, groups, n=2)
+
+
+def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    return conv(input, weight, bias, stride, padding, dilation, groups, n=3)
+
+
+def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    return conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, n=1)
+
+
+def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    return conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, n=2)
+
+
+def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    return conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, n=3)

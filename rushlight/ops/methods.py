@@ -1,0 +1,102 @@
+"""Which operations are methods of Tensor. Read as the table of contents of the class."""
+from __future__ import annotations
+
+from ..tensor import Tensor
+from .. import dtypes, ops
+from . import inplace, interop
+from .index import getitem, setitem
+from .pointwise import _base
+from .shape import contiguous_format
+
+SAME_NAME = """
+    abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr adjoint all allclose amax amin aminmax any
+    arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort argwhere as_strided asin asinh atan atan2
+    atanh baddbmm bincount bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor bmm
+    broadcast_to ceil chunk clamp clamp_max clamp_min clip clone contiguous copysign cos cosh count_nonzero cummax
+    cummin cumprod cumsum deg2rad diag diag_embed diagonal diff digamma div divide dot eq equal erf erfc erfinv exp
+    exp2 expand expand_as expm1 fix flatten flip fliplr flipud float_power floor floor_divide fmod frac gather ge ger
+    greater greater_equal gt hypot index_add index_copy index_fill index_put index_select inner isclose isfinite isinf
+    isnan isneginf isposinf isreal kron kthvalue le lerp less less_equal lgamma log log10 log1p log2 logaddexp
+    logcumsumexp logical_and logical_not logical_or logical_xor logit logsumexp lt masked_fill masked_scatter
+    masked_select matmul matrix_power max maximum mean median min minimum mm moveaxis movedim msort mul multiply mv
+    nan_to_num nanmean nansum narrow ne neg negative nonzero norm not_equal outer permute positive pow prod rad2deg
+    ravel reciprocal relu remainder repeat repeat_interleave reshape reshape_as roll rot90 round rsqrt scatter
+    scatter_add scatter_reduce select sigmoid sign signbit sin sinc sinh sort split split_with_sizes sqrt square
+    squeeze std sub subtract sum swapaxes swapdims t take take_along_dim tan tanh tensor_split tile topk trace
+    transpose tril triu true_divide trunc unbind unflatten unfold unique unsqueeze var vdot view view_as where xlogy
+    to type cuda requires_grad_ normal_ uniform_ random_ bernoulli bernoulli_ exponential_ geometric_ cauchy_
+    log_normal_ multinomial
+"""
+RENAMED = {"type": "type_"}
+
+
+def number_first(name):
+    """The public op with operands swapped, for `2 - x`."""
+    return lambda self, other: getattr(ops, name)(other, self)
+
+
+OPERATORS = {
+    "__add__": "add", "__sub__": "sub", "__mul__": "mul", "__truediv__": "div", "__floordiv__": "floor_divide",
+    "__mod__": "remainder", "__pow__": "pow", "__matmul__": "matmul", "__and__": "bitwise_and", "__or__": "bitwise_or",
+    "__xor__": "bitwise_xor", "__lshift__": "shift_left", "__rshift__": "shift_right", "__eq__": "eq", "__ne__": "ne",
+    "__lt__": "lt", "__le__": "le", "__gt__": "gt", "__ge__": "ge"}
+SUBTLE = {"sub", "div", "pow", "floor_divide", "matmul"}      # ops whose public form checks more than the base
+REFLECTED = {"__radd__": "add", "__rsub__": "sub", "__rmul__": "mul", "__rtruediv__": "div", "__rpow__": "pow",
+             "__rfloordiv__": "floor_divide", "__rmod__": "remainder", "__rmatmul__": "matmul", "__rand__": "bitwise_and",
+             "__ror__": "bitwise_or", "__rxor__": "bitwise_xor"}
+COMMUTATIVE = {"add", "mul", "bitwise_and", "bitwise_or", "bitwise_xor"}
+IN_PLACE = {"__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_", "__ifloordiv__":
+            "floor_divide_", "__imod__": "remainder_", "__ipow__": "pow_", "__iand__": "bitwise_and_", "__ior__":
+            "bitwise_or_", "__ixor__": "bitwise_xor_"}
+
+
+def where_method(self, condition, other):
+    """self where condition, else other."""
+    return ops.where(condition, self, other)
+
+
+def attach() -> None:
+    """Give Tensor its methods; called once, when the package is imported."""
+    for name in SAME_NAME.split():
+        if not hasattr(Tensor, name) or name in RENAMED:
+            setattr(Tensor, name, getattr(ops, RENAMED.get(name, name)))
+    for name, op in OPERATORS.items():
+        setattr(Tensor, name, getattr(ops, op) if op in SUBTLE else _base[op])
+    for name, op in REFLECTED.items():
+        setattr(Tensor, name, _base[op] if op in COMMUTATIVE else number_first(op))
+    for name, method in inplace.METHODS.items():
+        setattr(Tensor, name, method)
+    for name, op in IN_PLACE.items():
+        setattr(Tensor, name, inplace.METHODS[op])
+    Tensor.where = where_method
+    Tensor.__neg__, Tensor.__abs__ = ops.neg, _base["abs"]
+    Tensor.__pos__ = ops.positive
+    Tensor.__invert__ = ops.bitwise_not
+    Tensor.__getitem__, Tensor.__setitem__ = getitem, setitem
+    Tensor.T, Tensor.mT, Tensor.H = (property(f) for f in (ops.numpy_T, ops.mT, ops.mT))
+    for kind in ("zeros", "ones", "empty", "full", "tensor"):
+        setattr(Tensor, f"new_{kind}", interop.new(kind))
+    for name, dtype in CONVERSIONS.items():
+        setattr(Tensor, name, _converter(name, dtype))
+    Tensor.cpu = lambda self, memory_format=contiguous_format: self
+    Tensor.to_dense = lambda self: self
+    Tensor.pin_memory = lambda self, device=None: self
+    Tensor.is_pinned = lambda self, device=None: False
+    Tensor.is_shared = lambda self: False
+    Tensor.share_memory_ = lambda self: self
+    Tensor.type_as = lambda self, other: interop.to(self, other.dtype)
+    Tensor.is_same_size = lambda self, other: self.shape == other.shape
+    Tensor.is_set_to = lambda self, other: self.storage is other.storage and self.layout is other.layout
+
+
+CONVERSIONS = {"float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "bfloat16": dtypes.bfloat16,
+               "long": dtypes.int64, "int": dtypes.int32, "short": dtypes.int16, "char": dtypes.int8,
+               "byte": dtypes.uint8, "bool": dtypes.bool}
+
+
+def _converter(name, dtype):
+    def method(self, memory_format=None):
+        return ops.cast(self, dtype)
+    method.__name__ = name
+    method.__doc__ = f"Converted to {dtype!r}."
+    return method

@@ -1,0 +1,150 @@
+"""Padding and pooling windows."""
+from __future__ import annotations
+
+import math
+
+from .. import dtypes
+from ..autograd.function import differentiable
+from ..prims import reduce as r
+from .create import arange, full
+from .index import rows, INDEX_SELECT
+from .shape import as_strided, slice_
+
+
+def _pad_gradient(g, _y, _x, *, pad, value):
+    for i in range(0, len(pad), 2):
+        d = g.dim() - 1 - i // 2
+        low, high = max(pad[i], 0), max(pad[i + 1], 0)
+        g = slice_(g, d, low, g.shape[d] - high)
+    cut = [-min(p, 0) for p in pad]
+    return constant_pad(g, cut, 0) if any(cut) else g
+
+
+@differentiable("ConstantPadNdBackward0", vjp=(_pad_gradient,))
+def _constant_pad(x, *, pad, value):
+    for i in range(0, len(pad), 2):         # negative amounts crop
+        d = x.dim() - 1 - i // 2
+        low, high = max(-pad[i], 0), max(-pad[i + 1], 0)
+        if low or high:
+            x = slice_(x, d, low, x.shape[d] - high)
+    if not any(p > 0 for p in pad):
+        return x.clone() if x._root is None else x.contiguous().clone()
+    shape = list(x.shape)
+    for i in range(0, len(pad), 2):
+        shape[x.dim() - 1 - i // 2] += max(pad[i], 0) + max(pad[i + 1], 0)
+    y = full(shape, value, dtype=x.dtype)
+    inner = y
+    for i in range(0, len(pad), 2):
+        d = x.dim() - 1 - i // 2
+        inner = slice_(inner, d, max(pad[i], 0), max(pad[i], 0) + x.shape[d])
+    inner.copy_(x)
+    return y
+
+
+def constant_pad(x, pad, value=0):
+    """Borders of one value; pairs (before, after) run from the last axis backwards; negative ones crop."""
+    pad = tuple(int(p) for p in pad)
+    for i in range(0, len(pad), 2):
+        d = x.dim() - 1 - i // 2
+        if x.shape[d] + pad[i] + pad[i + 1] < 0:
+            raise RuntimeError(f"The input size {x.shape[d]}, plus negative padding {pad[i]} and {pad[i + 1]} resulted in a "
+                               f"negative output size, which is invalid. Check dimension {d} of your input.")
+    return _constant_pad(x, pad=pad, value=bool(value) if x.dtype is dtypes.bool else value if x.dtype.rank > 1 else int(value))
+
+
+def border_index(n, low, high, mode):
+    """Where each entry of a padded axis comes from, for reflect, replicate and circular borders."""
+    i = arange(-low, n + high)
+    if mode == "replicate":
+        return i.clamp(0, n - 1)
+    if mode == "circular":
+        return i.remainder(n)
+    return (n - 1) - ((n - 1) - i.abs()).abs()
+
+
+def pad(input, pad, mode="constant", value=None):
+    """Borders around the last axes: constant, reflect, replicate or circular."""
+    pad = tuple(pad)
+    if len(pad) % 2:
+        raise RuntimeError("Padding length must be divisible by 2")
+    if len(pad) // 2 > input.dim():
+        raise RuntimeError("Padding length should be less than or equal to two times the input dimension but got padding "
+                           f"length {len(pad)} and input of dimension {input.dim()}")
+    if mode == "constant":
+        return constant_pad(input, pad, 0 if value is None else value)
+    if mode not in ("reflect", "replicate", "circular"):
+        raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    if len(pad) // 2 not in (input.dim() - 1, input.dim() - 2):
+        raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now")
+    for i in range(0, len(pad), 2):
+        d = input.dim() - 1 - i // 2
+        low, high, n = pad[i], pad[i + 1], input.shape[d]
+        if mode == "reflect" and max(low, high) >= n:
+            raise RuntimeError("Argument #4: Padding size should be less than the corresponding input dimension, but got: "
+                               f"padding ({low}, {high}) at dimension {d} of input {list(input.shape)}")
+        if mode == "circular" and max(low, high) > n:
+            raise RuntimeError("Padding value causes wrapping around more than once.")
+        if low or high:
+            input = rows(input, d, border_index(n, low, high, mode), "gather", INDEX_SELECT)
+    return input
+
+
+# -- pooling -----------------------------------------------------------------------------------------------------
+def pool_size(n, k, s, p, d, ceil_mode):
+    """Number of windows along an axis; in ceil mode the last must start inside the image or its left padding."""
+    span = n + 2 * p - d * (k - 1) - 1
+    out = (-(-span // s) if ceil_mode else span // s) + 1
+    return out - 1 if ceil_mode and (out - 1) * s >= n + p else out
+
+
+def windows(x, kernel, stride, padding, dilation, ceil_mode, border):
+    """x (*, spatial) seen as (*, out, kernel): a view of x, bordered by `border` where windows leave it."""
+    n = len(kernel)
+    spatial = x.shape[-n:]
+    out = [pool_size(*a, ceil_mode) for a in zip(spatial, kernel, stride, padding, dilation)]
+    if any(o <= 0 for o in out):
+        raise RuntimeError(f"Given input size: ({'x'.join(map(str, x.shape[-n - 1:]))}). Calculated output size: "
+                           f"({'x'.join(map(str, [x.shape[-n - 1], *out]))}). Output size is too small")
+    need = [(o - 1) * s + d * (k - 1) + 1 - p - m
+            for o, s, d, k, p, m in zip(out, stride, dilation, kernel, padding, spatial)]
+    if any(padding) or any(m > 0 for m in need):
+        x = constant_pad(x, [v for p, m in zip(reversed(padding), reversed(need)) for v in (p, max(m, 0))], border)
+    lead, inner = x.stride()[:-n], x.stride()[-n:]
+    size = (*x.shape[:-n], *out, *kernel)
+    strides = (*lead, *[a * s for a, s in zip(inner, stride)], *[a * d for a, d in zip(inner, dilation)])
+    return as_strided(x, size, strides, x.storage_offset())
+
+
+def window_index(at, spatial, kernel, stride, padding, dilation):
+    """Flat image index of the element number `at` (row-major) of each window."""
+    n = len(kernel)
+    flat, rest = None, at
+    for a in reversed(range(n)):
+        k = rest % kernel[a] if a else rest
+        rest = rest.div(kernel[a], rounding_mode="floor") if a else rest
+        start = arange(at.shape[at.dim() - n + a]).mul(stride[a]).sub(padding[a])
+        place = k * dilation[a] + start.reshape([-1] + [1] * (n - 1 - a))
+        scale = math.prod(spatial[a + 1:])
+        flat = place * scale if flat is None else flat + place * scale
+    return flat
+
+
+def _max_pool_gradient(g, _y, _x, at, *, shape, n, **_):
+    flat = g.reshape(*g.shape[:-n], -1)
+    return g.new_zeros((*shape[:-n], math.prod(shape[-n:]))).scatter_add(-1, at.reshape(flat.shape), flat).reshape(shape)
+
+
+@differentiable("MaxPoolWithIndicesBackward0", vjp=(_max_pool_gradient, None))
+def _pick(x, at, *, shape, n):
+    flat = x.reshape(*x.shape[:-n], -1)
+    return flat.gather(-1, at.reshape(*at.shape[:-n], -1)).reshape(at.shape)
+
+
+def max_pool(x, kernel, stride, padding, dilation, ceil_mode):
+    """(values, indices) of the largest element of each window; indices count in the flat image."""
+    n, shape = len(kernel), x.layout.shape
+    lowest = float("-inf") if x.dtype.rank == 2 else dtypes.iinfo(x.dtype).min
+    seen = windows(x.detach(), kernel, stride, padding, dilation, ceil_mode, lowest)
+    dims = tuple(range(seen.dim() - n, seen.dim()))
+    at = window_index(r.argmax(seen, dims=dims), shape[-n:], kernel, stride, padding, dilation)
+    return _pick(x, at, shape=shape, n=n), at

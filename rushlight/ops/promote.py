@@ -1,0 +1,296 @@
+"""Promotion, broadcasting, scalar arguments, taping: applied once here, never in the body of an op.
+
+What depends only on layouts and dtypes is worked out once and kept in a memo, so that recording
+a pointwise operation is a dictionary look-up, a node and a tensor.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd.grad_mode import mode
+from ..autograd.node import attach, is_tracked
+from ..layout import broadcast_shapes, expand, is_dense, layout, packed, permute
+from ..prims.table import Gradient, Primitive
+from ..tensor import Tensor, wrap
+from ..trace.flush import snapshot
+from ..trace.record import Signature, record
+
+NUMBERS = (bool, int, float)
+MEMO_LIMIT = 20000
+
+
+def operand(x):
+    """(node, offset) of a tensor's value now."""
+    storage = x.storage
+    if storage.share is None:
+        return storage.node, x.offset
+    return snapshot(storage, x.layout, x.offset)
+
+
+def operands(xs) -> tuple:
+    out = []
+    for x in xs:
+        out.extend(operand(x))
+    return tuple(out)
+
+
+def hashable(params: dict):
+    return tuple(params.values())
+
+
+# -- any primitive, on tensors that already fit ------------------------------------------------------------
+def apply(prim: Primitive, xs, params: dict, gradient: Gradient | None = None) -> Tensor:
+    """Record a primitive on tensors (and numbers, for scalar operands); tape it if need be."""
+    tensors = [x for x in xs if isinstance(x, Tensor)]
+    key = (hashable(params), *[(x.layout, x.dtype) if isinstance(x, Tensor) else type(x) for x in xs])
+    sig = prim.memo.get(key)
+    if sig is None:
+        sig = remember(prim.memo, key, _signature(prim, xs, params))
+    scalars = tuple(x for x in xs if not isinstance(x, Tensor))
+    y = wrap(Tensor, record(sig, operands(tensors), scalars), sig.result, 0)
+    if mode.enabled and y.dtype.rank >= 2 and any(is_tracked(x) for x in tensors):
+        attach(y, gradient or prim.gradient, tensors, params)
+    return y
+
+
+def remember(memo, key, value):
+    if len(memo) > MEMO_LIMIT:
+        memo.clear()
+    memo[key] = value
+    return value
+
+
+def _signature(prim, xs, params):
+    layouts = [x.layout if isinstance(x, Tensor) else None for x in xs]
+    kinds = [x.dtype if isinstance(x, Tensor) else dtypes.PYTHON_TYPES[type(x)] for x in xs]
+    return prim.signature(layouts, kinds, params)
+
+
+def source(prim: Primitive, params: dict, scalars=(), scalar_dtypes=(), extra=None) -> Tensor:
+    """A primitive without tensor operands: full, iota, random words."""
+    key = (hashable(params), scalar_dtypes)
+    sig = prim.memo.get(key)
+    if sig is None:
+        sig = remember(prim.memo, key, prim.signature([None] * len(scalars), scalar_dtypes, params))
+    return wrap(Tensor, record(sig, (), tuple(scalars), extra), sig.result, 0)
+
+
+# -- pointwise operations ---------------------------------------------------------------------------------
+class Recipe:
+    """What one combination of layouts and dtypes comes to: casts to do, then one node."""
+
+    __slots__ = ("casts", "sig", "casts_scalars")
+
+
+def computing_dtype(xs, kind: str):
+    """The dtype a pointwise op computes in. kind: same, float (integers become the default float), bool."""
+    result = result_type(xs)
+    if kind == "float" and result.rank < 2:
+        return dtypes.default
+    return result
+
+
+def result_type(xs):
+    """PyTorch's promotion: tensors with axes, then 0-d tensors, then Python numbers by category."""
+    best = {0: None, 1: None}
+    weak = -1
+    for x in xs:
+        if isinstance(x, Tensor):
+            slot = 0 if x.layout.ndim else 1
+            best[slot] = x.dtype if best[slot] is None else dtypes.promote_types(best[slot], x.dtype)
+        else:
+            weak = max(weak, dtypes.WEAK.get(type(x), _weak_rank(x)))
+    dims, zero = best[0], best[1]
+    if dims is None and zero is None:
+        return {0: dtypes.bool, 1: dtypes.int64, 2: dtypes.default, 3: dtypes.default.to_complex()}[weak]
+    if dims is None:
+        result = zero
+    elif zero is None or zero.rank <= dims.rank:
+        result = dims
+    else:
+        result = dtypes.promote_types(dims, zero) if zero.rank == 3 and dims.rank == 2 else zero
+    return dtypes.weak_result(result, weak)
+
+
+def _weak_rank(x):
+    for type_, rank in dtypes.WEAK.items():
+        if isinstance(x, type_):
+            return rank
+    raise TypeError(f"expected a Tensor or a number, but found {type(x).__name__}")
+
+
+def output_order(layouts, shape):
+    """Axes from outermost to innermost as the operands lie in memory (PyTorch's TensorIterator keeps
+    a permuted operand's order); None for row-major."""
+    if all(l.packed or l.ndim < 2 for l in layouts):
+        return None
+    full = [expand(l, shape) for l in layouts]
+    order = list(range(len(shape)))
+    for i in range(1, len(order)):          # insertion sort: "unclear" pairs keep their place
+        for j in range(i, 0, -1):
+            if _outer_first(order[j - 1], order[j], full, shape) >= 0:
+                break
+            order[j - 1], order[j] = order[j], order[j - 1]
+    return None if order == list(range(len(shape))) else order
+
+
+def _outer_first(a, b, full, shape):
+    """1: axis a stays outside of b, -1: they swap, 0: no operand tells."""
+    for l in full:
+        x, y = l.strides[a], l.strides[b]
+        if x == 0 or y == 0:
+            continue
+        if x != y:
+            return 1 if x > y else -1
+        if shape[a] > shape[b]:
+            return -1
+    return 0
+
+
+def make_recipe(prim, xs, kind, params) -> Recipe:
+    recipe = Recipe()
+    tensors = [x for x in xs if isinstance(x, Tensor)]
+    shape = ()
+    for x in tensors:
+        shape = broadcast_shapes(shape, x.layout.shape)
+    to = kind_dtypes(prim, xs, kind)
+    recipe.casts = tuple(d if isinstance(x, Tensor) and x.dtype is not d else None for x, d in zip(xs, to))
+    plain = [packed(x.layout.shape) if c is not None and not x.layout.packed and not is_dense(x.layout) else x.layout
+             for x, c in zip(xs, recipe.casts) if isinstance(x, Tensor)]
+    order = output_order(plain, shape)
+    result = None
+    seen = [expand(l, shape) for l in plain]
+    if order is not None:
+        seen = [permute(l, order) for l in seen]
+        inner = packed(tuple(shape[d] for d in order))
+        result = permute(inner, [order.index(d) for d in range(len(order))])
+    layouts = iter(seen)
+    recipe.sig = prim.signature([next(layouts) if isinstance(x, Tensor) else None for x in xs], to,
+                                params, result)
+    return recipe
+
+
+def kind_dtypes(prim, xs, kind):
+    if kind == "where":
+        d = result_type(xs[1:])
+        return (dtypes.bool, d, d)
+    if kind == "cast":
+        return (xs[0].dtype,)
+    d = computing_dtype(xs, kind)
+    return (d,) * len(xs)
+
+
+def pointwise(prim: Primitive, xs: tuple, kind: str = "same", gradient=None, params: dict = {}) -> Tensor:
+    """Record a pointwise primitive on tensors and numbers: the general path."""
+    key = (kind, hashable(params), *[(x.layout, x.dtype) if isinstance(x, Tensor) else type(x) for x in xs])
+    recipe = prim.memo.get(key)
+    if recipe is None:
+        recipe = remember(prim.memo, key, make_recipe(prim, xs, kind, params))
+    inputs = xs
+    if any(recipe.casts):
+        inputs = tuple(untaped_cast(x, d) if d is not None else x for x, d in zip(xs, recipe.casts))
+    return finish(recipe.sig, inputs, xs, gradient or prim.gradient, params)
+
+
+def finish(sig: Signature, inputs, xs, gradient, params):
+    tensors = [x for x in inputs if isinstance(x, Tensor)]
+    scalars = tuple([x for x in inputs if not isinstance(x, Tensor)])
+    y = wrap(Tensor, record(sig, operands(tensors), scalars), sig.result, 0)
+    if mode.enabled and y.dtype.rank >= 2:
+        taped = [x if isinstance(x, Tensor) else Untracked(x) for x in xs]
+        if any(is_tracked(x) for x in taped):
+            attach(y, gradient, taped, params)
+    return y
+
+
+class Untracked:
+    """A Python number among the inputs of a taped operation; saved as it is."""
+
+    __slots__ = ("value",)
+    _requires_grad = False
+    _view_of = None
+
+    def __init__(self, value):
+        self.value = value
+
+
+def untaped_cast(x, dtype):
+    from ..prims.pointwise import cast
+    before, mode.enabled = mode.enabled, False
+    try:
+        return pointwise(cast, (x,), "cast", params={"dtype": dtype})
+    finally:
+        mode.enabled = before
+
+
+def elementwise(prim: Primitive, kind: str = "same"):
+    """The public function of a pointwise primitive of one or two arguments; the hot path of recording."""
+    memo, gradient = {}, prim.gradient
+
+    def slow(xs, key):
+        y = pointwise(prim, xs, kind)
+        recipe = prim.memo[(kind, (), *[(x.layout, x.dtype) if isinstance(x, Tensor) else type(x) for x in xs])]
+        if not any(recipe.casts):
+            remember(memo, key, recipe.sig)
+        return y
+
+    def unary(a):
+        key = (a.layout, a.dtype)
+        sig = memo.get(key)
+        if sig is None or a.storage.share is not None:
+            return slow((a,), key)
+        y = wrap(Tensor, record(sig, (a.storage.node, a.offset)), sig.result, 0)
+        if (a._requires_grad or a._view_of is not None and is_tracked(a)) and mode.enabled and sig.dtype.rank >= 2:
+            attach(y, gradient, (a,), {})
+        return y
+
+    def binary(a, b):
+        if type(b) in NUMBERS:
+            return with_number(a, b)
+        if type(a) in NUMBERS:
+            return number_first(a, b)
+        try:
+            key = (a.layout, a.dtype, b.layout, b.dtype)
+        except AttributeError:
+            return foreign(a, b)
+        sig = memo.get(key)
+        if sig is None or a.storage.share is not None or b.storage.share is not None:
+            return slow((a, b), key)
+        y = wrap(Tensor, record(sig, (a.storage.node, a.offset, b.storage.node, b.offset)), sig.result, 0)
+        if mode.enabled and sig.dtype.rank >= 2 and (is_tracked(a) or is_tracked(b)):
+            attach(y, gradient, (a, b), {})
+        return y
+
+    def with_number(a, b):
+        if type(a) in NUMBERS:
+            raise TypeError(f"{prim.name}(): argument 'input' (position 1) must be Tensor, not {type(a).__name__}")
+        key = (a.layout, a.dtype, type(b))
+        sig = memo.get(key)
+        if sig is None or a.storage.share is not None:
+            return slow((a, b), key)
+        y = wrap(Tensor, record(sig, (a.storage.node, a.offset), (b,)), sig.result, 0)
+        if (a._requires_grad or a._view_of is not None and is_tracked(a)) and mode.enabled and sig.dtype.rank >= 2:
+            attach(y, gradient, (a, Untracked(b)), {})
+        return y
+
+    def number_first(a, b):
+        key = (type(a), b.layout, b.dtype)
+        sig = memo.get(key)
+        if sig is None or b.storage.share is not None:
+            return slow((a, b), key)
+        y = wrap(Tensor, record(sig, (b.storage.node, b.offset), (a,)), sig.result, 0)
+        if is_tracked(b) and mode.enabled and sig.dtype.rank >= 2:
+            attach(y, gradient, (Untracked(a), b), {})
+        return y
+
+    def foreign(a, b):
+        """NumPy's numbers count as Python's; anything else is not ours."""
+        a, b = (x.item() if isinstance(x, np.generic) else bool(x) if isinstance(x, bool) else x for x in (a, b))
+        if all(isinstance(x, Tensor) or type(x) in NUMBERS for x in (a, b)):
+            return binary(a, b)
+        bad = a if not isinstance(a, Tensor) else b
+        raise TypeError(f"{prim.name}(): argument '{'input' if bad is a else 'other'}' (position {1 if bad is a else 2}) "
+                        f"must be Tensor, not {type(bad).__name__}")
+
+    return unary if len(prim.vjp) == 1 or prim.vjp == () and kind == "unary" else binary

@@ -1,0 +1,540 @@
+"""Views (layout arithmetic, nothing is recorded) and joining."""
+from __future__ import annotations
+
+import math
+
+from .. import dtypes
+from .. import layout as L
+from ..autograd.grad_mode import mode
+from ..autograd.inplace import AS_STRIDED, embed
+from ..autograd.node import attach, is_tracked
+from ..layout import packed, wrap_dim, wrap_dims
+from ..prims.index import concat, copy
+from ..prims.table import Gradient
+from ..tensor import Tensor, wrap
+from .promote import apply, result_type
+
+
+class memory_format:
+    """How the axes of a dense tensor lie in memory."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __repr__(self):
+        return f"torch.{self.name}"
+
+    def __reduce__(self):
+        return self.name
+
+
+contiguous_format, preserve_format = memory_format("contiguous_format"), memory_format("preserve_format")
+channels_last, channels_last_3d = memory_format("channels_last"), memory_format("channels_last_3d")
+_ORDERS = {"channels_last": (0, 2, 3, 1), "channels_last_3d": (0, 2, 3, 4, 1)}
+
+
+def view_of(x, layout, offset, gradient, params) -> Tensor:
+    """A tensor on x's memory; taped with a rule that undoes the layout change."""
+    y = wrap(Tensor, x.storage, layout, offset)
+    y._root = x if x._root is None else x._root
+    y._is_inference = x._is_inference
+    if mode.enabled:
+        y._view_of, y._view_version = x._view_of if x._view_of is not None else x, x.storage.version
+        if is_tracked(x):
+            attach(y, gradient, (x,), params)
+    return y
+
+
+def _rule(name, fn):
+    return Gradient(name, (fn,))
+
+
+# -- same elements, other axes ------------------------------------------------------------------------------
+_PERMUTE = _rule("PermuteBackward0", lambda g, _y, _x, *, dims: permute(g, L_inverse(dims)))
+_TRANSPOSE = _rule("TransposeBackward0", lambda g, _y, _x, *, a, b: transpose(g, a, b))
+_T = _rule("TBackward0", lambda g, _y, _x, *, a, b: transpose(g, a, b))
+_EXPAND = _rule("ExpandBackward0", lambda g, _y, _x: g)
+_SQUEEZE = _rule("SqueezeBackward1", lambda g, _y, _x, *, shape: g.reshape(shape))
+_UNSQUEEZE = _rule("UnsqueezeBackward0", lambda g, _y, _x, *, shape: g.reshape(shape))
+_VIEW = _rule("ViewBackward0", lambda g, _y, _x, *, shape: g.reshape(shape))
+_ALIAS = _rule("AliasBackward0", lambda g, _y, _x: g)
+
+
+def L_inverse(dims):
+    return tuple(sorted(range(len(dims)), key=dims.__getitem__))
+
+
+def _sizes(args):
+    """Sizes given as numbers or as one sequence."""
+    if len(args) == 1 and not isinstance(args[0], (int, Tensor)):
+        args = args[0]
+    return tuple(int(n) for n in args)
+
+
+def permute(input, *dims):
+    """Axes in another order."""
+    given = _sizes(dims)
+    if len(given) != input.layout.ndim:
+        raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does not match the length of "
+                           f"the desired ordering of dimensions i.e. input.dim() = {input.dim()} is not equal to "
+                           f"len(dims) = {len(given)}")
+    try:
+        order = wrap_dims(given, input.layout.ndim)
+    except RuntimeError:
+        raise RuntimeError("permute(): duplicate dims are not allowed.") from None
+    return view_of(input, L.permute(input.layout, order), input.offset, _PERMUTE, {"dims": order})
+
+
+def transpose(input, dim0, dim1, _gradient=_TRANSPOSE):
+    """Swap two axes."""
+    n = input.layout.ndim
+    a, b = wrap_dim(dim0, n), wrap_dim(dim1, n)
+    return view_of(input, L.transpose(input.layout, a, b), input.offset, _gradient, {"a": a, "b": b})
+
+
+swapaxes = swapdims = transpose
+
+
+def t(input):
+    """The transpose of a matrix; vectors and scalars as they are."""
+    if input.layout.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.dim()}D")
+    return transpose(input, 0, 1, _T) if input.layout.ndim == 2 else view_of(input, input.layout, input.offset, _ALIAS, {})
+
+
+def numpy_T(input):
+    """Axes reversed (`Tensor.T`)."""
+    return t(input) if input.layout.ndim == 2 else permute(input, tuple(range(input.layout.ndim))[::-1])
+
+
+def mT(input):
+    """The last two axes swapped (`Tensor.mT`)."""
+    if input.layout.ndim < 2:
+        raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {input.dim()}-D tensor.")
+    return transpose(input, -2, -1)
+
+
+def adjoint(input):
+    return mT(input)
+
+
+def movedim(input, source, destination):
+    """Axes moved to new places, the others in order."""
+    n = input.layout.ndim
+    src = wrap_dims((source,) if isinstance(source, int) else source, n)
+    dst = wrap_dims((destination,) if isinstance(destination, int) else destination, n)
+    rest = iter(d for d in range(n) if d not in src)
+    at = dict(zip(dst, src))
+    return permute(input, tuple(at[d] if d in at else next(rest) for d in range(n)))
+
+
+moveaxis = movedim
+
+
+def unsqueeze(input, dim):
+    """A new axis of size 1 before `dim`."""
+    n = input.layout.ndim
+    if not -n - 1 <= dim <= n:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-n - 1}, {n}], but got {dim})")
+    l = L.unsqueeze(input.layout, dim % (n + 1))
+    return view_of(input, l, input.offset, _UNSQUEEZE, {"shape": input.layout.shape})
+
+
+def squeeze(input, dim=None):
+    """Axes of size 1 removed: all, or those of `dim` that have it."""
+    n = input.layout.ndim
+    dims = range(n) if dim is None else wrap_dims((dim,) if isinstance(dim, int) else dim, n)
+    return view_of(input, L.squeeze(input.layout, dims), input.offset, _SQUEEZE, {"shape": input.layout.shape})
+
+
+def expand(input, *sizes, implicit=False):
+    """Axes of size 1 stretched (stride 0) and new leading axes; -1 keeps a size."""
+    given = _sizes(sizes)
+    shape = input.layout.shape
+    new = len(given) - len(shape)
+    if new < 0:
+        raise RuntimeError(f"expand(torch.{_type(input)}{{{list(shape)}}}, size={list(given)}): the number of sizes "
+                           f"provided ({len(given)}) must be greater or equal to the number of dimensions in the "
+                           f"tensor ({len(shape)})")
+    full = []
+    for i, n in enumerate(given):
+        old = shape[i - new] if i >= new else None
+        if n == -1 and old is None:
+            raise RuntimeError("expand: -1 is not allowed for a leading, non-existing dimension " + str(i))
+        if old not in (None, 1, n) and n != -1:
+            raise RuntimeError(f"The expanded size of the tensor ({n}) must match the existing size ({old}) at "
+                               f"non-singleton dimension {i}.  Target sizes: {list(given)}.  Tensor sizes: {list(shape)}")
+        full.append(old if n == -1 else n)
+    return view_of(input, L.expand(input.layout, tuple(full)), input.offset, _EXPAND, {})
+
+
+def _type(x):
+    from ..autograd.node import type_name
+    return type_name(x.dtype).removeprefix("torch.")
+
+
+def expand_as(input, other):
+    return expand(input, other.shape)
+
+
+def broadcast_to(input, size):
+    return expand(input, size)
+
+
+def broadcast_tensors(*tensors):
+    """All tensors expanded to their common shape."""
+    shape = ()
+    for x in tensors:
+        shape = L.broadcast_shapes(shape, x.layout.shape)
+    return tuple(expand(x, shape) for x in tensors)
+
+
+def broadcast_shapes(*shapes):
+    shape = ()
+    for s in shapes:
+        shape = L.broadcast_shapes(shape, (s,) if isinstance(s, int) else tuple(s))
+    return L.Size(shape)
+
+
+# -- other shapes --------------------------------------------------------------------------------------------
+def fill_in(given, numel) -> tuple[int, ...]:
+    """A shape with its -1 worked out; RuntimeError if it does not fit `numel` elements."""
+    known = math.prod(n for n in given if n != -1)
+    missing = given.count(-1) if isinstance(given, (tuple, list)) else 0
+    if missing > 1:
+        raise RuntimeError("only one dimension can be inferred")
+    if any(n < -1 for n in given):
+        raise RuntimeError(f"invalid shape dimension {min(given)}")
+    if missing:
+        if not known:
+            raise RuntimeError(f"cannot reshape tensor of 0 elements into shape {list(given)} because the unspecified "
+                               "dimension size -1 can be any value and is ambiguous")
+        if numel % known:
+            raise RuntimeError(f"shape '{list(given)}' is invalid for input of size {numel}")
+        return tuple(numel // known if n == -1 else n for n in given)
+    if known != numel:
+        raise RuntimeError(f"shape '{list(given)}' is invalid for input of size {numel}")
+    return tuple(given)
+
+
+def view(input, *shape):
+    """The same memory in another shape; a dtype instead of a shape shows the same bytes as it."""
+    if len(shape) == 1 and isinstance(shape[0], dtypes.dtype):
+        return view_dtype(input, shape[0])
+    full = fill_in(_sizes(shape), input.layout.numel)
+    l = L.view(input.layout, full)
+    if l is None:
+        raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension "
+                           "spans across two contiguous subspaces). Use .reshape(...) instead.")
+    return view_of(input, l, input.offset, _VIEW, {"shape": input.layout.shape})
+
+
+def view_dtype(input, dtype):
+    if dtype is input.dtype:
+        return view_of(input, input.layout, input.offset, _ALIAS, {})
+    raise NotImplementedError(f"Tensor.view(dtype) from {input.dtype!r} to {dtype!r}: bytes seen as another dtype")
+
+
+def view_as(input, other):
+    return view(input, other.shape)
+
+
+def reshape(input, *shape):
+    """Another shape: a view where the strides allow it, else a copy."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"reshape(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    full = fill_in(_sizes(shape), input.layout.numel)
+    if full == input.layout.shape:
+        l = input.layout
+    else:
+        l = L.view(input.layout, full)
+    if l is None:
+        input = contiguous(input)
+        l = packed(full)
+    return view_of(input, l, input.offset, _VIEW, {"shape": input.layout.shape})
+
+
+def reshape_as(input, other):
+    return reshape(input, other.shape)
+
+
+def flatten(input, start_dim=0, end_dim=-1):
+    """Axes start_dim..end_dim joined into one."""
+    n = input.layout.ndim
+    a, b = wrap_dim(start_dim, n), wrap_dim(end_dim, n)
+    if a > b:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    if n == 0:
+        return reshape(input, 1)
+    if a == b:
+        return input
+    s = input.layout.shape
+    return reshape(input, (*s[:a], math.prod(s[a:b + 1]), *s[b + 1:]))
+
+
+def ravel(input):
+    return reshape(input, -1)
+
+
+def unflatten(input, dim, sizes):
+    """One axis split into several."""
+    d = wrap_dim(dim, input.layout.ndim)
+    s = input.layout.shape
+    sizes = fill_in(tuple(sizes), s[d])
+    return view(input, (*s[:d], *sizes, *s[d + 1:]))
+
+
+def contiguous(input, memory_format=contiguous_format):
+    """The tensor itself if it is packed (in that memory format), else a packed copy."""
+    if input.is_contiguous(memory_format):
+        return input
+    order = _ORDERS.get(memory_format.name)
+    if order is None:
+        return apply(copy, (input,), {}, copy.gradient)
+    y = apply(copy, (permute(input, order),), {})
+    return permute(y, L_inverse(order))
+
+
+def is_channels_last(l, format) -> bool:
+    order = _ORDERS.get(format.name, ())
+    return l.ndim == len(order) and L.permute(l, order).packed
+
+
+# -- parts ---------------------------------------------------------------------------------------------------
+def _part_gradient(name):
+    """Of a view that shows part of its input: zeros with g where the part was."""
+    def rule(g, _y, _x, *, shape, cut, args):
+        base = packed(tuple(shape))
+        view, at = cut(base, *args)
+        return embed(g, base, view, at)
+    return Gradient(name, (rule,))
+
+
+_SLICE, _SELECT = _part_gradient("SliceBackward0"), _part_gradient("SelectBackward0")
+_DIAGONAL, _UNFOLD = _part_gradient("DiagonalBackward0"), _part_gradient("UnfoldBackward0")
+
+
+def _part(x, cut, args, gradient):
+    l, at = cut(x.layout, *args)
+    return view_of(x, l, x.offset + at, gradient, {"shape": x.layout.shape, "cut": cut, "args": args})
+
+
+def narrow(input, dim, start, length):
+    """`length` entries of an axis from `start` on."""
+    d = wrap_dim(dim, input.layout.ndim)
+    n = input.layout.shape[d]
+    start, length = int(start), int(length)
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if not -n <= start <= n:
+        raise IndexError(f"start out of range (expected to be in range of [{-n}, {n}], but got {start})")
+    start = start + n if start < 0 else start
+    if start + length > n:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({n}).")
+    return slice_(input, d, start, start + length)
+
+
+def slice_(input, dim, start, stop, step=1):
+    """input[..., start:stop:step, ...] with bounds already in range."""
+    return _part(input, L.narrow, (dim, start, max(stop, start), step), _SLICE)
+
+
+def select(input, dim, index):
+    """One entry of an axis; the axis goes."""
+    if not input.layout.ndim:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    d = wrap_dim(dim, input.layout.ndim)
+    n = input.layout.shape[d]
+    index = int(index)
+    if not -n <= index < n:
+        raise IndexError(f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {d}")
+    return _part(input, L.select, (d, index % n), _SELECT)
+
+
+def diagonal(input, offset=0, dim1=0, dim2=1):
+    """The diagonal of two axes, as the last axis."""
+    a, b = wrap_dims((dim1, dim2), input.layout.ndim)
+    return _part(input, L.diagonal, (offset, a, b), _DIAGONAL)
+
+
+def _unfold_cut(l, dim, size, step):
+    return L.unfold(l, dim, size, step), 0
+
+
+def unfold(input, dimension, size, step):
+    """Windows of an axis, as a new last axis."""
+    d = wrap_dim(dimension, input.layout.ndim)
+    n = input.layout.shape[d] if input.layout.ndim else 1
+    if size > n:
+        raise RuntimeError(f"maximum size for tensor at dimension {d} is {n} but size is {size}")
+    if step <= 0:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    return _part(input, _unfold_cut, (d, size, step), _UNFOLD)
+
+
+def as_strided(input, size, stride, storage_offset=None):
+    """Any geometry over the same memory, in elements."""
+    at = input.offset if storage_offset is None else storage_offset
+    l = L.layout(size, stride)
+    if l.numel and at + L.extent(l) > input.storage.numel:
+        raise RuntimeError(f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {at}, and itemsize "
+                           f"{input.dtype.itemsize} requiring a storage size of "
+                           f"{(at + L.extent(l)) * input.dtype.itemsize} are out of bounds for storage of size "
+                           f"{input.storage.numel * input.dtype.itemsize}")
+    return view_of(input, l, at, AS_STRIDED, {"base": input.layout, "view": l, "at": at - input.offset})
+
+
+def split(input, split_size_or_sections, dim=0):
+    """Parts of given size (the last may be smaller) or sizes along an axis."""
+    d = wrap_dim(dim, input.layout.ndim)
+    n = input.layout.shape[d]
+    sizes = split_size_or_sections
+    if isinstance(sizes, int):
+        if sizes < 0 or sizes == 0 and n:
+            raise RuntimeError(f"split expects split_size be non-negative, but got split_size={sizes}")
+        sizes = [min(sizes, n - i) for i in range(0, n, sizes)] if n else [0]
+    elif sum(sizes) != n:
+        raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at "
+                           f"dimension {d}), but got split_sizes={list(sizes)}")
+    out, start = [], 0
+    for size in sizes:
+        out.append(slice_(input, d, start, start + size))
+        start += size
+    return tuple(out)
+
+
+split_with_sizes = split
+
+
+def chunk(input, chunks, dim=0):
+    """At most `chunks` parts of equal size."""
+    if chunks <= 0:
+        raise RuntimeError("chunk expects `chunks` to be greater than 0, got: " + str(chunks))
+    n = input.shape[dim]
+    return split(input, max(-(-n // chunks), 1) if n else 0, dim) if n else (input,) * chunks
+
+
+def tensor_split(input, indices_or_sections, dim=0):
+    n = input.shape[dim]
+    cuts = indices_or_sections
+    if isinstance(cuts, Tensor):
+        cuts = cuts.tolist()
+    if isinstance(cuts, int):
+        small, extra = divmod(n, cuts)
+        return split(input, [small + (i < extra) for i in range(cuts)], dim)
+    edges = [0, *[min(max(c + n if c < 0 else c, 0), n) for c in cuts], n]
+    return tuple(slice_(input, wrap_dim(dim, input.dim()), a, max(a, b)) for a, b in zip(edges, edges[1:]))
+
+
+def unbind(input, dim=0):
+    """All entries of an axis."""
+    d = wrap_dim(dim, input.layout.ndim)
+    return tuple(select(input, d, i) for i in range(input.layout.shape[d]))
+
+
+# -- joining ---------------------------------------------------------------------------------------------------
+def cat(tensors, dim=0, *, out=None):
+    """Tensors joined along an axis that exists."""
+    tensors = list(tensors)
+    if not tensors:
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
+    tensors = [x for x in tensors if x.shape != (0,)] or tensors[:1]
+    if not tensors[0].layout.ndim:
+        raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
+    d = wrap_dim(dim, tensors[0].layout.ndim)
+    _check_joinable(tensors, d)
+    to = result_type(tensors)
+    xs = [x if x.dtype is to else x.to(to) for x in tensors]
+    y = apply(concat, xs, {"dim": d, "sizes": tuple(x.layout.shape[d] for x in xs)})
+    if out is None:
+        return y
+    from .pointwise import into
+    return into(out, y)
+
+
+concatenate = concat_tensors = cat
+
+
+def _check_joinable(tensors, d):
+    first = tensors[0].layout.shape
+    for i, x in enumerate(tensors[1:], 1):
+        s = x.layout.shape
+        if len(s) != len(first):
+            raise RuntimeError(f"Tensors must have same number of dimensions: got {len(first)} and {len(s)}")
+        if any(a != b for k, (a, b) in enumerate(zip(first, s)) if k != d):
+            raise RuntimeError(f"Sizes of tensors must match except in dimension {d}. Expected size "
+                               f"{next(a for k, (a, b) in enumerate(zip(first, s)) if k != d and a != b)} but got size "
+                               f"{next(b for k, (a, b) in enumerate(zip(first, s)) if k != d and a != b)} for tensor "
+                               f"number {i} in the list.")
+
+
+def stack(tensors, dim=0, *, out=None):
+    """Tensors of equal shape joined along a new axis."""
+    tensors = list(tensors)
+    if not tensors:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    n = tensors[0].layout.ndim + 1
+    d = wrap_dim(dim, n)
+    for i, x in enumerate(tensors[1:], 1):
+        if x.shape != tensors[0].shape:
+            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(tensors[0].shape)} at entry 0 "
+                               f"and {list(x.shape)} at entry {i}")
+    return cat([unsqueeze(x, d) for x in tensors], d, out=out)
+
+
+def hstack(tensors):
+    tensors = [x.reshape(1) if not x.dim() else x for x in tensors]
+    return cat(tensors, 0 if tensors[0].dim() == 1 else 1)
+
+
+def vstack(tensors):
+    return cat([x.reshape(1, -1) if x.dim() < 2 else x for x in tensors], 0)
+
+
+row_stack = vstack
+
+
+def dstack(tensors):
+    return cat([x.reshape(1, -1, 1) if x.dim() < 2 else x.unsqueeze(2) if x.dim() == 2 else x for x in tensors], 2)
+
+
+def column_stack(tensors):
+    return hstack([x.reshape(-1, 1) if x.dim() < 2 else x for x in tensors])
+
+
+def repeat(input, *sizes):
+    """The whole tensor tiled."""
+    reps = _sizes(sizes)
+    if len(reps) < input.layout.ndim:
+        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
+    shape = (1,) * (len(reps) - input.layout.ndim) + tuple(input.layout.shape)
+    pairs = [n for r, s in zip(reps, shape) for n in (r, s)]
+    lined = reshape(input, [n for s in shape for n in (1, s)])
+    return reshape(expand(lined, pairs).clone(memory_format=contiguous_format), [r * s for r, s in zip(reps, shape)])
+
+
+def tile(input, *dims):
+    reps = _sizes(dims)
+    return repeat(input, (1,) * max(0, input.dim() - len(reps)) + reps)
+
+
+def atleast_1d(*xs):
+    return _each(xs, lambda x: x.reshape(1) if x.dim() == 0 else x)
+
+
+def atleast_2d(*xs):
+    return _each(xs, lambda x: x.reshape(1, -1) if x.dim() < 2 else x)
+
+
+def atleast_3d(*xs):
+    return _each(xs, lambda x: x.reshape(1, -1, 1) if x.dim() < 2 else x.unsqueeze(-1) if x.dim() == 2 else x)
+
+
+def _each(xs, fn):
+    if len(xs) == 1 and not isinstance(xs[0], Tensor):
+        xs = xs[0]
+        return tuple(fn(x) for x in xs)
+    return fn(xs[0]) if len(xs) == 1 else tuple(fn(x) for x in xs)

@@ -1,0 +1,32 @@
+"""Host primitives: run by their NumPy meaning inside a plan. Breadth never waits for the compiler."""
+from __future__ import annotations
+
+import numpy as np
+
+from .samples import FLOATS, INTS, whole
+from .table import Primitive, int64_dtype
+
+
+def _orderable(x):
+    return x.astype(np.float32) if x.dtype.kind not in "iubf" else x
+
+
+def _argsort(x, *, dim, descending):
+    """Stable; nan is the largest, as in PyTorch."""
+    x = _orderable(x)
+    if not descending:
+        return np.argsort(x, axis=dim, kind="stable")
+    back = np.argsort(np.flip(x, dim), axis=dim, kind="stable")
+    return np.flip(x.shape[dim] - 1 - back, dim)
+
+
+def _argsort_samples(rng):
+    return [((rng.uniform(-1, 1, s).astype(d),), dict(dim=dim, descending=down)) for d in FLOATS
+            for s, dim in [((9,), 0), ((3, 17), 1), ((3, 17), 0)] for down in (False, True)] + \
+           [((whole(rng, (3, 17), d),), dict(dim=1, descending=True)) for d in INTS]
+
+
+argsort = Primitive("argsort", "host", _argsort, lambda shapes, **_: shapes[0], int64_dtype, (None,),
+                    lambda ts, y, x, **_: None,
+                    lambda prim, size, xs, batched, *, dim, **p: prim(xs[0], dim=dim + 1, **p),
+                    samples=_argsort_samples)

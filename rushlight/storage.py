@@ -1,0 +1,85 @@
+"""Storage: n elements of one dtype, and the node that is their current value.
+
+A write replaces the node (single static assignment underneath, mutation on top). Memory that
+is shared with the outside is read and written at the call, never later: such a storage has a
+`share`, and every access to it goes through `snapshot` and `replace`.
+"""
+from __future__ import annotations
+
+import sys
+
+
+class Storage:
+    __slots__ = ("node", "dtype", "numel", "version", "share", "__weakref__")
+
+    def __init__(self, node, dtype, numel):
+        self.node, self.dtype, self.numel = node, dtype, numel
+        self.version = 0
+        self.share = None
+
+    def replace(self, node):
+        """Make a pending node the value; counts as one write."""
+        self.version += 1
+        if self.share is not None and is_shared(self):
+            _write_through(self, node)
+        else:
+            self.node = node
+
+    def realize(self):
+        """The buffer of the value; runs what is pending if need be."""
+        node = self.node
+        if node.buffer is None:
+            from .trace.flush import flush
+            flush()
+        return self.node.buffer
+
+    def array(self, layout, offset):
+        """The elements that a layout shows, as a NumPy array on the same memory."""
+        from .trace.flush import as_array
+        return as_array(self.realize(), self.dtype, layout, offset)
+
+
+class Share:
+    """Memory known outside of the framework: by an exporter that we watch or an owner that we hold."""
+
+    __slots__ = ("exports", "owner")
+    OURS = 3        # references to the owner: this one, the buffer's, and the question's own
+
+    def __init__(self, owner=None):
+        self.exports, self.owner = [], owner
+
+    def is_live(self) -> bool:
+        if self.owner is not None and (self.owner_is_view() or sys.getrefcount(self.owner) > self.OURS):
+            return True
+        self.exports = [r for r in self.exports if r() is not None]
+        return bool(self.exports)
+
+    def owner_is_view(self) -> bool:
+        return getattr(self.owner, "base", None) is not None or not hasattr(self.owner, "base")
+
+
+def is_shared(storage) -> bool:
+    """Whether somebody outside may see this memory; forgets the share once nobody does."""
+    if storage.share.is_live():
+        return True
+    if storage.share.owner is None:
+        storage.share = None
+    return False
+
+
+def _write_through(storage, node):
+    """Run the pending write at once and put its result into the shared memory."""
+    buffer = storage.node.buffer
+    storage.node = node
+    try:
+        storage.realize()
+        result = node.buffer
+    finally:
+        storage.node = _leaf(storage, buffer)
+    n = storage.numel
+    buffer.as_numpy(storage.dtype.numpy, (n,))[...] = result.as_numpy(storage.dtype.numpy, (n,))
+
+
+def _leaf(storage, buffer):
+    from .trace.flush import leaf
+    return leaf(buffer, storage)

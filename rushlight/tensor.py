@@ -1,0 +1,365 @@
+"""Tensor: a storage seen through a layout, with its place on the tape.
+
+Methods are one-line calls into `ops`; most are attached from there by name at the end of
+`rushlight/__init__.py`. What stands here is what a tensor knows about itself.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from . import dtypes
+from .layout import Size, is_dense
+
+
+class device:
+    """Where a tensor lives. The CPU is the only one."""
+
+    __slots__ = ("type", "index")
+
+    def __new__(cls, type="cpu", index=None):
+        if isinstance(type, device):
+            return type
+        if isinstance(type, int):
+            raise RuntimeError("rushlight has no accelerator: only the device 'cpu' exists")
+        name, _, number = str(type).partition(":")
+        if name not in ("cpu", "meta", "cuda", "mps", "xpu"):
+            raise RuntimeError("Expected one of cpu, cuda, ipu, xpu, mkldnn, opengl, opencl, ideep, hip, ve, fpga, maia, "
+                               f"xla, lazy, vulkan, mps, meta, hpu, mtia, privateuseone device type at start of device "
+                               f"string: {name}")
+        self = super().__new__(cls)
+        self.type, self.index = name, int(number) if number else index
+        return self
+
+    def __eq__(self, other):
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self):
+        return hash((self.type, self.index))
+
+    def __repr__(self):
+        return f"device(type='{self.type}'" + (f", index={self.index})" if self.index is not None else ")")
+
+    def __str__(self):
+        return self.type + (f":{self.index}" if self.index is not None else "")
+
+    def __reduce__(self):
+        return device, (str(self),)
+
+
+CPU = device("cpu")
+
+
+def check_device(x) -> None:
+    """RuntimeError unless x names the CPU (or is None)."""
+    if x is not None and x is not CPU and device(x).type != "cpu":
+        if device(x).type == "cuda":
+            raise AssertionError("Torch not compiled with CUDA enabled: rushlight computes on the CPU only")
+        raise RuntimeError(f"rushlight computes on the CPU only, but device {str(device(x))!r} was asked for")
+
+
+class Tensor:
+    """A multi-dimensional array of one dtype; see PyTorch's torch.Tensor for the interface."""
+
+    _requires_grad = False
+    _grad = None
+    _grad_fn = None
+    _output_nr = 0
+    _hooks = None               # on a leaf: functions of its gradient
+    _accumulate_hooks = None    # on a leaf: called after its gradient was accumulated
+    _accumulator = None         # weak reference to the leaf's AccumulateGrad
+    _retains_grad = False
+    _root = None                # the tensor that this one is a view of
+    _view_of = None             # the same, if the view was taken with gradients enabled
+    _view_version = 0
+    _is_inference = False
+    __array_priority__ = 1000
+
+    def __new__(cls, *args, **kwargs):
+        from .ops.create import legacy_tensor
+        return legacy_tensor(cls, *args, **kwargs)
+
+    def __init__(self, *args, **kwargs):
+        """Arguments are those of __new__; subclasses may define their own."""
+
+    # -- what it is ----------------------------------------------------------------------------------
+    @property
+    def shape(self) -> Size:
+        return self.layout.shape
+
+    def size(self, dim=None):
+        if dim is None:
+            return self.layout.shape
+        from .layout import wrap_dim
+        return self.layout.shape[wrap_dim(dim, self.layout.ndim)]
+
+    def stride(self, dim=None):
+        if dim is None:
+            return self.layout.strides
+        from .layout import wrap_dim
+        return self.layout.strides[wrap_dim(dim, self.layout.ndim)]
+
+    def dim(self) -> int:
+        return self.layout.ndim
+
+    ndim = property(dim)
+    ndimension = dim
+
+    def numel(self) -> int:
+        return self.layout.numel
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        return self.dtype.itemsize
+
+    itemsize = property(element_size)
+
+    @property
+    def nbytes(self) -> int:
+        return self.layout.numel * self.dtype.itemsize
+
+    def storage_offset(self) -> int:
+        return self.offset
+
+    def data_ptr(self) -> int:
+        return self.storage.realize().address + self.offset * self.dtype.itemsize if self.layout.numel else 0
+
+    device = property(lambda self: CPU)
+    is_cuda = is_sparse = is_quantized = is_meta = is_mkldnn = is_mps = is_nested = is_xpu = False
+
+    @property
+    def layout_(self):
+        from . import strided
+        return strided
+
+    def is_contiguous(self, memory_format=None) -> bool:
+        if memory_format is None or memory_format.name == "contiguous_format":
+            return self.layout.packed
+        from .ops.shape import is_channels_last
+        return is_channels_last(self.layout, memory_format)
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        return self.dtype.is_complex
+
+    def is_signed(self) -> bool:
+        return self.dtype.is_signed
+
+    def is_inference(self) -> bool:
+        return self._is_inference
+
+    def get_device(self) -> int:
+        return -1
+
+    def is_non_overlapping_and_dense(self) -> bool:
+        return is_dense(self.layout)
+
+    # -- its place on the tape ---------------------------------------------------------------------------
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad or (self._view_of is not None and self._view_of._requires_grad)
+
+    @requires_grad.setter
+    def requires_grad(self, flag):
+        self.requires_grad_(flag)
+
+    def requires_grad_(self, requires_grad=True):
+        """Tape what is done with this leaf from now on."""
+        if not requires_grad and self.grad_fn is not None:
+            raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a "
+                               "computed variable in a subgraph that doesn't require differentiation use "
+                               "var_no_grad = var.detach().")
+        if requires_grad and self.dtype.rank < 2:
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+        if requires_grad and self._is_inference:
+            raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
+        self._requires_grad = bool(requires_grad)
+        return self
+
+    @property
+    def grad_fn(self):
+        from .autograd.node import grad_fn_of
+        return grad_fn_of(self)
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.grad_fn is None
+
+    @property
+    def grad(self):
+        if self._grad is None and self._grad_fn is not None and not self._retains_grad:
+            import warnings
+            warnings.warn("The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
+                          "attribute won't be populated during autograd.backward(). If you indeed want the .grad "
+                          "field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.",
+                          stacklevel=2)
+        return self._grad
+
+    @grad.setter
+    def grad(self, value):
+        if value is not None:
+            check_grad(self, value)
+        self._grad = value
+
+    @grad.deleter
+    def grad(self):
+        self._grad = None
+
+    output_nr = property(lambda self: self._output_nr)
+    retains_grad = property(lambda self: self._retains_grad)
+    _version = property(lambda self: self.storage.version)
+    _base = property(lambda self: self._root)
+
+    def _is_view(self) -> bool:
+        return self._root is not None
+
+    def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+        """Gradients of this tensor with respect to the leaves, added to their `.grad`."""
+        from .autograd.engine import backward
+        backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def register_hook(self, hook):
+        """hook(grad) -> new gradient or None, called when this tensor's gradient is computed."""
+        from .autograd.hooks import register_tensor_hook
+        return register_tensor_hook(self, hook)
+
+    def register_post_accumulate_grad_hook(self, hook):
+        """hook(tensor), called after the gradient of this leaf was accumulated."""
+        from .autograd.hooks import register_post_accumulate
+        return register_post_accumulate(self, hook)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this non-leaf in `.grad`."""
+        from .autograd.hooks import retain_grad
+        retain_grad(self)
+
+    def detach(self):
+        """The same memory outside of the tape."""
+        y = wrap(Tensor, self.storage, self.layout, self.offset)
+        y._root = self._root if self._root is not None else self
+        return y
+
+    def detach_(self):
+        """Make this tensor a leaf in place."""
+        if self._root is not None and self._view_of is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using "
+                               "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as "
+                               "True, gradients are views of DDP buckets, and hence detach_() cannot be called on "
+                               "these gradients. To fix this error, please refer to the Optimizer.zero_grad() "
+                               "function in torch/optim/optimizer.py as a solution.")
+        self._grad_fn, self._requires_grad, self._output_nr = None, False, 0
+        return self
+
+    @property
+    def data(self):
+        return wrap(Tensor, self.storage, self.layout, self.offset)
+
+    @data.setter
+    def data(self, value):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        self.storage, self.layout, self.offset, self.dtype = value.storage, value.layout, value.offset, value.dtype
+
+    # -- values: every look runs what is pending -------------------------------------------------------------
+    def _array(self) -> np.ndarray:
+        """The elements as a NumPy array on the same memory; only to be read, and not to be kept."""
+        return self.storage.array(self.layout, self.offset)
+
+    def item(self):
+        """The one element as a Python number."""
+        if self.layout.numel != 1:
+            raise RuntimeError(f"a Tensor with {self.layout.numel} elements cannot be converted to Scalar")
+        return self._array().item() if self.dtype is not dtypes.bfloat16 else float(self._array().reshape(())[()])
+
+    def tolist(self):
+        a = self._array()
+        return a.astype(np.float32).tolist() if self.dtype is dtypes.bfloat16 else a.tolist()
+
+    def numpy(self, *, force=False) -> np.ndarray:
+        """The elements as an array that shares memory."""
+        from .ops.interop import to_numpy
+        return to_numpy(self, force)
+
+    def __array__(self, dtype=None, copy=None):
+        a = self.numpy()
+        return a if dtype is None else a.astype(dtype, copy=False)
+
+    def __dlpack__(self, **kwargs):
+        return self.numpy().__dlpack__()
+
+    def __dlpack_device__(self):
+        return (1, 0)
+
+    def __len__(self):
+        if not self.layout.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return self.layout.shape[0]
+
+    def __iter__(self):
+        if not self.layout.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))
+
+    def __bool__(self):
+        if self.layout.numel != 1:
+            raise RuntimeError("Boolean value of Tensor with " +
+                               ("no values" if not self.layout.numel else "more than one value") + " is ambiguous")
+        return bool(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __float__(self):
+        return float(self.item())
+
+    def __index__(self):
+        if self.dtype.rank > 1 or self.layout.numel != 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __contains__(self, x):
+        return bool((self == x).any().item())
+
+    def __hash__(self):
+        return id(self)
+
+    def __repr__(self, *, tensor_contents=None):
+        from .printing import repr_tensor
+        return repr_tensor(self)
+
+    def __format__(self, spec):
+        if self.layout.ndim == 0:
+            return self.item().__format__(spec)
+        return object.__format__(self, spec)
+
+    def __deepcopy__(self, memo):
+        from .ops.interop import deepcopy_tensor
+        return deepcopy_tensor(self, memo)
+
+    def __reduce_ex__(self, protocol):
+        from .io.rebuild import reduce_tensor
+        return reduce_tensor(self)
+
+    def __dir__(self):
+        return sorted(set(object.__dir__(self)))
+
+
+def wrap(cls, storage, layout, offset):
+    """A tensor over a storage; the cheapest way to make one."""
+    x = object.__new__(cls)
+    x.storage, x.layout, x.offset, x.dtype = storage, layout, offset, storage.dtype
+    return x
+
+
+def check_grad(x, value):
+    """What may be assigned to `.grad`: PyTorch's errors for another type, shape or dtype."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+    if value is x:
+        raise RuntimeError("can't assign Variable as its own grad")
+    if value.dtype is not x.dtype:
+        raise RuntimeError(f"assigned grad has data of a different type: expected {x.dtype!r}, found {value.dtype!r}")
+    if value.shape != x.shape:
+        raise RuntimeError(f"assigned grad has data of a different size: expected {list(x.shape)}, found {list(value.shape)}")

@@ -1,0 +1,108 @@
+"""When pending work is run, and what of it is still alive.
+
+A flush runs everything pending that is alive, not only what was asked for: otherwise a read of
+the loss would run the forward pass and a later one run it again. Boundaries: reading a value,
+`optimizer.step()`, the data loader's next batch, memory shared with the outside, and the bound on
+pending work in `record`.
+"""
+from __future__ import annotations
+
+import threading
+from weakref import ref
+
+import numpy as np
+
+from .. import config
+from ..layout import extent, packed
+from ..runtime import memory
+from ..storage import Share, Storage
+from .record import Node, Signature, pending
+
+lock = threading.RLock()
+
+
+def flush() -> None:
+    """Run all pending nodes that something still needs. If it fails nothing has changed."""
+    with lock:
+        taken = len(pending.nodes)
+        if not taken:
+            return
+        nodes = [n for r in pending.nodes[:taken] if (n := r()) is not None and n.buffer is None]
+        if nodes:
+            _run(nodes)
+        del pending.nodes[:taken]
+
+
+pending.flush = flush
+
+
+def boundary() -> None:
+    """A place where a program repeats itself: the end of an optimiser's step, the next batch."""
+    if pending.nodes:
+        flush()
+
+
+def synchronize() -> None:
+    """Wait for all recorded work: what a timer should do before it looks at the clock."""
+    flush()
+
+
+def _run(nodes):
+    if config.backend.value == "reference":
+        from ..reference.interpreter import run
+    else:
+        from ..compiler.plan import run
+    run(nodes)
+    for node in nodes:          # a chain of values goes with its last reader, not with its first
+        if node.buffer is not None:
+            node.operands = node.scalars = ()
+            node.extra = None
+
+
+# -- realised values -----------------------------------------------------------------------------------
+LEAF = Signature.__new__(Signature)     # the signature of a realised value: it has no primitive
+LEAF.prim = None
+
+
+def leaf(buffer, storage) -> Node:
+    node = Node(LEAF, (), (), None)
+    node.buffer, node.owner = buffer, ref(storage)
+    return node
+
+
+def storage_of(buffer, dtype, numel) -> Storage:
+    """A storage whose value is realised."""
+    storage = Storage(None, dtype, numel)
+    storage.node = leaf(buffer, storage)
+    return storage
+
+
+def from_array(array: np.ndarray, dtype) -> Storage:
+    """A storage that owns a packed copy of an array."""
+    buffer = memory.allocate(array.size * dtype.itemsize)
+    buffer.as_numpy(dtype.numpy, array.shape)[...] = array
+    return storage_of(buffer, dtype, array.size)
+
+
+def share_array(array: np.ndarray, dtype, numel: int) -> Storage:
+    """A storage over the memory of a caller's array, seen from its first element on."""
+    buffer = memory.Buffer.wrap(array, numel * dtype.itemsize)
+    storage = storage_of(buffer, dtype, numel)
+    storage.share = Share(array)
+    return storage
+
+
+def as_array(buffer, dtype, layout, offset) -> np.ndarray:
+    """The elements of a layout over a buffer; shares memory."""
+    size = dtype.itemsize
+    return buffer.as_numpy(dtype.numpy, tuple(layout.shape), tuple(s * size for s in layout.strides), offset * size)
+
+
+def snapshot(storage: Storage, layout, offset) -> tuple[Node, int]:
+    """An operand that reads shared memory now: later writes by others do not change it."""
+    from ..storage import is_shared
+    if not is_shared(storage):
+        return storage.node, offset
+    n = extent(layout)
+    copy = from_array(storage.array(packed((n,)), offset), storage.dtype)
+    return copy.node, 0
