@@ -1,0 +1,41 @@
+"""Distances, similarities and norms of vectors."""
+from __future__ import annotations
+
+from ... import dtypes, ops
+from ...tensor import Tensor
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
+    """x / max(norm of order p along `dim`, eps)."""
+    y = input / input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
+    return y if out is None else out.copy_(y)
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`."""
+    if not x1.is_floating_point() or not x2.is_floating_point():
+        raise RuntimeError("expected common dtype to be floating point, yet common dtype is "
+                           f"{dtypes.promote_types(x1.dtype, x2.dtype)}".replace("torch.", ""))
+    a, b = ops.broadcast_tensors(x1, x2)
+    a = a / _bounded_norm(a, dim, eps)
+    b = b / _bounded_norm(b, dim, eps)
+    return (a * b).sum(dim)
+
+
+def _bounded_norm(x, dim, eps):
+    """The norm, at least eps; where it is cut it is a constant."""
+    norm = ops.vector_norm(x, 2, dim, keepdim=True)
+    return ops.where(norm > eps, norm, ops.full_like(norm, eps))
+
+
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    """The norm of order p of x1 - x2 + eps along the last axis."""
+    return ops.vector_norm(x1 - x2 + eps, p, -1, keepdim=keepdim)
+
+
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """Distances between all pairs of rows i < j: (N, M) to (N (N - 1) / 2,)."""
+    if input.dim() != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
+    i, j = ops.triu_indices(input.size(0), input.size(0), 1)
+    return ops.vector_norm(input[i] - input[j], p, -1)

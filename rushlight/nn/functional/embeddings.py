@@ -1,0 +1,132 @@
+"""Look-up tables and one-hot vectors."""
+from __future__ import annotations
+
+from ... import dtypes, ops
+from ...autograd.function import differentiable
+from ...autograd.grad_mode import no_grad
+from ...tensor import Tensor
+from .linear_maps import dtype_name
+
+
+def _gathered_rows(g, index, padding_idx, rows):
+    """The table's gradient: each output row's gradient is added to the row it came from."""
+    g = g.reshape(-1, g.size(-1))
+    index = index.reshape(-1)
+    if padding_idx >= 0:
+        g = g * (index != padding_idx).unsqueeze(1).to(g.dtype)
+    return ops.zeros(rows, g.size(-1), dtype=g.dtype).index_add(0, index, g)
+
+
+@differentiable("EmbeddingBackward0", vjp=(
+    lambda g, _y, w, index, *, padding_idx: _gathered_rows(g, index, padding_idx, w.size(0)), None))
+def _embedding(w, index, *, padding_idx):
+    return w.index_select(0, index.reshape(-1)).reshape(*index.shape, w.size(1))
+
+
+def _check_index(name, index):
+    if dtype_name(index.dtype) not in ("Int", "Long"):
+        kind = "cpu" if not hasattr(index, "device") else index.device.type
+        raise RuntimeError(f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, "
+                           f"Int; but got torch.{'' if kind == 'cpu' else kind + '.'}{dtype_name(index.dtype)}Tensor "
+                           f"instead (while checking arguments for {name})")
+
+
+def _renormalise(weight, index, max_norm, norm_type):
+    """Scale the rows that are looked up down to `max_norm`, in place."""
+    with no_grad():
+        rows = ops.unique(index.reshape(-1))
+        found = weight[rows]
+        norms = found.norm(norm_type, 1, keepdim=True)
+        weight[rows] = ops.where(norms > max_norm, found * (max_norm / (norms + 1e-7)), found)
+
+
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
+              norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:
+    """Rows of `weight` by index: (*) to (*, D). The row `padding_idx` gets no gradient."""
+    padding_idx = _checked_padding(padding_idx, weight.size(0))
+    _check_index("embedding", input)
+    if sparse:
+        raise NotImplementedError("embedding: sparse=True (sparse gradients)")
+    if scale_grad_by_freq:
+        raise NotImplementedError("embedding: scale_grad_by_freq=True")
+    if max_norm is not None:
+        _renormalise(weight, input, max_norm, norm_type)
+    if weight.dim() != 2:
+        raise RuntimeError("'weight' must be 2-D")
+    return _embedding(weight, input, padding_idx=padding_idx)
+
+
+def _checked_padding(padding_idx, rows):
+    if padding_idx is None:
+        return -1
+    if not -rows <= padding_idx < rows:
+        raise AssertionError("Padding_idx must be within num_embeddings")
+    return padding_idx % rows
+
+
+def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, max_norm: float | None = None,
+                  norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
+                  per_sample_weights: Tensor | None = None, include_last_offset: bool = False,
+                  padding_idx: int | None = None) -> Tensor:
+    """Sums, means or maxima of bags of rows; a 2-D input holds one bag a row, a 1-D one is cut at `offsets`."""
+    _check_bag(input, offsets, mode, per_sample_weights)
+    if input.dim() == 2:
+        offsets = ops.arange(0, input.numel(), input.size(1), dtype=input.dtype)
+        per_sample_weights = None if per_sample_weights is None else per_sample_weights.reshape(-1)
+        input = input.reshape(-1)
+    elif include_last_offset:
+        offsets = offsets[:-1]
+    rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+    bag = ops.searchsorted(offsets, ops.arange(input.numel(), dtype=offsets.dtype), right=True) - 1
+    counted = ops.ones_like(input) if padding_idx is None else (input != padding_idx % weight.size(0)).to(input.dtype)
+    return _bags(rows, bag, counted, offsets.numel(), mode, per_sample_weights)
+
+
+def _check_bag(input, offsets, mode, per_sample_weights):
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if input.dim() == 2 and offsets is not None:
+        raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed "
+                         f"length sequences. However, found offsets of type {type(offsets)}")
+    if input.dim() == 1 and offsets is None:
+        raise ValueError("offsets has to be a 1D Tensor but got None")
+    if input.dim() not in (1, 2):
+        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}")
+    if per_sample_weights is not None and mode != "sum":
+        raise NotImplementedError("embedding_bag: per_sample_weights was not None. per_sample_weights is only supported "
+                                  f"for mode='sum' (got mode='{mode}'). Please open a feature request on GitHub.")
+
+
+def _bags(rows, bag, counted, n, mode, weights):
+    rows = rows if weights is None else rows * weights.unsqueeze(1)
+    keep = counted.to(rows.dtype).unsqueeze(1)
+    if mode == "max":
+        index = bag.unsqueeze(1).expand_as(rows)
+        hidden = ops.where(keep > 0, rows, ops.full_like(rows, -float("inf")))
+        top = ops.zeros(n, rows.size(1), dtype=rows.dtype)
+        return top.scatter_reduce(0, index, hidden, "amax", include_self=False).nan_to_num(neginf=0.0)
+    total = ops.zeros(n, rows.size(1), dtype=rows.dtype).index_add(0, bag, rows * keep)
+    if mode == "sum":
+        return total
+    count = ops.zeros(n, 1, dtype=rows.dtype).index_add(0, bag, keep)
+    return total / count.clamp(min=1)
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """(*) int64 to (*, num_classes) int64 with a one at each class; -1 takes the largest class + 1."""
+    if tensor.dtype != dtypes.int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    if tensor.numel() == 0:
+        if num_classes <= 0:
+            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        return ops.empty(*tensor.shape, num_classes, dtype=dtypes.int64)
+    if tensor.min().item() < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    largest = tensor.max().item()
+    if num_classes == -1:
+        num_classes = largest + 1
+    elif num_classes < 1:
+        raise RuntimeError("num_classes should be positive")
+    elif largest >= num_classes:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+    return (tensor.unsqueeze(-1) == ops.arange(num_classes)).to(dtypes.int64)

@@ -1,0 +1,66 @@
+"""Linear and bilinear maps of the last axis."""
+from __future__ import annotations
+
+from ... import ops
+from ...autograd.function import differentiable
+from ...tensor import Tensor
+
+DTYPE_NAMES = {"bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long",
+               "float16": "Half", "bfloat16": "BFloat16", "float32": "Float", "float64": "Double",
+               "complex64": "ComplexFloat", "complex128": "ComplexDouble"}
+
+
+def dtype_name(dtype) -> str:
+    """The name of a dtype in PyTorch's messages: Float, Double, Long ..."""
+    name = str(dtype).removeprefix("torch.")
+    return DTYPE_NAMES.get(name, name)
+
+
+def _rows(x):
+    return x if x.dim() == 2 else x.reshape(-1, x.size(-1))
+
+
+_INPUT = lambda g, _y, _x, w, *_b: g @ w
+_WEIGHT = lambda g, _y, x, _w, *_b: _rows(g).t() @ _rows(x)
+_BIAS = lambda g, _y, _x, _w, _b: _rows(g).sum(0)
+
+
+@differentiable("AddmmBackward0", vjp=(_INPUT, _WEIGHT, _BIAS))
+def _affine(x, w, b):
+    return ops.matmul(x, w.t()) + b
+
+
+@differentiable("MmBackward0", vjp=(_INPUT, _WEIGHT))
+def _linear(x, w):
+    return ops.matmul(x, w.t())
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x w^T + b: (*, in) with weight (out, in) and bias (out) to (*, out)."""
+    if input.dtype is not weight.dtype and input.dtype != weight.dtype:
+        raise RuntimeError("mat1 and mat2 must have the same dtype, but got "
+                           f"{dtype_name(input.dtype)} and {dtype_name(weight.dtype)}")
+    if weight.dim() != 2 or input.dim() == 0 or bias is not None and bias.dim() != 1:
+        return _odd_linear(input, weight, bias)
+    return _linear(input, weight) if bias is None else _affine(input, weight, bias)
+
+
+def _odd_linear(input, weight, bias):
+    """A vector as weight, or a bias that broadcasts."""
+    y = ops.matmul(input, weight.t() if weight.dim() == 2 else weight)
+    return y if bias is None else y + bias
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x1^T W_k x2 + b_k for each k: (*, in1), (*, in2) with weight (out, in1, in2) to (*, out)."""
+    if input1.dim() != input2.dim():
+        raise RuntimeError("bilinear(): input dimensions do not match: got "
+                           f"{input1.dim()} and {input2.dim()}")
+    for i, (x, name) in enumerate(((input1, "input1"), (input2, "input2"))):
+        if x.size(-1) != weight.size(i + 1):
+            raise RuntimeError(f"bilinear(): {name} size does not match weight size: got {x.size(-1)} but expected "
+                               f"{weight.size(i + 1)}")
+    a, b = _rows(input1), _rows(input2)
+    left = (a @ weight.permute(1, 0, 2).reshape(weight.size(1), -1)).view(-1, weight.size(0), weight.size(2))
+    y = (left * b.unsqueeze(1)).sum(-1).reshape(*input1.shape[:-1], weight.size(0))
+    return y if bias is None else y + bias

@@ -1,0 +1,521 @@
+"""Loss functions. `reduction` is 'none', 'mean' or 'sum' everywhere."""
+from __future__ import annotations
+
+import math
+import warnings
+
+from ... import dtypes, ops
+from ...autograd.function import differentiable
+from ...tensor import Tensor
+from .activations import _log_softmax, logsigmoid
+from .distances import pairwise_distance
+from .linear_maps import dtype_name
+from .precision import is_half
+
+
+def legacy_reduction(size_average, reduce, emit_warning: bool = True) -> str:
+    """The reduction that the old pair of arguments means."""
+    size_average = True if size_average is None else size_average
+    reduce = True if reduce is None else reduce
+    reduction = "none" if not reduce else "mean" if size_average else "sum"
+    if emit_warning:
+        warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
+                      stacklevel=3)
+    return reduction
+
+
+def _mode(size_average, reduce, reduction):
+    if size_average is not None or reduce is not None:
+        return legacy_reduction(size_average, reduce)
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return reduction
+
+
+def reduced(loss: Tensor, reduction: str) -> Tensor:
+    """The mean, the sum or the losses themselves."""
+    return loss.mean() if reduction == "mean" else loss.sum() if reduction == "sum" else loss
+
+
+def _scaled(g, x, reduction):
+    """The gradient of one element's loss, from that of the reduced loss."""
+    return g / x.numel() if reduction == "mean" else g
+
+
+def _same_shape(input, target, name):
+    """Both broadcast to one shape, with PyTorch's warning when they differ."""
+    if input.shape == target.shape:
+        return input, target
+    warnings.warn(f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). "
+                  "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same "
+                  "size.", stacklevel=3)
+    return ops.broadcast_tensors(input, target)
+
+
+def _promoted(*tensors):
+    dtype = tensors[0].dtype
+    for t in tensors[1:]:
+        dtype = dtypes.promote_types(dtype, t.dtype)
+    return tuple(t if t.dtype == dtype else t.to(dtype) for t in tensors)
+
+
+# -- regression -------------------------------------------------------------------------------------------
+def _difference_loss(name, loss, slope):
+    """A loss of x - t with a gradient rule; the target's gradient is the negative of the input's."""
+    def toward(g, x, t, params):
+        return _scaled(g, x, params["reduction"]) * slope(x - t, **_own(params))
+
+    rules = (lambda g, _y, x, t, **params: toward(g, x, t, params),
+             lambda g, _y, x, t, **params: -toward(g, x, t, params))
+
+    @differentiable(name, vjp=rules)
+    def function(x, t, *, reduction, **params):
+        if is_half(x):
+            return reduced(loss(x.to(dtypes.float32) - t.to(dtypes.float32), **params), reduction).to(x.dtype)
+        return reduced(loss(x - t, **params), reduction)
+    return function
+
+
+def _own(params):
+    return {k: v for k, v in params.items() if k != "reduction"}
+
+
+_squared = _difference_loss("MseLossBackward0", lambda d: d * d, lambda d: d * 2)
+_absolute = _difference_loss("L1LossBackward0", lambda d: d.abs(), lambda d: ops.sign(d))
+_huber = _difference_loss(
+    "HuberLossBackward0",
+    lambda d, delta: ops.where(d.abs() <= delta, 0.5 * d * d, delta * (d.abs() - 0.5 * delta)),
+    lambda d, delta: d.clamp(-delta, delta))
+_smooth = _difference_loss(
+    "SmoothL1LossBackward0",
+    lambda d, beta: ops.where(d.abs() < beta, 0.5 * d * d / beta, d.abs() - 0.5 * beta),
+    lambda d, beta: ops.where(d.abs() < beta, d / beta, ops.sign(d)))
+
+
+def _weighted_mean(loss, weight, reduction):
+    """Element weights; the mean divides by their sum."""
+    if weight.shape != loss.shape:
+        raise ValueError("Inputs and weights must have the same size.")
+    loss = loss * weight
+    return loss.sum() / weight.sum() if reduction == "mean" else reduced(loss, reduction)
+
+
+def _regression(function, name, input, target, weight, reduction, **params):
+    x, t = _promoted(*_same_shape(input, target, name))
+    if weight is not None:
+        return _weighted_mean(function(x, t, reduction="none", **params), weight, reduction)
+    return function(x, t, reduction=reduction, **params)
+
+
+def mse_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
+             weight: Tensor | None = None) -> Tensor:
+    """(x - t)^2."""
+    return _regression(_squared, "mse_loss", input, target, weight, _mode(size_average, reduce, reduction))
+
+
+def l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
+            weight: Tensor | None = None) -> Tensor:
+    """|x - t|."""
+    return _regression(_absolute, "l1_loss", input, target, weight, _mode(size_average, reduce, reduction))
+
+
+def smooth_l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
+                   beta: float = 1.0) -> Tensor:
+    """(x - t)^2 / (2 beta) where |x - t| < beta, |x - t| - beta / 2 elsewhere."""
+    reduction = _mode(size_average, reduce, reduction)
+    if beta < 0:
+        raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
+    if beta == 0:
+        return l1_loss(input, target, reduction=reduction)
+    return _regression(_smooth, "smooth_l1_loss", input, target, None, reduction, beta=beta)
+
+
+def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
+               weight: Tensor | None = None) -> Tensor:
+    """(x - t)^2 / 2 where |x - t| <= delta, delta (|x - t| - delta / 2) elsewhere."""
+    if delta <= 0:
+        raise RuntimeError("huber_loss does not support non-positive values for delta.")
+    return _regression(_huber, "huber_loss", input, target, weight, _mode(None, None, reduction), delta=delta)
+
+
+def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average=None,
+                     eps: float = 1e-8, reduce=None, reduction: str = "mean") -> Tensor:
+    """exp(x) - t x, or x - t log(x + eps); `full` adds Stirling's approximation of log t!."""
+    reduction = _mode(size_average, reduce, reduction)
+    loss = ops.exp(input) - target * input if log_input else input - target * ops.log(input + eps)
+    if full:
+        stirling = target * ops.log(target) - target + 0.5 * ops.log(2 * math.pi * target)
+        loss = loss + ops.where(target <= 1, ops.zeros_like(stirling), stirling)
+    return reduced(loss, reduction)
+
+
+def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float = 1e-6,
+                      reduction: str = "mean") -> Tensor:
+    """(log var + (x - t)^2 / var) / 2, with var at least eps."""
+    if isinstance(var, float):
+        var = var * ops.ones_like(input)
+    if var.size() != input.size():
+        if input.size()[:-1] == var.size():
+            var = var.unsqueeze(-1)
+        elif not (input.size()[:-1] == var.size()[:-1] and var.size(-1) == 1) and not _broadcasts(var, input):
+            raise ValueError("var is of incorrect size")
+    _mode(None, None, reduction)
+    if ops.any(var < 0):
+        raise ValueError("var has negative entry/entries")
+    bounded = var + (var.detach().clamp(min=eps) - var.detach())
+    loss = 0.5 * (ops.log(bounded) + (input - target) ** 2 / bounded)
+    return reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
+
+
+def _broadcasts(a, b):
+    return a.dim() == b.dim() and all(n in (1, m) for n, m in zip(a.shape, b.shape))
+
+
+def kl_div(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
+           log_target: bool = False) -> Tensor:
+    """t (log t - x) for log-probabilities x; 'batchmean' divides the sum by the batch size."""
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce)
+    elif reduction == "mean":
+        warnings.warn("reduction: 'mean' divides the total loss by both the batch size and the support size."
+                      "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
+                      "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
+                      stacklevel=2)
+    loss = ops.exp(target) * (target - input) if log_target else ops.xlogy(target, target) - target * input
+    if reduction == "batchmean":
+        return loss.sum() / input.size(0) if input.dim() else loss.sum()
+    return reduced(loss, reduction)
+
+
+# -- classification ---------------------------------------------------------------------------------------
+def _class_mask(x, target):
+    """Where along axis 1 the target stands: a comparison, which fuses with what follows."""
+    classes = ops.arange(x.size(1)).reshape(1, -1, *[1] * (x.dim() - 2))
+    return classes == target.unsqueeze(1)
+
+
+@differentiable("NllLossBackward0", vjp=(
+    lambda g, _y, x, target, scale: ops.where(_class_mask(x, target), -(g * scale).unsqueeze(1), 0.0), None, None))
+def _negative_picked(x, target, scale):
+    """-scale x[target] along axis 1."""
+    return -(_picked(x, target) * scale)
+
+
+def _picked(x, target):
+    """x at the target class; a target out of range is an error when it is run."""
+    return x.gather(1, target.unsqueeze(1)).squeeze(1)
+
+
+def _check_classes(input, target, weight):
+    if input.dim() < 1:
+        raise ValueError(f"Expected 1 or more dimensions (got {input.dim()})")
+    if input.dim() != 1 and input.size(0) != target.size(0):
+        raise ValueError(f"Expected input batch_size ({input.size(0)}) to match target batch_size ({target.size(0)}).")
+    kind = dtype_name(target.dtype)
+    if kind not in ("Long", "Byte"):
+        raise RuntimeError(f"expected target dtype to be Long or Byte, but got {kind}")
+    if input.dim() > 2 and tuple(input.shape[2:]) != tuple(target.shape[1:]):
+        raise ValueError(f"Expected target size {(input.size(0), *input.shape[2:])}, got {target.size()}")
+    if target.dim() != max(input.dim() - 1, 0):
+        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+    classes = input.size(0 if input.dim() == 1 else 1)
+    if weight is not None and (weight.dim() != 1 or weight.numel() != classes):
+        raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no classes but got "
+                           f"weight tensor of shape: {list(weight.shape)}")
+
+
+def _nll(x, target, weight, ignore_index, reduction):
+    """Negative log-likelihood of (N, C, ...) at (N, ...), and the total weight of what counts."""
+    target = target if target.dtype == dtypes.int64 else target.to(dtypes.int64)
+    counts = target != ignore_index
+    safe = ops.where(counts, target, 0)
+    scale = counts.to(x.dtype) if weight is None else ops.where(counts, _picked_weight(weight, safe), 0.0)
+    losses = _negative_picked(x, safe, scale)
+    if reduction == "none":
+        return losses
+    return losses.sum() / scale.sum() if reduction == "mean" else losses.sum()
+
+
+def _picked_weight(weight, target):
+    return weight.index_select(0, target.reshape(-1)).reshape(target.shape)
+
+
+def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None, ignore_index: int = -100,
+             reduce=None, reduction: str = "mean") -> Tensor:
+    """-weight[t] x[t] for log-probabilities (N, C, ...) and classes (N, ...); the mean is over weights."""
+    reduction = _mode(size_average, reduce, reduction)
+    _check_classes(input, target, weight)
+    if input.dim() == 1:
+        losses = _nll(input.unsqueeze(0), target.reshape(1), weight, ignore_index, reduction)
+        return losses.reshape(()) if reduction == "none" else losses
+    return _nll(input, target, weight, ignore_index, reduction)
+
+
+def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None,
+                  ignore_index: int = -100, reduce=None, reduction: str = "mean",
+                  label_smoothing: float = 0.0) -> Tensor:
+    """-log softmax(x)[t] for logits (N, C, ...) and classes (N, ...) or class probabilities (N, C, ...)."""
+    reduction = _mode(size_average, reduce, reduction)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    if input.dim() == 0:
+        raise RuntimeError("cross_entropy: input must have at least one dimension")
+    dim = 0 if input.dim() == 1 else 1
+    if input.shape == target.shape and target.is_floating_point():
+        return _probability_loss(input, target, weight, reduction, label_smoothing, dim)
+    _check_classes(input, target, weight)
+    log_p = _log_softmax(input, dim=dim)
+    if label_smoothing == 0:
+        return nll_loss(log_p, target, weight, None, ignore_index, None, reduction)
+    return _smoothed(log_p, target, weight, ignore_index, reduction, label_smoothing, dim)
+
+
+def _smoothed(log_p, target, weight, ignore_index, reduction, epsilon, dim):
+    """(1 - epsilon) NLL + epsilon / C times the sum over all classes."""
+    classes = log_p.size(dim)
+    counts = target != ignore_index
+    weighted = log_p if weight is None else log_p * _class_weights(weight, log_p, dim)
+    everywhere = ops.where(counts, -weighted.sum(dim), 0.0)
+    picked = nll_loss(log_p, target, weight, None, ignore_index, None, reduction)
+    if reduction == "mean":
+        scale = counts.to(log_p.dtype)
+        if weight is not None:
+            safe = ops.where(counts, target, 0)
+            scale = _picked_weight(weight, safe) * scale
+        everywhere = everywhere.sum() / scale.sum()
+    else:
+        everywhere = reduced(everywhere, reduction)
+    return (1 - epsilon) * picked + everywhere * (epsilon / classes)
+
+
+def _class_weights(weight, x, dim):
+    shape = [1] * x.dim()
+    shape[dim] = -1
+    return weight.reshape(shape)
+
+
+def _probability_loss(input, target, weight, reduction, epsilon, dim):
+    log_p = _log_softmax(input, dim=dim)
+    if epsilon > 0:
+        target = target * (1 - epsilon) + epsilon / input.size(dim)
+    loss = log_p * target
+    loss = -(loss if weight is None else loss * _class_weights(weight, loss, dim))
+    if reduction == "none":
+        return loss.sum(dim)
+    total = loss.sum()
+    return total / (input.numel() // input.size(dim)) if reduction == "mean" else total
+
+
+def _bce_slope(x, t):
+    return (x - t) / ((1 - x) * x).clamp(min=1e-12)
+
+
+@differentiable("BinaryCrossEntropyBackward0", vjp=(
+    lambda g, _y, x, t: g * _bce_slope(x, t),
+    lambda g, _y, x, t: g * (ops.log(1 - x).clamp(min=-100) - ops.log(x).clamp(min=-100))))
+def _bce(x, t):
+    return (t - 1) * ops.log1p(-x).clamp(min=-100) - t * ops.log(x).clamp(min=-100)
+
+
+def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None, reduce=None,
+                         reduction: str = "mean") -> Tensor:
+    """-t log x - (1 - t) log(1 - x) for probabilities x; logarithms are cut at -100."""
+    reduction = _mode(size_average, reduce, reduction)
+    if target.size() != input.size():
+        raise ValueError(f"Using a target size ({target.size()}) that is different to the input size ({input.size()}) is "
+                         "deprecated. Please ensure they have the same size.")
+    if input.dtype != target.dtype:
+        raise RuntimeError(f"Found dtype {dtype_name(target.dtype)} but expected {dtype_name(input.dtype)}")
+    loss = _bce(input, target)
+    return reduced(loss if weight is None else loss * weight, reduction)
+
+
+@differentiable("BinaryCrossEntropyWithLogitsBackward0", vjp=(
+    lambda g, _y, x, t: g * (ops.sigmoid(x) - t), lambda g, _y, x, _t: -g * x))
+def _bce_logits(x, t):
+    return (1 - t) * x - logsigmoid(x)
+
+
+def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None,
+                                     reduce=None, reduction: str = "mean",
+                                     pos_weight: Tensor | None = None) -> Tensor:
+    """`binary_cross_entropy` of sigmoid(x), stably; `pos_weight` weighs the positive term."""
+    reduction = _mode(size_average, reduce, reduction)
+    if target.size() != input.size():
+        raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
+    x, t = _promoted(input, target)
+    if pos_weight is None:
+        loss = _bce_logits(x, t)
+    else:
+        loss = (1 - t) * x - ((pos_weight - 1) * t + 1) * logsigmoid(x)
+    return reduced(loss if weight is None else loss * weight, reduction)
+
+
+# -- margins ----------------------------------------------------------------------------------------------
+def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, size_average=None, reduce=None,
+                         reduction: str = "mean") -> Tensor:
+    """x where t = 1, max(0, margin - x) where t = -1."""
+    reduction = _mode(size_average, reduce, reduction)
+    distant = ops.where(target != 1, (margin - input).clamp(min=0), 0.0)
+    return reduced(distant + ops.where(target != -1, input, 0.0), reduction)
+
+
+def soft_margin_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
+                     reduction: str = "mean") -> Tensor:
+    """log(1 + exp(-t x))."""
+    return reduced(ops.log1p(ops.exp(-input * target)), _mode(size_average, reduce, reduction))
+
+
+def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average=None,
+                        reduce=None, reduction: str = "mean") -> Tensor:
+    """max(0, -t (x1 - x2) + margin)."""
+    reduction = _mode(size_average, reduce, reduction)
+    if input1.dim() != input2.dim() or input1.dim() != target.dim():
+        raise RuntimeError("margin_ranking_loss : All input tensors should have same dimension but got sizes: "
+                           f"input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} ")
+    return reduced((-target * (input1 - input2) + margin).clamp(min=0), reduction)
+
+
+def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average=None,
+                          reduce=None, reduction: str = "mean") -> Tensor:
+    """1 - cos where t = 1, max(0, cos - margin) where t = -1."""
+    reduction = _mode(size_average, reduce, reduction)
+    if target.dim() not in (0, 1):
+        raise RuntimeError(f"{target.dim()}D target tensor not supported")
+    if input1.dim() != target.dim() + 1 or input2.dim() != target.dim() + 1:
+        raise RuntimeError(f"{target.dim()}D target tensor expects {target.dim() + 1}D input tensors, but found inputs "
+                           f"with sizes {list(input1.shape)} and {list(input2.shape)}.")
+    eps = 1e-12
+    cos = (input1 * input2).sum(-1) / ops.sqrt(((input1 * input1).sum(-1) + eps) * ((input2 * input2).sum(-1) + eps))
+    near = ops.where(target == 1, 1 - cos, 0.0)
+    return reduced(near + ops.where(target == -1, (cos - margin).clamp(min=0), 0.0), reduction)
+
+
+def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
+                      size_average=None, reduce=None, reduction: str = "mean") -> Tensor:
+    """Sum over classes i != t of max(0, margin - x[t] + x[i])^p, over the number of classes."""
+    reduction = _mode(size_average, reduce, reduction)
+    if p not in (1, 2):
+        raise ValueError("only p == 1 and p == 2 supported")
+    if weight is not None and weight.dim() != 1:
+        raise ValueError("weight must be one-dimensional")
+    x, t = (input, target) if input.dim() == 2 else (input.reshape(1, -1), target.reshape(1))
+    excess = (margin - x.gather(1, t.unsqueeze(1)) + x).clamp(min=0)
+    excess = excess if p == 1 else excess * excess
+    excess = excess if weight is None else excess * weight.index_select(0, t).unsqueeze(1)
+    losses = ops.where(_class_mask(x, t), 0.0, excess).sum(1) / x.size(1)
+    return reduced(losses if input.dim() == 2 else losses.squeeze(0), reduction)
+
+
+def multilabel_margin_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
+                           reduction: str = "mean") -> Tensor:
+    """Sum over labels j and non-labels i of max(0, 1 - x[j] + x[i]), over the number of classes.
+
+    Each row of `target` lists labels up to the first -1.
+    """
+    reduction = _mode(size_average, reduce, reduction)
+    x, t = (input, target) if input.dim() == 2 else (input.reshape(1, -1), target.reshape(1, -1))
+    listed = ops.cumsum((t < 0).to(dtypes.int64), 1) == 0
+    safe = ops.where(listed, t, 0)
+    is_label = ((ops.arange(x.size(1)) == safe.unsqueeze(2)) & listed.unsqueeze(2)).any(1)
+    excess = (1 - x.gather(1, safe).unsqueeze(2) + x.unsqueeze(1)).clamp(min=0)
+    counted = listed.unsqueeze(2) & ~is_label.unsqueeze(1)
+    losses = ops.where(counted, excess, 0.0).sum((1, 2)) / x.size(1)
+    return reduced(losses if input.dim() == 2 else losses.squeeze(0), reduction)
+
+
+def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None,
+                                reduce=None, reduction: str = "mean") -> Tensor:
+    """The mean over classes of -t log sigmoid(x) - (1 - t) log sigmoid(-x)."""
+    reduction = _mode(size_average, reduce, reduction)
+    loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
+    loss = loss if weight is None else loss * weight
+    return reduced(loss.sum(-1) / input.size(-1), reduction)
+
+
+def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2,
+                        eps: float = 1e-6, swap: bool = False, size_average=None, reduce=None,
+                        reduction: str = "mean") -> Tensor:
+    """max(0, d(a, p) - d(a, n) + margin) with distances of order p."""
+    reduction = _mode(size_average, reduce, reduction)
+    return triplet_margin_with_distance_loss(anchor, positive, negative, margin=margin, swap=swap, reduction=reduction,
+                                             distance_function=lambda a, b: pairwise_distance(a, b, p, eps))
+
+
+def triplet_margin_with_distance_loss(anchor: Tensor, positive: Tensor, negative: Tensor, *, distance_function=None,
+                                      margin: float = 1.0, swap: bool = False, reduction: str = "mean") -> Tensor:
+    """max(0, d(a, p) - d(a, n) + margin); `swap` takes the smaller of d(a, n) and d(p, n)."""
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
+    if not anchor.dim() == positive.dim() == negative.dim():
+        raise RuntimeError("The anchor, positive, and negative tensors are expected to have the same number of "
+                           f"dimensions, but got: anchor {anchor.dim()}D, positive {positive.dim()}D, and negative "
+                           f"{negative.dim()}D inputs")
+    distance = distance_function or pairwise_distance
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        far = ops.minimum(far, distance(positive, negative))
+    return reduced((margin + near - far).clamp(min=0), _mode(None, None, reduction))
+
+
+# -- sequences --------------------------------------------------------------------------------------------
+def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths, target_lengths, blank: int = 0,
+             reduction: str = "mean", zero_infinity: bool = False) -> Tensor:
+    """Connectionist temporal classification: -log of the summed probability of all alignments.
+
+    log_probs (T, N, C) or (T, C); targets (N, S), or one row of all targets one after the other.
+    """
+    batched = log_probs.dim() == 3
+    if not batched:
+        log_probs, targets = log_probs.unsqueeze(1), targets.reshape(1, -1)
+    steps, n, _ = log_probs.shape
+    frames, lengths = _lengths(input_lengths, n), _lengths(target_lengths, n)
+    labels = _padded_targets(targets, lengths, n)
+    losses = -_alignments(log_probs, labels, frames, lengths, blank, steps)
+    if zero_infinity:
+        losses = ops.where(losses == float("inf"), 0.0, losses)
+    if reduction == "mean":
+        return (losses / ops.tensor([max(k, 1) for k in lengths], dtype=losses.dtype)).mean()
+    return losses.sum() if reduction == "sum" else losses if batched else losses.squeeze(0)
+
+
+def _lengths(given, n):
+    values = given.tolist() if isinstance(given, Tensor) else list(given) if not isinstance(given, int) else given
+    return [int(v) for v in (values if isinstance(values, list) else [values] * n)]
+
+
+def _padded_targets(targets, lengths, n):
+    if targets.dim() == 2:
+        return targets.to(dtypes.int64)[:, :max(max(lengths), 1)]
+    rows, start = [], 0
+    flat = targets.tolist()
+    for k in lengths:
+        rows.append(flat[start:start + k])
+        start += k
+    width = max(max(lengths), 1)
+    return ops.tensor([row + [0] * (width - len(row)) for row in rows], dtype=dtypes.int64)
+
+
+def _alignments(log_probs, labels, frames, lengths, blank, steps):
+    """Forward recursion over blank-separated labels: the log-probability of each sample's target."""
+    n, width = labels.shape
+    states = ops.full((n, 2 * width + 1), blank, dtype=dtypes.int64)
+    states[:, 1::2] = labels
+    low = dtypes.finfo(log_probs.dtype).min / 1e6
+    skip = ops.zeros(n, 2 * width + 1, dtype=dtypes.bool)
+    skip[:, 3::2] = labels[:, 1:] != labels[:, :-1]
+    ends = ops.tensor([2 * k for k in lengths]).unsqueeze(1)
+    emit = log_probs.gather(2, states.unsqueeze(0).expand(steps, -1, -1))
+    first = ops.arange(2 * width + 1) < 2
+    alpha = ops.where(first & (ops.arange(2 * width + 1) <= ends), emit[0], low)
+    alive = ops.tensor(frames).unsqueeze(1)
+    wall = ops.full((n, 2), low, dtype=log_probs.dtype)
+    for t in range(1, steps):
+        padded = ops.cat([wall, alpha], 1)
+        jump = ops.where(skip, padded[:, :-2], low)
+        following = ops.logsumexp(ops.stack([alpha, padded[:, 1:-1], jump]), 0) + emit[t]
+        alpha = ops.where(alive > t, following.clamp(min=low), alpha)
+    last = alpha.gather(1, ends)
+    before = ops.where(ends > 0, alpha.gather(1, (ends - 1).clamp(min=0)), low)
+    total = ops.logsumexp(ops.cat([last, before], 1), 1)
+    return ops.where(total < low / 2, -float("inf"), total)

@@ -1,0 +1,219 @@
+"""Normalisations: subtract a mean, divide by a deviation, scale and shift.
+
+Batch, layer, group and instance normalisation differ only in the axes that the statistics run
+over and in the shape of weight and bias; `_normalise` is what they share.
+"""
+from __future__ import annotations
+
+import math
+
+from ... import dtypes, ops
+from ...autograd.function import differentiable
+from ...autograd.grad_mode import is_grad_enabled, no_grad
+from ...tensor import Tensor
+from .precision import is_half
+
+
+def _moments(x, dims):
+    """Mean and biased variance over `dims`, which are kept with size 1."""
+    mean = x.mean(dims, keepdim=True)
+    centred = x - mean
+    return mean, (centred * centred).mean(dims, keepdim=True)
+
+
+def _statistics(x, mean, rstd, dims, eps):
+    """The given mean and 1 / deviation, or taped ones where the gradient itself is differentiated."""
+    if not is_grad_enabled():
+        return mean, rstd
+    mean, var = _moments(x, dims)
+    return mean, ops.rsqrt(var + eps)
+
+
+def _input_rule(g, _y, x, mean, rstd, w=None, _b=None, *, dims, eps):
+    mean, rstd = _statistics(x, mean, rstd, dims, eps)
+    normed = (x - mean) * rstd
+    g = g if w is None else g * w
+    return rstd * (g - g.mean(dims, keepdim=True) - normed * (g * normed).mean(dims, keepdim=True))
+
+
+def _weight_rule(g, _y, x, mean, rstd, w, _b=None, *, dims, eps):
+    mean, rstd = _statistics(x, mean, rstd, dims, eps)
+    return (g * ((x - mean) * rstd)).sum_to_size(w.shape)
+
+
+def _bias_rule(g, _y, _x, _mean, _rstd, _w, b, *, dims, eps):
+    return g.sum_to_size(b.shape)
+
+
+def _normalise(x, mean, rstd, w=None, b=None, *, dims, eps):
+    y = (x - mean) * rstd
+    y = y if w is None else y * w
+    return y if b is None else y + b
+
+
+_RULES = (_input_rule, None, None, _weight_rule, _bias_rule)
+_NAMES = ("NativeBatchNormBackward0", "NativeLayerNormBackward0", "NativeGroupNormBackward0")
+_batch_normalise, _layer_normalise, _group_normalise = (differentiable(n, vjp=_RULES)(_normalise) for n in _NAMES)
+
+
+def _normalised(normalise, x, w, b, mean, rstd, dims, eps):
+    """Call with as many tensors as there are; a bias alone is added outside."""
+    if w is None:
+        y = normalise(x, mean, rstd, dims=dims, eps=eps)
+        return y if b is None else y + b
+    if b is None:
+        return normalise(x, mean, rstd, w, dims=dims, eps=eps)
+    return normalise(x, mean, rstd, w, b, dims=dims, eps=eps)
+
+
+def _wide(*tensors):
+    """float32 copies of half precision tensors: everything here is rounded once, at the end."""
+    return [t.to(dtypes.float32) if t is not None and is_half(t) else t for t in tensors]
+
+
+# -- batch normalisation ----------------------------------------------------------------------------------
+def _check_batch(size):
+    count = size[0] * math.prod(size[2:])
+    if count == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {size}")
+
+
+def _per_channel(t, ndim):
+    return None if t is None else t.reshape(1, -1, *[1] * (ndim - 2))
+
+
+def _update_running(running, batch, momentum, unbiased=0):
+    """running = (1 - momentum) running + momentum batch; a variance of n values is made unbiased first."""
+    if running is not None:
+        share = momentum * unbiased / (unbiased - 1) if unbiased else momentum
+        running.mul_(1 - momentum).add_(batch.reshape(running.shape).to(running.dtype), alpha=share)
+
+
+def _check_channels(input, **vectors):
+    for name, v in vectors.items():
+        if v is not None and v.numel() != input.size(1):
+            raise RuntimeError(f"{name} should contain {input.size(1)} elements not {v.numel()}")
+
+
+def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
+               bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+    """Normalise each channel (axis 1) over all other axes, or by the running statistics.
+
+    In training the running statistics move by `momentum` towards the batch's mean and unbiased variance.
+    """
+    if training:
+        _check_batch(input.size())
+    _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    x, w, b = _wide(input, weight, bias)
+    w, b = _per_channel(w, x.dim()), _per_channel(b, x.dim())
+    if not training:
+        mean, var = _wide(running_mean, running_var)
+        if mean is None or var is None:
+            raise RuntimeError("running_mean must be defined in evaluation mode")
+        rstd = ops.rsqrt(_per_channel(var, x.dim()) + eps)
+        return _normalise(x, _per_channel(mean, x.dim()), rstd, w, b, dims=None, eps=eps).to(input.dtype)
+    dims = (0, *range(2, x.dim()))
+    with no_grad():
+        mean, var = _moments(x.detach(), dims)
+        _update_running(running_mean, mean, momentum)
+        _update_running(running_var, var, momentum, unbiased=x.numel() // x.size(1))
+        rstd = ops.rsqrt(var + eps)
+    return _normalised(_batch_normalise, x, w, b, mean, rstd, dims, eps).to(input.dtype)
+
+
+def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
+                  weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
+                  momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+    """Normalise each channel of each sample over its spatial axes."""
+    if use_input_stats and math.prod(input.shape[2:]) == 1:
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.size()}")
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    x, w, b = _wide(input, weight, bias)
+    dims = tuple(range(2, x.dim()))
+    with no_grad():
+        mean, var = _moments(x.detach(), dims)
+        _update_running(running_mean, mean.mean(0), momentum)
+        _update_running(running_var, var.mean(0), momentum, unbiased=math.prod(x.shape[2:]))
+        rstd = ops.rsqrt(var + eps)
+    w, b = _per_channel(w, x.dim()), _per_channel(b, x.dim())
+    return _normalised(_batch_normalise, x, w, b, mean, rstd, dims, eps).to(input.dtype)
+
+
+# -- normalisation within a sample ------------------------------------------------------------------------
+def _check_normalized_shape(input, shape):
+    if not shape:
+        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one "
+                           "element, but got normalized_shape = []")
+    if input.dim() < len(shape) or tuple(input.shape[input.dim() - len(shape):]) != shape:
+        expected = ", ".join(map(str, ("*", *shape)))
+        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [{expected}], "
+                           f"but got input of size{list(input.shape)}")
+
+
+def _check_affine(shape, **tensors):
+    for name, t in tensors.items():
+        if t is not None and tuple(t.shape) != shape:
+            raise RuntimeError(f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
+                               f"{list(t.shape)} and normalized_shape = {list(shape)}")
+
+
+def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None, bias: Tensor | None = None,
+               eps: float = 1e-5) -> Tensor:
+    """Normalise over the last axes, whose shape is `normalized_shape`."""
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    _check_normalized_shape(input, shape)
+    _check_affine(shape, weight=weight, bias=bias)
+    x, w, b = _wide(input, weight, bias)
+    dims = tuple(range(-len(shape), 0))
+    with no_grad():
+        mean, var = _moments(x.detach(), dims)
+        rstd = ops.rsqrt(var + eps)
+    return _normalised(_layer_normalise, x, w, b, mean, rstd, dims, eps).to(input.dtype)
+
+
+def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
+               eps: float = 1e-5) -> Tensor:
+    """Normalise over groups of channels (axis 1) of each sample."""
+    if input.dim() < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
+    n, channels = input.shape[:2]
+    if channels % num_groups:
+        raise RuntimeError("Expected number of channels in input to be divisible by num_groups, but got input of shape "
+                           f"{list(input.shape)} and num_groups={num_groups}")
+    for name, t in (("weight", weight), ("bias", bias)):
+        if t is not None and (t.dim() != 1 or t.numel() != channels):
+            raise RuntimeError(f"Expected {name} to be a vector of size equal to the number of channels in input, but "
+                               f"got {name} of shape {list(t.shape)} and input of shape {list(input.shape)}")
+    x, w, b = _wide(input, weight, bias)
+    x = x.reshape(n, num_groups, channels // num_groups, -1)
+    with no_grad():
+        mean, var = _moments(x.detach(), (2, 3))
+        rstd = ops.rsqrt(var + eps)
+    w, b = (None if t is None else t.reshape(1, num_groups, -1, 1) for t in (w, b))
+    y = _normalised(_group_normalise, x, w, b, mean, rstd, (2, 3), eps)
+    return y.reshape(input.shape).to(input.dtype)
+
+
+def rms_norm(input: Tensor, normalized_shape, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
+    """Divide by the root of the mean square over the last axes."""
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    _check_normalized_shape(input, shape)
+    _check_affine(shape, weight=weight)
+    x, w = _wide(input, weight)
+    eps = dtypes.finfo(x.dtype).eps if eps is None else eps
+    y = x * ops.rsqrt((x * x).mean(tuple(range(-len(shape), 0)), keepdim=True) + eps)
+    return (y if w is None else y * w).to(input.dtype)
+
+
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """Divide by (k + alpha mean of squares over `size` neighbouring channels) to the power beta."""
+    if input.dim() < 3:
+        raise ValueError(f"Expected 3D or higher dimensionality                          input (got {input.dim()} dimensions)")
+    if input.numel() == 0:
+        return input
+    squares = (input * input).movedim(1, -1)
+    padded = ops.pad(squares, (size // 2, (size - 1) // 2))
+    total = padded.unfold(-1, size, 1).sum(-1).movedim(-1, 1)
+    return input / (total / size * alpha + k) ** beta

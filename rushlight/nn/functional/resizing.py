@@ -1,0 +1,345 @@
+"""Resizing of images, shuffling of pixels and channels, sampling at given points."""
+from __future__ import annotations
+
+import math
+import warnings
+
+from ... import dtypes, ops
+from ...tensor import Tensor
+from .pools import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+
+_RANK = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
+
+
+def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "nearest", align_corners: bool | None = None,
+                recompute_scale_factor: bool | None = None, antialias: bool = False) -> Tensor:
+    """Resize the spatial axes to `size`, or by `scale_factor`.
+
+    Modes: nearest, nearest-exact, linear (N, C, L), bilinear and bicubic (N, C, H, W), trilinear
+    (N, C, D, H, W), area. `align_corners` keeps the corner pixels in place.
+    """
+    _check_mode(mode, align_corners)
+    spatial = input.dim() - 2
+    sizes, scales = _target(input, size, scale_factor, spatial)
+    if recompute_scale_factor:
+        if size is not None:
+            raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
+        scales = None
+    if antialias:
+        raise NotImplementedError("interpolate: antialias=True")
+    _check_rank(input, mode)
+    if mode == "area":
+        return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[spatial - 1](input, sizes)
+    scales = scales or [None] * spatial
+    for d, (to, scale) in enumerate(zip(sizes, scales)):
+        input = _resize_axis(input, 2 + d, to, scale, mode, bool(align_corners))
+    return input
+
+
+def _check_mode(mode, align_corners):
+    if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
+        raise ValueError("align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic "
+                         "| trilinear")
+
+
+def _target(input, size, scale_factor, spatial):
+    """(sizes, scale factors or None) of the spatial axes."""
+    if size is not None and scale_factor is not None:
+        raise ValueError("only one of size or scale_factor should be defined")
+    if size is None and scale_factor is None:
+        raise ValueError("either size or scale_factor should be defined")
+    if size is not None:
+        return _per_axis("size", size, input, spatial), None
+    scales = _per_axis("scale_factor", scale_factor, input, spatial)
+    return [math.floor(float(n) * s) for n, s in zip(input.shape[2:], scales)], [float(s) for s in scales]
+
+
+def _per_axis(name, given, input, spatial):
+    if not isinstance(given, (list, tuple)):
+        return [given] * spatial
+    if len(given) != spatial:
+        what = "output size" if name == "size" else "scale_factor"
+        form = "output size in (o1, o2, ...,oK)" if name == "size" else "scale_factor in (s1, s2, ...,sK)"
+        raise ValueError("Input and " + what + " must have the same number of spatial dimensions, but got input with "
+                         f"spatial dimensions of {list(input.shape[2:])} and {what} of {given}. Please provide input "
+                         f"tensor in (N, C, d1, d2, ...,dK) format and {form} format.")
+    return list(given)
+
+
+def _check_rank(input, mode):
+    if mode in ("nearest", "nearest-exact", "area"):
+        if input.dim() not in (3, 4, 5):
+            raise NotImplementedError("Input Error: Only 3D, 4D and 5D input Tensors supported (got "
+                                      f"{input.dim()}D) for the modes: nearest | linear | bilinear | bicubic | "
+                                      f"trilinear | area | nearest-exact (got {mode})")
+    elif mode not in _RANK:
+        raise NotImplementedError("Input Error: Only 3D, 4D and 5D input Tensors supported (got "
+                                  f"{input.dim()}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | "
+                                  f"area | nearest-exact (got {mode})")
+    elif input.dim() != _RANK[mode]:
+        raise NotImplementedError(f"Got {input.dim()}D input, but {mode} mode needs {_RANK[mode]}D input")
+
+
+def _resize_axis(x, dim, to, scale, mode, align):
+    n = x.size(dim)
+    if mode == "nearest" and to == n or mode != "bicubic" and to == n and scale in (None, 1.0):
+        return x
+    if mode.startswith("nearest"):
+        return _nearest(x, dim, n, to, scale, 0.5 if mode == "nearest-exact" else 0.0)
+    places = _places(n, to, scale, align)
+    if mode == "bicubic":
+        return _weighted(x, dim, [_cubic_taps(p, n) for p in places])
+    return _weighted(x, dim, [_linear_taps(max(p, 0.0), n) for p in places])
+
+
+def _nearest(x, dim, n, to, scale, shift):
+    if to % n == 0 and scale in (None, to / n):         # each element is repeated
+        shape = [*x.shape[:dim], n, to // n, *x.shape[dim + 1:]]
+        return x.unsqueeze(dim + 1).expand(shape).reshape(*x.shape[:dim], to, *x.shape[dim + 1:])
+    step = _single(1 / scale if scale else n / to)
+    index = [min(int(_single(_single(i + shift) * step)), n - 1) for i in range(to)]
+    return x.index_select(dim, ops.tensor(index, dtype=dtypes.int64))
+
+
+def _single(value):
+    """Rounded to float32: indices are computed in float32, which decides ties."""
+    import numpy as np
+    return float(np.float32(value))
+
+
+def _places(n, to, scale, align):
+    """Where the centre of each output element lies among the input elements."""
+    if align:
+        step = (n - 1) / (to - 1) if to > 1 else 0.0
+        return [i * step for i in range(to)]
+    step = 1 / scale if scale else n / to
+    return [(i + 0.5) * step - 0.5 for i in range(to)]
+
+
+def _linear_taps(p, n):
+    i = min(int(p), n - 1)
+    return [(i, 1 - (p - i)), (min(i + 1, n - 1), p - i)]
+
+
+def _cubic_taps(p, n, a=-0.75):
+    i = math.floor(p)
+    t = p - i
+    near = lambda s: ((a + 2) * s - (a + 3)) * s * s + 1
+    far = lambda s: ((a * s - 5 * a) * s + 8 * a) * s - 4 * a
+    weights = (far(t + 1), near(t), near(1 - t), far(2 - t))
+    return [(min(max(i - 1 + k, 0), n - 1), w) for k, w in enumerate(weights)]
+
+
+def _weighted(x, dim, taps):
+    """Each output element is a weighted sum of input elements; taps[i] lists (index, weight)."""
+    shape = [1] * x.dim()
+    shape[dim] = len(taps)
+    parts = []
+    for k in range(len(taps[0])):
+        index = ops.tensor([t[k][0] for t in taps], dtype=dtypes.int64)
+        weight = ops.tensor([t[k][1] for t in taps], dtype=x.dtype).reshape(shape)
+        parts.append(x.index_select(dim, index) * weight)
+    return sum(parts[1:], parts[0])
+
+
+def upsample(input: Tensor, size=None, scale_factor=None, mode: str = "nearest",
+             align_corners: bool | None = None) -> Tensor:
+    """The old name of `interpolate`."""
+    warnings.warn("`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=2)
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_nearest(input: Tensor, size=None, scale_factor=None) -> Tensor:
+    """`interpolate` in mode 'nearest'."""
+    warnings.warn("`nn.functional.upsample_nearest` is deprecated. Use `nn.functional.interpolate` instead.",
+                  stacklevel=2)
+    return interpolate(input, size, scale_factor, mode="nearest")
+
+
+def upsample_bilinear(input: Tensor, size=None, scale_factor=None) -> Tensor:
+    """`interpolate` in mode 'bilinear' with aligned corners."""
+    warnings.warn("`nn.functional.upsample_bilinear` is deprecated. Use `nn.functional.interpolate` instead.",
+                  stacklevel=2)
+    return interpolate(input, size, scale_factor, mode="bilinear", align_corners=True)
+
+
+# -- shuffles ---------------------------------------------------------------------------------------------
+def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
+    """(*, C r^2, H, W) to (*, C, H r, W r)."""
+    if input.dim() < 3:
+        raise RuntimeError("pixel_shuffle expects input to have at least 3 dimensions, but got input with "
+                           f"{input.dim()} dimension(s)")
+    if upscale_factor <= 0:
+        raise RuntimeError(f"pixel_shuffle expects a positive upscale_factor, but got {upscale_factor}")
+    *lead, channels, h, w = input.shape
+    r = upscale_factor
+    if channels % (r * r):
+        raise RuntimeError("pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of "
+                           f"upscale_factor, but input.size(-3)={channels} is not divisible by {r * r}")
+    n = len(lead)
+    y = input.reshape(*lead, channels // (r * r), r, r, h, w)
+    y = y.permute(*range(n), n, n + 3, n + 1, n + 4, n + 2)
+    return y.reshape(*lead, channels // (r * r), h * r, w * r)
+
+
+def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
+    """(*, C, H r, W r) to (*, C r^2, H, W)."""
+    if input.dim() < 3:
+        raise RuntimeError("pixel_unshuffle expects input to have at least 3 dimensions, but got input with "
+                           f"{input.dim()} dimension(s)")
+    if downscale_factor <= 0:
+        raise RuntimeError(f"pixel_unshuffle expects a positive downscale_factor, but got {downscale_factor}")
+    *lead, channels, h, w = input.shape
+    r = downscale_factor
+    for name, size, dim in (("height", h, -2), ("width", w, -1)):
+        if size % r:
+            raise RuntimeError(f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but "
+                               f"input.size({dim})={size} is not divisible by {r}")
+    n = len(lead)
+    y = input.reshape(*lead, channels, h // r, r, w // r, r)
+    y = y.permute(*range(n), n, n + 2, n + 4, n + 1, n + 3)
+    return y.reshape(*lead, channels * r * r, h // r, w // r)
+
+
+def channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """Interleave the channels (axis 1) of `groups` groups."""
+    if input.dim() < 3:
+        raise RuntimeError("channel_shuffle expects input with > 2 dims, but got input with sizes "
+                           f"{list(input.shape)}")
+    n, channels = input.shape[:2]
+    if groups <= 0:
+        raise RuntimeError(f"Number of groups to divide channels in must be positive. Value of groups:{groups}")
+    if channels % groups:
+        raise RuntimeError(f"Number of channels must be divisible by groups. Got {channels} channels and {groups} groups.")
+    return input.reshape(n, groups, channels // groups, *input.shape[2:]).transpose(1, 2).reshape(input.shape)
+
+
+# -- sampling at points -----------------------------------------------------------------------------------
+def affine_grid(theta: Tensor, size, align_corners: bool | None = None) -> Tensor:
+    """Sampling points of an affine map: (N, 2, 3) to (N, H, W, 2), or (N, 3, 4) to (N, D, H, W, 3)."""
+    sizes = list(size)
+    if len(sizes) not in (4, 5):
+        raise NotImplementedError("affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms, "
+                                  f"respectively. Got size {size}.")
+    if min(sizes) <= 0:
+        raise ValueError(f"Expected non-zero, positive output size. Got {size}")
+    n = len(sizes) - 2
+    if theta.dim() != 3 or tuple(theta.shape[1:]) != (n, n + 1):
+        raise ValueError(f"Expected a batch of {n}D affine matrices of shape Nx{n}x{n + 1} for size {size}. "
+                         f"Got {theta.shape}.")
+    axes = []
+    for d, m in enumerate(reversed(sizes[2:])):
+        step = ops.linspace(-1, 1, m, dtype=theta.dtype) if m > 1 else ops.zeros(1, dtype=theta.dtype)
+        step = step if align_corners else step * ((m - 1) / m)
+        axes.append(step.reshape([m if k == n - 1 - d else 1 for k in range(n)]).expand(sizes[2:]))
+    base = ops.stack([*axes, ops.ones(sizes[2:], dtype=theta.dtype)], -1)
+    return ops.matmul(base.reshape(1, -1, n + 1), theta.mT).reshape(sizes[0], *sizes[2:], n)
+
+
+def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros",
+                align_corners: bool | None = None) -> Tensor:
+    """Values of the image at the points of `grid`, whose coordinates run from -1 to 1.
+
+    (N, C, H, W) with a grid (N, H', W', 2) of (x, y), or (N, C, D, H, W) with (N, D', H', W', 3).
+    """
+    _check_grid(input, grid, mode, padding_mode)
+    n = input.dim() - 2
+    sizes = list(reversed(input.shape[2:]))         # x first, as in the grid
+    points = [_unnormalised(grid[..., d], m, align_corners) for d, m in enumerate(sizes)]
+    if mode == "bicubic":
+        return _sampled(input, [_cubic_neighbours(p, m, padding_mode, align_corners) for p, m in zip(points, sizes)],
+                        n)
+    points = [_bounded(p, m, padding_mode, align_corners) for p, m in zip(points, sizes)]
+    neighbours = _nearest_neighbour if mode == "nearest" else _linear_neighbours
+    return _sampled(input, [neighbours(p, m) for p, m in zip(points, sizes)], n)
+
+
+def _check_grid(input, grid, mode, padding_mode):
+    if mode not in ("bilinear", "nearest", "bicubic"):
+        raise ValueError("nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: "
+                         f"'{mode}'")
+    if padding_mode not in ("zeros", "border", "reflection"):
+        raise ValueError("nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', "
+                         f"but got: '{padding_mode}'")
+    if input.dim() not in (4, 5) or grid.dim() != input.dim():
+        raise RuntimeError("grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but got "
+                           f"input with sizes {list(input.shape)} and grid with sizes {list(grid.shape)}")
+    if input.size(0) != grid.size(0):
+        raise RuntimeError("grid_sampler(): expected grid and input to have same batch size, but got input with sizes "
+                           f"{list(input.shape)} and grid with sizes {list(grid.shape)}")
+    if grid.size(-1) != input.dim() - 2:
+        raise RuntimeError(f"grid_sampler(): expected grid to have size {input.dim() - 2} in last dimension, but got "
+                           f"grid with sizes {list(grid.shape)}")
+
+
+def _unnormalised(x, m, align):
+    return (x + 1) / 2 * (m - 1) if align else ((x + 1) * m - 1) / 2
+
+
+def _bounded(x, m, padding_mode, align):
+    if padding_mode == "reflection":
+        low, span = (0.0, m - 1) if align else (-0.5, m)
+        x = _reflection(x, low, span)
+    return x if padding_mode == "zeros" else x.clamp(0, m - 1)
+
+
+def _reflection(x, low, span):
+    """Fold the line at both ends of [low, low + span]."""
+    if span == 0:
+        return ops.zeros_like(x)
+    x = (x - low).abs()
+    turns = ops.floor(x / span).detach()
+    rest = x - turns * span
+    return ops.where(ops.fmod(turns, 2) == 0, rest + low, span - rest + low)
+
+
+def _nearest_neighbour(x, m):
+    i = ops.round(x.detach())
+    return [(i, (i >= 0) & (i <= m - 1), m, None)]
+
+
+def _linear_neighbours(x, m):
+    i = ops.floor(x.detach())
+    inside = lambda j: (j >= 0) & (j <= m - 1)
+    return [(i, inside(i), m, i + 1 - x), (i + 1, inside(i + 1), m, x - i)]
+
+
+def _cubic_neighbours(x, m, padding_mode, align, a=-0.75):
+    i = ops.floor(x.detach())
+    t = x - i
+    near = lambda s: ((a + 2) * s - (a + 3)) * s * s + 1
+    far = lambda s: ((a * s - 5 * a) * s + 8 * a) * s - 4 * a
+    out = []
+    for k, w in enumerate((far(t + 1), near(t), near(1 - t), far(2 - t))):
+        j = _bounded(i + (k - 1), m, padding_mode, align)
+        out.append((j, (j >= 0) & (j <= m - 1), m, w))
+    return out
+
+
+def _sampled(image, neighbours, n):
+    """Sum of products of weights and gathered values over all combinations of neighbours."""
+    flat = image.flatten(2)
+    total = None
+    for combination in _combinations(neighbours):
+        place, keep, weight, stride = 0, None, None, 1
+        for index, inside, m, w in combination:
+            place = place + index.clamp(0, m - 1) * stride
+            stride *= m
+            keep = inside if keep is None else keep & inside
+            weight = w if weight is None or w is None else weight * w
+        part = _gathered(flat, place.to(dtypes.int64)) * keep.unsqueeze(1).to(image.dtype)
+        part = part if weight is None else part * weight.unsqueeze(1)
+        total = part if total is None else total + part
+    return total
+
+
+def _combinations(lists):
+    if not lists:
+        return [()]
+    rest = _combinations(lists[1:])
+    return [(first, *others) for first in lists[0] for others in rest]
+
+
+def _gathered(flat, place):
+    index = place.reshape(place.size(0), 1, -1).expand(-1, flat.size(1), -1)
+    return flat.gather(2, index).reshape(*flat.shape[:2], *place.shape[1:])

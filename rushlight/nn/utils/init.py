@@ -1,0 +1,15 @@
+"""Modules without their random initialisation."""
+from __future__ import annotations
+
+import inspect
+
+from ..modules.module import Module
+
+
+def skip_init(module_cls: type, *args, **kwargs) -> Module:
+    """A module whose values are to be loaded or set afterwards."""
+    if not issubclass(module_cls, Module):
+        raise RuntimeError(f"Expected a Module; got {module_cls}")
+    if "device" not in inspect.signature(module_cls).parameters:
+        raise RuntimeError("Module must support a 'device' arg to skip initialization")
+    return module_cls(*args, **kwargs)

@@ -1,0 +1,164 @@
+"""Sequences of different lengths: padding them into one tensor, packing them step by step."""
+from __future__ import annotations
+
+from collections import namedtuple
+
+from ... import dtypes, ops
+from ...tensor import Tensor
+
+__all__ = ["PackedSequence", "invert_permutation", "pack_padded_sequence", "pad_packed_sequence", "pad_sequence",
+           "unpad_sequence", "pack_sequence", "unpack_sequence"]
+
+
+class PackedSequence(namedtuple("PackedSequence", ["data", "batch_sizes", "sorted_indices", "unsorted_indices"])):
+    """Sequences sorted by falling length, stored step after step; `batch_sizes` counts those that reach each."""
+
+    __slots__ = ()
+
+    def __new__(cls, data, batch_sizes=None, sorted_indices=None, unsorted_indices=None):
+        if batch_sizes is None:
+            data, batch_sizes = data
+        if unsorted_indices is None:
+            unsorted_indices = invert_permutation(sorted_indices)
+        return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)
+
+    def to(self, *args, **kwargs):
+        """The same with the data moved or cast."""
+        data = self.data.to(*args, **kwargs)
+        return self if data is self.data else type(self)(data, *self[1:])
+
+    def cpu(self):
+        """The same on the CPU."""
+        return self.to(device="cpu")
+
+    def cuda(self, *args, **kwargs):
+        """The same on a GPU; raises where there is none."""
+        return type(self)(self.data.cuda(*args, **kwargs), *self[1:])
+
+    def double(self):
+        """The same in float64."""
+        return self.to(dtype=dtypes.float64)
+
+    def float(self):
+        """The same in float32."""
+        return self.to(dtype=dtypes.float32)
+
+    def half(self):
+        """The same in float16."""
+        return self.to(dtype=dtypes.float16)
+
+    def pin_memory(self):
+        """The same; memory is not pinned on the CPU."""
+        return self
+
+    def is_pinned(self) -> bool:
+        """Whether the data are pinned."""
+        return self.data.is_pinned()
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the data are on a GPU."""
+        return self.data.is_cuda
+
+
+def invert_permutation(permutation: Tensor | None) -> Tensor | None:
+    """Where each index went."""
+    if permutation is None:
+        return None
+    return ops.empty_like(permutation).scatter_(0, permutation, ops.arange(permutation.numel()))
+
+
+def pack_padded_sequence(input: Tensor, lengths, batch_first: bool = False,
+                         enforce_sorted: bool = True) -> PackedSequence:
+    """Pack padded sequences (T, B, *), or (B, T, *) with `batch_first`."""
+    sizes = [int(n) for n in (lengths.tolist() if isinstance(lengths, Tensor) else lengths)]
+    order = None
+    if not enforce_sorted:
+        order = ops.tensor(sorted(range(len(sizes)), key=lambda i: -sizes[i]), dtype=dtypes.int64)
+        input = input.index_select(0 if batch_first else 1, order)
+        sizes = [sizes[i] for i in order.tolist()]
+    x = input if batch_first else input.transpose(0, 1)
+    _check_lengths(sizes, x)
+    counts = [sum(n > t for n in sizes) for t in range(sizes[0])]
+    data = ops.cat([x[:n, t] for t, n in enumerate(counts)])
+    return PackedSequence(data, ops.tensor(counts, dtype=dtypes.int64), order, None)
+
+
+def _check_lengths(sizes, x):
+    if len(sizes) != x.size(0):
+        raise RuntimeError(f"Expected `len(lengths)` to be equal to batch_size, but got {len(sizes)} (batch_size="
+                           f"{x.size(0)})")
+    if min(sizes) <= 0:
+        raise RuntimeError("Length of all samples has to be greater than 0, but found an element in 'lengths' that is "
+                           "<= 0")
+    if any(a < b for a, b in zip(sizes, sizes[1:])):
+        raise RuntimeError("`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. You can "
+                           "pass `enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to sidestep this "
+                           "requirement if you do not need ONNX exportability.")
+    if sizes[0] > x.size(1):
+        raise RuntimeError(f"Expected sequence length to be at most {x.size(1)}, but got {sizes[0]}")
+
+
+def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = False, padding_value: float = 0.0,
+                        total_length: int | None = None) -> tuple[Tensor, Tensor]:
+    """The inverse of `pack_padded_sequence`: (padded, lengths)."""
+    counts = sequence.batch_sizes.tolist()
+    steps = len(counts)
+    if total_length is not None and total_length < steps:
+        raise ValueError("Expected total_length to be at least the length of the longest sequence in input, but got "
+                         f"total_length={total_length} and max sequence length being {steps}")
+    total, batch, tail = total_length or steps, counts[0], sequence.data.shape[1:]
+    rows, start = [], 0
+    for n in counts:
+        rows.append(_filled(sequence.data[start:start + n], batch, padding_value))
+        start += n
+    blank = ops.full((batch, *tail), padding_value, dtype=sequence.data.dtype)
+    padded = ops.stack(rows + [blank] * (total - steps), 1 if batch_first else 0)
+    lengths = ops.tensor([sum(n > i for n in counts) for i in range(batch)], dtype=dtypes.int64)
+    if sequence.unsorted_indices is None:
+        return padded, lengths
+    back = sequence.unsorted_indices
+    return padded.index_select(0 if batch_first else 1, back), lengths[back]
+
+
+def _filled(rows, batch, value):
+    """Rows for the sequences that have ended."""
+    missing = batch - rows.size(0)
+    if not missing:
+        return rows
+    return ops.cat([rows, ops.full((missing, *rows.shape[1:]), value, dtype=rows.dtype)])
+
+
+def pad_sequence(sequences, batch_first: bool = False, padding_value: float = 0.0,
+                 padding_side: str = "right") -> Tensor:
+    """Stack sequences (L_i, *) into (T, B, *), or (B, T, *) with `batch_first`, padding the short ones."""
+    if not isinstance(sequences, (list, tuple, Tensor)):
+        raise RuntimeError("pad_sequence: Expected iterable for input sequences, but got arg of type: "
+                           f"{type(sequences)}")
+    if padding_side not in ("left", "right"):
+        raise RuntimeError(f"padding_side should be either \"right\" or \"left\", but got {padding_side}")
+    sequences = list(sequences)
+    longest = max(s.size(0) for s in sequences)
+    rows = []
+    for s in sequences:
+        parts = [s, ops.full((longest - s.size(0), *s.shape[1:]), padding_value, dtype=s.dtype)]
+        rows.append(s if s.size(0) == longest else ops.cat(parts if padding_side == "right" else parts[::-1]))
+    return ops.stack(rows, 0 if batch_first else 1)
+
+
+def unpad_sequence(padded_sequences: Tensor, lengths: Tensor, batch_first: bool = False) -> list[Tensor]:
+    """The list of sequences without their padding."""
+    x = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
+    return [row[:n] for row, n in zip(x, lengths.tolist())]
+
+
+def pack_sequence(sequences, enforce_sorted: bool = True) -> PackedSequence:
+    """Pack a list of sequences (L_i, *)."""
+    lengths = ops.tensor([s.size(0) for s in sequences])
+    return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
+
+
+def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
+    """The inverse of `pack_sequence`."""
+    padded, lengths = pad_packed_sequence(packed_sequences, batch_first=True)
+    return unpad_sequence(padded, lengths, batch_first=True)

@@ -1,0 +1,198 @@
+"""Adam and its family: running means of the gradient and of its square."""
+from __future__ import annotations
+
+from .. import ops
+from .optimizer import Optimizer, ParamState, check_at_least_zero, check_betas, number, put
+from .rounding import single
+
+__all__ = ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
+
+
+def _decayed(p, g, lr, decay, decoupled):
+    """The gradient with weight decay, or the parameter itself made smaller."""
+    if decay == 0:
+        return g
+    if decoupled:
+        put(p, p.mul(1 - lr * decay))
+        return g
+    return g.add(p, alpha=decay)
+
+
+def _moments(g, state, beta1, beta2):
+    """Move the running means towards g and g^2."""
+    m, v = state["exp_avg"], state["exp_avg_sq"]
+    put(m, m.lerp(g, 1 - beta1))
+    put(v, v.mul(beta2).addcmul(g, g, value=1 - beta2))
+    return m, v
+
+
+class _Adaptive(Optimizer):
+    """Zeros for both means and a step counter."""
+
+    def _fresh(self, param, group):
+        return ParamState({"step": 0.0}, exp_avg=ops.zeros_like(param), exp_avg_sq=ops.zeros_like(param))
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name in ("amsgrad", "maximize", "capturable", "differentiable", "decoupled_weight_decay"):
+                if name in self.defaults:
+                    group.setdefault(name, self.defaults[name])
+            for name in ("foreach", "fused"):
+                group.setdefault(name, None)
+
+
+class Adam(_Adaptive):
+    """p -= lr m' / (sqrt(v') + eps) with the means m, v of g, g^2 corrected for their start at zero.
+
+    Args:
+        betas: how slowly m and v move.
+        amsgrad: use the largest v so far.
+        weight_decay: added to the gradient; with `decoupled_weight_decay` it shrinks p instead.
+        foreach, capturable, differentiable, fused: accepted; the compiler fuses updates anyway.
+    """
+
+    def __init__(self, params, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,
+                 amsgrad: bool = False, *, foreach: bool | None = None, maximize: bool = False,
+                 capturable: bool = False, differentiable: bool = False, fused: bool | None = None,
+                 decoupled_weight_decay: bool = False) -> None:
+        check_at_least_zero(lr=lr, eps=eps)
+        check_betas(betas)
+        check_at_least_zero(weight_decay=weight_decay)
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad,
+                                      maximize=maximize, foreach=foreach, capturable=capturable,
+                                      differentiable=differentiable, fused=fused,
+                                      decoupled_weight_decay=decoupled_weight_decay))
+
+    def _fresh(self, param, group):
+        state = super()._fresh(param, group)
+        if group["amsgrad"]:
+            state["max_exp_avg_sq"] = ops.zeros_like(param)
+        return state
+
+    def _update(self, todo, group):
+        beta1, beta2 = map(number, group["betas"])
+        lr, decay, eps = number(group["lr"]), group["weight_decay"], group["eps"]
+        for p, g, state in todo:
+            step = state.advance()
+            g = _decayed(p, g, lr, decay, group["decoupled_weight_decay"])
+            m, v = _moments(g, state, beta1, beta2)
+            if group["amsgrad"]:
+                v = put(state["max_exp_avg_sq"], ops.maximum(state["max_exp_avg_sq"], v))
+            scale = (1 - beta2 ** step) ** 0.5
+            put(p, p.addcdiv(m, v.sqrt().div(scale).add(eps), value=-lr / (1 - beta1 ** step)))
+
+
+class AdamW(Adam):
+    """Adam with weight decay that shrinks the parameters."""
+
+    def __init__(self, params, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 1e-2,
+                 amsgrad: bool = False, *, maximize: bool = False, foreach: bool | None = None,
+                 capturable: bool = False, differentiable: bool = False, fused: bool | None = None) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize,
+                         capturable=capturable, differentiable=differentiable, fused=fused,
+                         decoupled_weight_decay=True)
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group["decoupled_weight_decay"] = True
+
+
+class Adamax(Optimizer):
+    """p -= lr m' / u with u the running maximum of |g|."""
+
+    def __init__(self, params, lr: float = 2e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,
+                 foreach: bool | None = None, *, maximize: bool = False, differentiable: bool = False,
+                 capturable: bool = False) -> None:
+        check_at_least_zero(lr=lr, eps=eps)
+        check_betas(betas)
+        check_at_least_zero(weight_decay=weight_decay)
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, foreach=foreach,
+                                      maximize=maximize, differentiable=differentiable, capturable=capturable))
+
+    def _fresh(self, param, group):
+        return ParamState({"step": 0.0}, exp_avg=ops.zeros_like(param), exp_inf=ops.zeros_like(param))
+
+    def _update(self, todo, group):
+        beta1, beta2 = group["betas"]
+        lr, decay, eps = number(group["lr"]), group["weight_decay"], group["eps"]
+        for p, g, state in todo:
+            step = state.advance()
+            g = _decayed(p, g, lr, decay, False)
+            m, u = state["exp_avg"], state["exp_inf"]
+            put(m, m.lerp(g, 1 - beta1))
+            put(u, ops.maximum(u.mul(beta2), g.abs().add(eps)))
+            put(p, p.addcdiv(m, u, value=-lr / (1 - beta1 ** step)))
+
+
+class NAdam(_Adaptive):
+    """Adam with Nesterov momentum, whose schedule is mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2)."""
+
+    counters = ("step", "mu_product")
+
+    def __init__(self, params, lr: float = 2e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,
+                 momentum_decay: float = 4e-3, decoupled_weight_decay: bool = False, *, foreach: bool | None = None,
+                 maximize: bool = False, capturable: bool = False, differentiable: bool = False) -> None:
+        check_at_least_zero(lr=lr, eps=eps)
+        check_betas(betas)
+        check_at_least_zero(weight_decay=weight_decay, momentum_decay=momentum_decay)
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay,
+                                      momentum_decay=momentum_decay, decoupled_weight_decay=decoupled_weight_decay,
+                                      maximize=maximize, foreach=foreach, capturable=capturable,
+                                      differentiable=differentiable))
+
+    def _fresh(self, param, group):
+        return ParamState({"step": 0.0, "mu_product": 1.0}, exp_avg=ops.zeros_like(param),
+                          exp_avg_sq=ops.zeros_like(param))
+
+    def _update(self, todo, group):
+        beta1, beta2 = group["betas"]
+        lr, decay, eps = number(group["lr"]), group["weight_decay"], group["eps"]
+        for p, g, state in todo:
+            step = state.advance()
+            mu, mu_next = (beta1 * (1.0 - 0.5 * 0.96 ** (t * group["momentum_decay"])) for t in (step, step + 1))
+            product = single(state.number("mu_product") * single(mu))
+            state["mu_product"] = product
+            g = _decayed(p, g, lr, decay, group["decoupled_weight_decay"])
+            m, v = _moments(g, state, beta1, beta2)
+            spread = v.div(1 - beta2 ** step).sqrt().add(eps)
+            moved = p.addcdiv(g, spread, value=-lr * (1.0 - mu) / (1.0 - product))
+            put(p, moved.addcdiv(m, spread, value=-lr * mu_next / (1.0 - product * mu_next)))
+
+
+class RAdam(_Adaptive):
+    """Adam whose adaptive rate is used only once its variance is tractable, and then rectified."""
+
+    def __init__(self, params, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,
+                 decoupled_weight_decay: bool = False, *, foreach: bool | None = None, maximize: bool = False,
+                 capturable: bool = False, differentiable: bool = False) -> None:
+        check_at_least_zero(lr=lr, eps=eps)
+        check_betas(betas)
+        check_at_least_zero(weight_decay=weight_decay)
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize,
+                                      foreach=foreach, capturable=capturable,
+                                      decoupled_weight_decay=decoupled_weight_decay, differentiable=differentiable))
+
+    def _update(self, todo, group):
+        beta1, beta2 = group["betas"]
+        lr, decay = number(group["lr"]), group["weight_decay"]
+        for p, g, state in todo:
+            step = state.advance()
+            g = _decayed(p, g, lr, decay, group["decoupled_weight_decay"])
+            m, v = _moments(g, state, beta1, beta2)
+            change = m.div(1 - beta1 ** step).mul(lr)
+            rectification = _rectification(step, beta2)
+            if rectification is not None:
+                rate = (1 - beta2 ** step) ** 0.5 / v.sqrt().add(group["eps"])
+                change = change * rate * rectification
+            put(p, p.add(change, alpha=-1.0))
+
+
+def _rectification(step, beta2):
+    """The factor of the rectified rate; None while the variance of the rate is not tractable."""
+    most = 2 / (1 - beta2) - 1
+    now = most - 2 * step * beta2 ** step / (1 - beta2 ** step)
+    if now <= 5.0:
+        return None
+    return ((now - 4) * (now - 2) * most / ((most - 4) * (most - 2) * now)) ** 0.5

@@ -1,0 +1,172 @@
+"""Optimisers that divide by running sizes of the gradient, and two that follow its sign or average."""
+from __future__ import annotations
+
+from .. import ops
+from .optimizer import Optimizer, ParamState, check_at_least_zero, number, put
+from .rounding import single
+
+__all__ = ["Adadelta", "Adagrad", "RMSprop", "Rprop", "ASGD"]
+
+
+def _decayed(p, g, group):
+    decay = group["weight_decay"]
+    return g if decay == 0 else g.add(p, alpha=decay)
+
+
+class Adadelta(Optimizer):
+    """p -= lr d with d = g sqrt(a + eps) / sqrt(v + eps), where v, a are running means of g^2, d^2."""
+
+    def __init__(self, params, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0,
+                 foreach: bool | None = None, *, capturable: bool = False, maximize: bool = False,
+                 differentiable: bool = False) -> None:
+        check_at_least_zero(lr=lr)
+        if not 0.0 <= rho <= 1.0:
+            raise ValueError(f"Invalid rho value: {rho}")
+        check_at_least_zero(eps=eps, weight_decay=weight_decay)
+        super().__init__(params, dict(lr=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize,
+                                      capturable=capturable, foreach=foreach, differentiable=differentiable))
+
+    def _fresh(self, param, group):
+        return ParamState({"step": 0.0}, square_avg=ops.zeros_like(param), acc_delta=ops.zeros_like(param))
+
+    def _update(self, todo, group):
+        lr, rho, eps = number(group["lr"]), group["rho"], group["eps"]
+        for p, g, state in todo:
+            state.advance()
+            g = _decayed(p, g, group)
+            v, a = state["square_avg"], state["acc_delta"]
+            put(v, v.mul(rho).addcmul(g, g, value=1 - rho))
+            change = a.add(eps).sqrt().div(v.add(eps).sqrt()).mul(g)
+            put(a, a.mul(rho).addcmul(change, change, value=1 - rho))
+            put(p, p.add(change, alpha=-lr))
+
+
+class Adagrad(Optimizer):
+    """p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps), where s sums g^2."""
+
+    def __init__(self, params, lr: float = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
+                 initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: bool | None = None, *,
+                 maximize: bool = False, differentiable: bool = False, fused: bool | None = None) -> None:
+        check_at_least_zero(lr=lr, lr_decay=lr_decay, weight_decay=weight_decay,
+                            initial_accumulator_value=initial_accumulator_value, eps=eps)
+        super().__init__(params, dict(lr=lr, lr_decay=lr_decay, eps=eps, weight_decay=weight_decay,
+                                      initial_accumulator_value=initial_accumulator_value, foreach=foreach,
+                                      maximize=maximize, differentiable=differentiable, fused=fused))
+        for group in self.param_groups:     # this state is there before the first step
+            for p in group["params"]:
+                self.state[p] = self._fresh(p, group)
+
+    def _fresh(self, param, group):
+        return ParamState({"step": 0.0}, sum=ops.full_like(param, group["initial_accumulator_value"]))
+
+    def share_memory(self) -> None:
+        """Let other processes see the sums."""
+        for state in self.state.values():
+            state["sum"].share_memory_()
+
+    def _update(self, todo, group):
+        lr, eps = number(group["lr"]), group["eps"]
+        for p, g, state in todo:
+            rate = lr / (1 + (state.advance() - 1) * group["lr_decay"])
+            g = _decayed(p, g, group)
+            total = state["sum"]
+            put(total, total.addcmul(g, g))
+            put(p, p.addcdiv(g, total.sqrt().add(eps), value=-rate))
+
+
+class RMSprop(Optimizer):
+    """p -= lr g / (sqrt(v) + eps), where v is the running mean of g^2 (less that of g, squared, if `centered`)."""
+
+    def __init__(self, params, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0,
+                 momentum: float = 0, centered: bool = False, capturable: bool = False, foreach: bool | None = None,
+                 maximize: bool = False, differentiable: bool = False) -> None:
+        check_at_least_zero(lr=lr, eps=eps, momentum=momentum, weight_decay=weight_decay, alpha=alpha)
+        super().__init__(params, dict(lr=lr, momentum=momentum, alpha=alpha, eps=eps, centered=centered,
+                                      weight_decay=weight_decay, capturable=capturable, foreach=foreach,
+                                      maximize=maximize, differentiable=differentiable))
+
+    def _fresh(self, param, group):
+        state = ParamState({"step": 0.0}, square_avg=ops.zeros_like(param))
+        if group["momentum"] > 0:
+            state["momentum_buffer"] = ops.zeros_like(param)
+        if group["centered"]:
+            state["grad_avg"] = ops.zeros_like(param)
+        return state
+
+    def _update(self, todo, group):
+        lr, alpha, momentum = number(group["lr"]), group["alpha"], group["momentum"]
+        for p, g, state in todo:
+            state.advance()
+            g = _decayed(p, g, group)
+            size = self._size(g, state, alpha, group)
+            if momentum > 0:
+                buffer = state["momentum_buffer"]
+                put(buffer, buffer.mul(momentum).addcdiv(g, size))
+                put(p, p.add(buffer, alpha=-lr))
+            else:
+                put(p, p.addcdiv(g, size, value=-lr))
+
+    def _size(self, g, state, alpha, group):
+        v = state["square_avg"]
+        put(v, v.mul(alpha).addcmul(g, g, value=1 - alpha))
+        if group["centered"]:
+            mean = state["grad_avg"]
+            put(mean, mean.lerp(g, 1 - alpha))
+            v = v.addcmul(mean, mean, value=-1)
+        return v.sqrt().add(group["eps"])
+
+
+class Rprop(Optimizer):
+    """p -= sign(g) s: each element's step s grows while the sign stays and shrinks when it changes."""
+
+    def __init__(self, params, lr: float = 1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50), *, capturable: bool = False,
+                 foreach: bool | None = None, maximize: bool = False, differentiable: bool = False) -> None:
+        check_at_least_zero(lr=lr)
+        if not 0.0 < etas[0] < 1.0 < etas[1]:
+            raise ValueError(f"Invalid eta values: {etas[0]}, {etas[1]}")
+        super().__init__(params, dict(lr=lr, etas=etas, step_sizes=step_sizes, foreach=foreach, maximize=maximize,
+                                      differentiable=differentiable, capturable=capturable))
+
+    def _fresh(self, param, group):
+        return ParamState({"step": 0.0}, prev=ops.zeros_like(param),
+                          step_size=ops.full_like(param, number(group["lr"])))
+
+    def _update(self, todo, group):
+        (shrink, grow), (least, most) = group["etas"], group["step_sizes"]
+        for p, g, state in todo:
+            state.advance()
+            before, size = state["prev"], state["step_size"]
+            agreement = g * before
+            factor = ops.where(agreement > 0, grow, ops.where(agreement < 0, shrink, ops.ones_like(g)))
+            put(size, size.mul(factor).clamp(least, most))
+            g = ops.where(agreement < 0, 0.0, g)
+            put(p, p.addcmul(g.sign(), size, value=-1))
+            put(before, g.clone())
+
+
+class ASGD(Optimizer):
+    """Descent with a falling rate, and the average `ax` of the parameters from step t0 on."""
+
+    counters = ("step", "eta", "mu")
+
+    def __init__(self, params, lr: float = 1e-2, lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6,
+                 weight_decay: float = 0, foreach: bool | None = None, maximize: bool = False,
+                 differentiable: bool = False, capturable: bool = False) -> None:
+        check_at_least_zero(lr=lr, weight_decay=weight_decay)
+        super().__init__(params, dict(lr=lr, lambd=lambd, alpha=alpha, t0=t0, weight_decay=weight_decay,
+                                      foreach=foreach, maximize=maximize, differentiable=differentiable,
+                                      capturable=capturable))
+
+    def _fresh(self, param, group):
+        return ParamState({"step": 0.0, "eta": single(number(group["lr"])), "mu": 1.0}, ax=ops.zeros_like(param))
+
+    def _update(self, todo, group):
+        lr, lambd = number(group["lr"]), group["lambd"]
+        for p, g, state in todo:
+            step = state.advance()
+            eta, mu, average = state.number("eta"), state.number("mu"), state["ax"]
+            g = _decayed(p, g, group)
+            put(p, p.mul(1 - lambd * eta).add(g, alpha=-eta))
+            put(average, p.clone() if mu == 1 else average.add(p.sub(average).mul(mu)))
+            state["eta"] = single(lr / (1 + lambd * lr * step) ** group["alpha"])
+            state["mu"] = single(1 / max(1, step - group["t0"]))
