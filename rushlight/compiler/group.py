@@ -14,6 +14,7 @@ from ..layout import view
 from ..trace.graph import Graph, Use, Vertex
 
 EPILOGUE_LIMIT = 6          # vertices that a contraction takes along
+WITHOUT_EPILOGUE = {"conv_weight_grad"}     # its results are small, and summed from parts
 GROUP_LIMIT = 64            # accesses of one loop nest
 
 
@@ -106,7 +107,8 @@ class Groups:
             (v.prim.kind == "pointwise") and v.prim.name != "iota"
 
     def fits_epilogue(self, v, group) -> bool:
-        if v.prim.kind != "pointwise" or v.prim.name == "iota" or len(group.vertices) > EPILOGUE_LIMIT:
+        if v.prim.kind != "pointwise" or v.prim.name == "iota" or len(group.vertices) > EPILOGUE_LIMIT \
+                or group.vertices[0].prim.name in WITHOUT_EPILOGUE:
             return False
         if v.dtype.rank < 2 and v.dtype.name != "bool" or not has_body(v):
             return False

@@ -170,6 +170,8 @@ class LoopGroup:
         return self.fold(stores, values, folds)
 
     def map(self, stores, values):
+        if 0 in self.space:
+            return []
         accesses = self.loads + stores
         merged = self.axes(accesses, range(len(self.space)))
         merged = merged or [(1, [0] * len(accesses), False)]
@@ -224,11 +226,11 @@ class LoopGroup:
     def fold_rows(self, stores, values, folds, keeps, outer, inner, parts_ok):
         (length, strides, _), = inner
         lines = prod(n for n, _, _ in outer)
-        block, per = length, lines
+        block, per = max(length, 1), max(lines, 1)
         if parts_ok:
-            block = length if length <= ROW_PART else ROW_PART
+            block = min(block, ROW_PART)
             per = max(1, ROW_PART // block) if lines > 1 else 1
-        pieces, groups = -(-length // block), -(-lines // per)
+        pieces, groups = max(-(-length // block), 1), max(-(-lines // per), 1)
         merged = keeps + outer + inner
         return self.folded("rows", merged, len(keeps), stores, values, folds, block, pieces, per,
                            pieces * groups, prod(n for n, _, _ in keeps), block * per)
@@ -237,7 +239,7 @@ class LoopGroup:
         steps = prod(n for n, _, _ in inner)
         per = min(steps, COLUMN_PART) if parts_ok else steps
         parts = -(-steps // per) if steps else 1
-        block = min(COLUMN_BLOCK, keeps[-1][0])
+        block = max(min(COLUMN_BLOCK, keeps[-1][0]), 1)
         blocks = -(-keeps[-1][0] // block)
         rows = prod(n for n, _, _ in keeps[:-1])
         return self.folded("columns", keeps + inner, len(keeps), stores, values, folds, block, blocks, max(per, 1),

@@ -22,7 +22,7 @@ SAME_NAME = """
     nan_to_num nanmean nansum narrow ne neg negative nonzero norm not_equal outer permute positive pow prod rad2deg
     ravel reciprocal relu remainder repeat repeat_interleave reshape reshape_as roll rot90 round rsqrt scatter
     scatter_add scatter_reduce select sigmoid sign signbit sin sinc sinh sort split split_with_sizes sqrt square
-    squeeze std sub subtract sum swapaxes swapdims t take take_along_dim tan tanh tensor_split tile topk trace
+    squeeze std sub subtract sum sum_to_size swapaxes swapdims t take take_along_dim tan tanh tensor_split tile topk trace
     transpose tril triu true_divide trunc unbind unflatten unfold unique unsqueeze var vdot view view_as where xlogy
     to type cuda requires_grad_ normal_ uniform_ random_ bernoulli bernoulli_ exponential_ geometric_ cauchy_
     log_normal_ multinomial

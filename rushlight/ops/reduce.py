@@ -47,6 +47,13 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None, axis=None):
     return y if out is None else into(out, y)
 
 
+def sum_to_size(input, *size):
+    """Summed down to a shape that broadcasts to input's."""
+    from ..autograd.engine import sum_to
+    from .create import sizes
+    return sum_to(input, sizes(size))
+
+
 def _put_back(y, dims, keepdim):
     if keepdim:
         for d in dims:
