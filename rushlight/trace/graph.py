@@ -75,6 +75,9 @@ def describe(nodes) -> Description:
             if leaf is None:
                 leaf = found[source] = len(leaves)
                 leaves.append(source)
+            if offset and not j and node.sig.prim.kind == "write":
+                add(offset)         # what is written over is its whole memory, not a part of it
+                offset = 0
             number = places.get((leaf, offset))
             if number is None:
                 number = places[leaf, offset] = len(inputs)
@@ -119,8 +122,10 @@ def build(nodes, d: Description) -> Graph:
             source, offset = next(operands)
             if source.buffer is None:
                 uses.append(Use(vertices[source.index], layout, offset, dtype))
-            else:
+            elif uses or sig.prim.kind != "write":
                 uses.append(Use(inputs[places[numbers[source], offset]], layout, 0, dtype))
+            else:
+                uses.append(Use(inputs[places[numbers[source], 0]], layout, offset, dtype))
         scalars = tuple(range(next_scalar, next_scalar + len(node.scalars)))
         next_scalar += len(scalars)
         extra = None
