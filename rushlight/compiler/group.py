@@ -10,6 +10,8 @@ group of its own. This is the only place that decides fusion.
 """
 from __future__ import annotations
 
+import heapq
+
 from ..layout import view
 from ..trace.graph import Graph, Use, Vertex
 
@@ -151,15 +153,32 @@ class Groups:
                    if g is not group and any(w.extra is not None for w in g.vertices))
 
     def ordered(self) -> list[Group]:
-        """Topological order, earliest-recorded first."""
-        done, order, waiting = 0, [], sorted(self.groups, key=lambda g: g.number)
-        while waiting:
-            ready = [g for g in waiting if not g.before & ~done]
-            for g in ready:
-                done |= 1 << g.number
-            order += ready
-            waiting = [g for g in waiting if g not in ready] if len(ready) < len(waiting) else []
+        """Topological order; of the groups that can run, the one that was recorded first."""
+        bits = {g.number: g for g in self.groups}
+        waits = {g: bin(g.before).count("1") for g in self.groups}
+        followers: dict = {g: [] for g in self.groups}
+        for g in self.groups:
+            for number in _ones(g.before):
+                followers[bits[number]].append(g)
+        ready = [g.number for g in self.groups if not waits[g]]
+        heapq.heapify(ready)
+        order = []
+        while ready:
+            g = bits[heapq.heappop(ready)]
+            order.append(g)
+            for f in followers[g]:
+                waits[f] -= 1
+                if not waits[f]:
+                    heapq.heappush(ready, f.number)
         return order
+
+
+def _ones(bits: int):
+    """Positions of the ones of a number."""
+    while bits:
+        low = bits & -bits
+        yield low.bit_length() - 1
+        bits ^= low
 
 
 def is_same_walk(use: Use) -> bool:

@@ -7,6 +7,7 @@ pending work in `record`.
 """
 from __future__ import annotations
 
+import os
 import threading
 from weakref import ref
 
@@ -19,6 +20,16 @@ from ..storage import Share, Storage
 from .record import Node, Signature, pending
 
 lock = threading.RLock()
+
+
+def _new_lock_in_child():
+    """A thread that held the lock does not exist in a forked child."""
+    global lock
+    lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock_in_child)
 
 
 def flush() -> None:

@@ -5,14 +5,15 @@ depends only on layouts, dtypes and parameters lives in a Signature, which the c
 """
 from __future__ import annotations
 
+import os
 import sys
 from weakref import ref
 
 from ..layout import Layout, packed
 from ..storage import Storage
 
-LIMIT = 4000            # pending nodes after which a repeated line cuts the trace (see `record`)
-HARD_LIMIT = 40000      # and after which it is cut wherever it stands
+LIMIT = 16000           # pending nodes after which a repeated line cuts the trace (see `record`)
+HARD_LIMIT = 64000      # and after which it is cut wherever it stands
 
 
 class Signature:
@@ -76,11 +77,11 @@ class Pending:
 pending = Pending()
 _frame = sys._getframe
 _internal: dict[str, bool] = {}
-_ROOT = __name__.rpartition(".trace")[0].replace(".", "/") + "/"
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 def _is_internal(filename: str) -> bool:
-    found = _internal[filename] = f"/{_ROOT}" in filename.replace("\\", "/") and "/tests/" not in filename
+    found = _internal[filename] = os.path.abspath(filename).startswith(_ROOT)
     return found
 
 
@@ -100,10 +101,15 @@ def user_line():
 
 def record(sig: Signature, operands: tuple, scalars: tuple = (), extra=None) -> Storage:
     """Append a node; returns the new storage that holds its value."""
+    global latest
     node = Node(sig, operands, scalars, extra)
     storage = Storage(node, sig.dtype, sig.numel)
     node.owner = ref(storage)
-    _append(node)
+    node.where = latest = override or user_line()
+    nodes = pending.nodes
+    nodes.append(ref(node))
+    if not 1 < len(nodes) <= pending.limit:
+        _at_the_ends()
     return storage
 
 
@@ -123,13 +129,19 @@ def alias(storage: Storage) -> Storage:
 
 
 def _append(node):
-    node.where = where = override or user_line()
-    nodes = pending.nodes
-    nodes.append(ref(node))
-    if len(nodes) > pending.limit:
-        _cut(where)
-    elif len(nodes) == 1:
-        pending.first = where
+    global latest
+    node.where = latest = override or user_line()
+    pending.nodes.append(ref(node))
+    if not 1 < len(pending.nodes) <= pending.limit:
+        _at_the_ends()
+
+
+def _at_the_ends():
+    """The first pending node says where a cut may fall; too many are cut."""
+    if len(pending.nodes) == 1:
+        pending.first = latest
+    elif len(pending.nodes) > pending.limit:
+        _cut(latest)
 
 
 def _cut(where):
@@ -147,6 +159,7 @@ def _cut(where):
         pending.flush()
 
 
+latest = None       # the line of the node recorded last
 override = None     # set while the backward pass records: the line of the forward operation
 
 
