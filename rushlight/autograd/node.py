@@ -6,6 +6,8 @@ function that saved its own output makes no cycle: memory goes by reference coun
 """
 from __future__ import annotations
 
+import functools
+import functools
 import itertools
 from weakref import ref
 
@@ -55,7 +57,8 @@ class GradFn:
             return [None] * len(self.edges)
         values = self.unpack()
         rule = self.gradient.rule
-        return [None if e is None else rule(i)(g, *values, **self.params) for i, e in enumerate(self.edges)]
+        return [None if e is None or rule(i) is None else rule(i)(g, *values, **self.params)
+                for i, e in enumerate(self.edges)]
 
     def unpack(self) -> list:
         """y and the inputs as tensors; those that no rule reads stay None."""
@@ -71,7 +74,36 @@ class GradFn:
         return values
 
     def release(self):
-        self.saved = RELEASED
+        if self.saved:          # with nothing saved a second pass is no harm
+            self.saved = RELEASED
+
+
+class Parts(GradFn):
+    """An operation that shows its one input as several parts: their gradients are joined again."""
+
+    __slots__ = ("outputs", "shapes", "join")
+
+    def pull(self, grads):
+        if all(g is None for g in grads):
+            return [None]
+        from .. import ops
+        dtype = self.edges[0][3]
+        return [self.join([ops.zeros(s, dtype=dtype) if g is None else g for g, s in zip(grads, self.shapes)])]
+
+
+@functools.cache
+def parts_class(name: str) -> type:
+    return type(name, (Parts,), {"__slots__": ()})
+
+
+def attach_parts(outs, name, x, join, where):
+    """Tape a tuple of views of x as the outputs of one function; `join` undoes it."""
+    fn = parts_class(name)()
+    fn.gradient, fn.params, fn.mask, fn.saved, fn.where = None, {}, (True,), (), where
+    fn.edges, fn.outputs, fn.join = (edge_to(x),), len(outs), join
+    fn.shapes = [y.layout.shape for y in outs]
+    for i, y in enumerate(outs):
+        y._requires_grad, y._grad_fn, y._output_nr = True, fn, i
 
 
 def _register(owner, slot, fn):
@@ -183,14 +215,17 @@ def edge_to(x):
     return (grad_fn_of(x) or accumulator(x), x._output_nr, x.layout, x.dtype)
 
 
-def attach(out, gradient, inputs, params):
-    """Tape an operation: `out` came from the tensors `inputs` by an operation with this gradient."""
+def attach(out, gradient, inputs, params, where=None):
+    """Tape an operation: `out` came from the tensors `inputs` by an operation with this gradient.
+
+    `where` is the user's line; by default that of the node recorded last.
+    """
     edges = tuple([edge_to(x) for x in inputs])
     mask = tuple([e is not None for e in edges])
     fn = gradient.node_class()
     fn.gradient, fn.params, fn.edges, fn.mask = gradient, params, edges, mask
     fn.shape, fn.dtype = out.layout, out.dtype
-    fn.where = record.override or record.user_line()
+    fn.where = where or record.latest
     out._requires_grad, out._grad_fn = True, fn
     positions = gradient.saves(mask)
     if positions:
@@ -205,6 +240,19 @@ def _save(out, inputs, position):
         return Saved(out, 0, own=True)
     x = inputs[position - 1]
     return Saved(x, position) if hasattr(x, "storage") else x.value
+
+
+@functools.cache
+def class_named(name: str) -> type:
+    """A class of GradFn by name."""
+    return type(name, (GradFn,), {"__slots__": ()})
+
+
+def named(y, name: str):
+    """A composition shows as one operation: the function of its fresh result y gets its name."""
+    if y._grad_fn is not None:
+        y._grad_fn.__class__ = class_named(name)
+    return y
 
 
 def taping(*xs) -> bool:

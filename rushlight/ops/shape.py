@@ -7,11 +7,12 @@ from .. import dtypes
 from .. import layout as L
 from ..autograd.grad_mode import mode
 from ..autograd.inplace import AS_STRIDED, embed
-from ..autograd.node import attach, is_tracked
+from ..autograd.node import attach, attach_parts, is_tracked
 from ..layout import packed, wrap_dim, wrap_dims
 from ..prims.index import concat, copy
 from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
+from ..trace import record
 from .promote import apply, result_type
 
 
@@ -41,8 +42,22 @@ def view_of(x, layout, offset, gradient, params) -> Tensor:
     if mode.enabled:
         y._view_of, y._view_version = x._view_of if x._view_of is not None else x, x.storage.version
         if is_tracked(x):
-            attach(y, gradient, (x,), params)
+            attach(y, gradient, (x,), params, record.override or record.user_line())
     return y
+
+
+def views_of(x, cuts, name, join) -> tuple:
+    """Several views of x, from (layout, offset change); `join` makes one gradient of theirs."""
+    outs = []
+    for l, at in cuts:
+        y = wrap(Tensor, x.storage, l, x.offset + at)
+        y._root, y._is_inference = x if x._root is None else x._root, x._is_inference
+        if mode.enabled:
+            y._view_of, y._view_version = x._view_of if x._view_of is not None else x, x.storage.version
+        outs.append(y)
+    if outs and mode.enabled and is_tracked(x):
+        attach_parts(outs, name, x, join, record.override or record.user_line())
+    return tuple(outs)
 
 
 def _rule(name, fn):
@@ -396,11 +411,11 @@ def split(input, split_size_or_sections, dim=0):
     elif sum(sizes) != n:
         raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at "
                            f"dimension {d}), but got split_sizes={list(sizes)}")
-    out, start = [], 0
+    cuts, start = [], 0
     for size in sizes:
-        out.append(slice_(input, d, start, start + size))
+        cuts.append(L.narrow(input.layout, d, start, start + size))
         start += size
-    return tuple(out)
+    return views_of(input, cuts, "SplitBackward0", lambda grads: cat(grads, d))
 
 
 split_with_sizes = split
@@ -429,7 +444,10 @@ def tensor_split(input, indices_or_sections, dim=0):
 def unbind(input, dim=0):
     """All entries of an axis."""
     d = wrap_dim(dim, input.layout.ndim)
-    return tuple(select(input, d, i) for i in range(input.layout.shape[d]))
+    if not input.layout.ndim:
+        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+    cuts = [L.select(input.layout, d, i) for i in range(input.layout.shape[d])]
+    return views_of(input, cuts, "UnbindBackward0", lambda grads: stack(grads, d))
 
 
 # -- joining ---------------------------------------------------------------------------------------------------
