@@ -1,9 +1,10 @@
-"""Convolutions in 1, 2 and 3 dimensions as contractions; patches are packed as they are needed.
+"""Convolutions in 1, 2 and 3 dimensions as contractions that read images as they are needed.
 
-Forward: out[o, (n, p)] = sum over (c, taps) of w[o, (c, taps)] * patch of x, a tile of positions at a time.
-Input gradient: for each phase of the stride, the image positions that meet the same taps, the same
-    contraction with patches of g, w[(o, taps), c] copied to rows of c, and those taps walked backwards.
-Weight gradient: dw[(c, taps), o] = sum over (n, p) of patch of x * g[o, (n, p)], g transposed block by
+Forward: out[(n, p), o] = sum over (c, taps) of x at (n, p, taps) * w[o, (c, taps)], a tile of positions at a
+    time, transposed on the way out. With few outputs the other way round: w times packed patches of x.
+Input gradient: for each phase of the stride, the image positions that meet the same taps, the forward
+    contraction of g with those taps of w, walked backwards.
+Weight gradient: dw[(c, taps), o] = sum over (n, p) of x at (n, p, taps) * g[o, (n, p)], g transposed block by
     block; where there are few weights, (n, p) is cut into parts of fixed size added in order.
 """
 from __future__ import annotations
@@ -14,13 +15,18 @@ from typing import NamedTuple
 
 from ..compiler.kernel import Call, Epilogue, Ref, View
 from ..dtypes import dtype, float32, float64
-from .gemm import (PANELS, Contraction, Finisher, Grid, Operand, Temp, Tiling, ceil_div, contract,
-                   finisher, packed, tiling)
-from .micro import PANEL_BYTES, VECTOR_BYTES
-from .pack import Along, Matrix, Packer, Patches, merged, pack_patches, pack_transpose, pack_view
+from .gemm import (BLOCK_K, BLOCK_ROWS, PANELS, PLENTY, Contraction, Cut, Finisher, Grid, Left, Right, Temp, balanced,
+                   ceil_div, columns_of, contract, cut_columns, finisher, packed, whole_panels)
+from .image import (W, Along, Image, Lines, image_way, image_words, pack_patches, patch_way, patch_words, read_image)
+from .micro import PANEL_BYTES, ROWS
+from .pack import Matrix, merged, pack_transpose, read_matrix
 
-GRAD_ROWS = 128         # weight gradient: both sides of a tile are packed, in half of L2
-LITTLE = 2048           # weights; with fewer, tiles are wide to be worth their overhead
+POSITIONS = 512         # of a tile; what they read of the image stays in the second-level cache
+FEW = 64                # positions that a tile may go down to for there to be enough tiles
+WIDE = 128              # outputs of a tile
+MOST_LINES = 1 << 19    # bytes of lines that a block may copy
+LEAST_DEPTH = 16        # (channel, taps) that are worth transposing a tile
+LITTLE = 2048           # weights; with fewer, tiles of patches are wide to be worth their overhead
 MOST_PANELS = 8
 
 
@@ -31,12 +37,16 @@ def lower_conv(out: View, x: View, w: View, stride, padding, dilation, groups: i
         return []
     note = _note("conv", x, w, stride, padding)
     kind, before, (x, w) = _prepare(temp, x, w)
-    along = [Along(s * x.itemsize, p, n, move, -pad, step, k) for s, p, n, move, pad, step, k in zip(
-        x.strides[2:], out.shape[2:], x.shape[2:], stride, padding, dilation, w.shape[2:], strict=True)]
+    image = _image(x, groups, _windows(x, out.shape, w.shape, stride, padding, dilation))
     if not _is_packed(w, 1):
         w = packed(before, kind, w, temp)
-    weights = _rows(w.ref, groups, w.shape[0] // groups, prod(w.shape[1:]), w.strides[0] * w.itemsize, kind)
-    return before + _over_positions(out, x, weights, along, groups, temp, epilogue, note)
+    weights = Weights(w.ref, groups, w.shape[0] // groups, prod(w.shape[1:]), w.strides[0] * w.itemsize)
+    return before + _over_positions(out, x, image, weights, temp, epilogue, note)
+
+
+def _windows(x: View, out, kernel, stride, padding, dilation) -> list[Along]:
+    return [Along(s * x.itemsize, p, n, move, -pad, step, k) for s, p, n, move, pad, step, k in zip(
+        x.strides[2:], out[2:], x.shape[2:], stride, padding, dilation, kernel[2:], strict=True)]
 
 
 def lower_conv_input_grad(out: View, g: View, w: View, stride, padding, dilation, groups: int, temp: Temp,
@@ -45,7 +55,7 @@ def lower_conv_input_grad(out: View, g: View, w: View, stride, padding, dilation
     if prod(out.shape) == 0:
         return []
     note = _note("conv input grad", g, w, stride, padding)
-    kind, before, (g, w) = _prepare(temp, g, w)
+    _, before, (g, w) = _prepare(temp, g, w)
     phases = [_phases(*dim) for dim in zip(out.shape[2:], g.shape[2:], g.strides[2:], w.shape[2:], stride,
                                            padding, dilation, strict=True)]
     calls = before
@@ -82,10 +92,9 @@ def _input_grad_phase(out, g, w, phase, groups, temp, epilogue, note) -> list[Ca
     taps = _sliced(w, [p.tap for p in phase], [p.tap_step for p in phase], [p.along.taps for p in phase])
     by_channel = taps._replace(shape=(groups, rows, inner, *taps.shape[2:]),
                                strides=(inner * w.strides[0], w.strides[1], w.strides[0], *taps.strides[2:]))
-    copy = packed(before, w.dtype, by_channel, temp)
-    depth = prod(by_channel.shape[2:])
-    weights = _rows(copy.ref, groups, rows, depth, depth * w.itemsize, w.dtype)
-    return before + _over_positions(out, g, weights, along, groups, temp, epilogue, note)
+    copy, depth = packed(before, w.dtype, by_channel, temp), prod(by_channel.shape[2:])
+    weights = Weights(copy.ref, groups, rows, depth, depth * w.itemsize)
+    return before + _over_positions(out, g, _image(g, groups, along), weights, temp, epilogue, note)
 
 
 def _sliced(x: View, first, every, count) -> View:
@@ -107,24 +116,23 @@ def lower_conv_weight_grad(out: View, g: View, x: View, stride, padding, dilatio
         return []
     note = _note("conv weight grad", x, out, stride, padding)
     kind, before, (g, x) = _prepare(temp, g, x)
-    along = [Along(s * x.itemsize, p, n, move, -pad, step, k) for s, p, n, move, pad, step, k in zip(
-        x.strides[2:], g.shape[2:], x.shape[2:], stride, padding, dilation, out.shape[2:], strict=True)]
-    m, n, k = prod(out.shape[1:]), out.shape[0] // groups, g.shape[0] * prod(g.shape[2:])
-    t = tiling(groups, m, n, k, PANEL_BYTES // kind.itemsize, GRAD_ROWS)
+    image = _image(x, groups, _windows(x, g.shape, out.shape, stride, padding, dilation))
     if not _is_packed(g, 2):
         g = packed(before, kind, g, temp)
-    result = _finish_weights(kind, out, groups)
-    return before + contract(Contraction(kind, groups, m, n, k, t), _patch_rows(x, along, groups, t),
-                             _positions(g, groups, t), result, temp, note)
+    rows, n = _channel_blocks(image, x.shape[1] // groups, BLOCK_ROWS), out.shape[0] // groups
+    reading = _reading(image, g.shape[0], rows.tile, kind, POSITIONS)
+    c = Contraction(kind, groups, rows, cut_columns(kind, groups * rows.pieces, n), reading.cut, turned=True)
+    left = _image_operand(image, reading, True)
+    return before + contract(c, left, _positions(g, c), _finish_weights(kind, out, groups), temp, note)
 
 
 def _finish_weights(kind: dtype, out: View, groups: int) -> Finisher:
-    """Tiles are [(c, taps), o]; out must be packed in (c, taps)."""
+    """Tiles come as [o, (c, taps)]; out must be packed in (c, taps)."""
     outputs, depth = out.shape[0] // groups, prod(out.shape[1:])
     if not _is_packed(out, 1):
         raise NotImplementedError("lower_conv_weight_grad: an output that is not packed")
-    grid = Grid((outputs * out.strides[0],), 1, (), out.strides[0])
-    return finisher(Grid((groups,), depth, (), outputs), kind, None, [(out, grid)], 0)
+    grid = Grid((outputs * out.strides[0],), out.strides[0], (), 1)
+    return finisher(Grid((groups,), outputs, (), depth), kind, None, [(out, grid)], 0)
 
 
 # --- operands ----------------------------------------------------------------------------------------
@@ -146,14 +154,21 @@ def _is_packed(x: View, leading: int) -> bool:
     return True
 
 
-def _rows(ref: Ref, groups: int, rows: int, depth: int, row: int, kind: dtype) -> Operand:
-    words = Matrix(ref, row, kind.itemsize, 1, 0, ((groups, rows * row),)).words()
-    return Operand(Packer(pack_view(), words), row, kind.itemsize, 0)
+class Weights(NamedTuple):
+    """[group, row, depth], packed in depth; bytes from row to row."""
+    ref: Ref
+    groups: int
+    rows: int
+    depth: int
+    row: int
+
+    def matrix(self, itemsize: int) -> Matrix:
+        return Matrix(self.ref, self.row, itemsize, max(1, self.depth), 0, ((self.groups, self.rows * self.row),))
 
 
-def _patches(x: View, along: list[Along], groups: int) -> Patches:
+def _image(x: View, groups: int, along: list[Along]) -> Image:
     n, channel = (s * x.itemsize for s in x.strides[:2])
-    return Patches(x.ref, x.shape[1] // groups * channel, n, channel, _three(along))
+    return Image(x.ref, x.shape[1] // groups * channel, n, channel, _three(along))
 
 
 def _three(along: list[Along]) -> tuple[Along, Along, Along]:
@@ -171,42 +186,95 @@ def _joins(outer: Along, inner: Along) -> bool:
     return plain and outer.stride == inner.stride * inner.size
 
 
-def _patch_panels(x: View, along: list[Along], groups: int, t: Tiling) -> Operand:
-    """Patches as B: k = (channel, taps), a column for each position."""
-    patches, panel = _patches(x, along, groups), t.kc * PANEL_BYTES
-    code = pack_patches(x.dtype.llvm, patches.way(x.itemsize))
-    size = ceil_div(t.cols * x.itemsize, PANEL_BYTES) * panel
-    return Operand(Packer(code, patches.words(False, PANEL_BYTES, panel)), panel, PANEL_BYTES, size)
+def _channel_blocks(image: Image, channels: int, most: int) -> Cut:
+    """(channel, taps) in blocks of whole channels."""
+    cut = balanced(channels, max(1, most // max(1, image.taps)), 1)
+    return Cut(cut.image * image.taps, cut.blocks, cut.tile * max(1, image.taps))
 
 
-def _patch_rows(x: View, along: list[Along], groups: int, t: Tiling) -> Operand:
-    """Patches as A: a row for each (channel, taps), k = position."""
-    patches, row = _patches(x, along, groups), t.kc * x.itemsize + VECTOR_BYTES
-    code = pack_patches(x.dtype.llvm, patches.way(x.itemsize))
-    return Operand(Packer(code, patches.words(True, row, PANEL_BYTES)), row, x.itemsize, t.rows * row)
+class Reading(NamedTuple):
+    """How positions are cut into blocks, and the lines that one copies (None: it reads in place)."""
+    cut: Cut
+    lines: Lines | None
+    way: str
+    itemsize: int
 
 
-def _positions(g: View, groups: int, t: Tiling) -> Operand:
+def _reading(image: Image, images: int, depth: int, kind: dtype, most: int) -> Reading:
+    """Blocks of about `most` positions, for `depth` (channel, taps) at a time."""
+    deep, high, wide = image.along
+    planes, plane = images * deep.out, high.out * wide.out
+    way = image_way(image, kind.itemsize)
+    if way == "place":
+        return Reading(balanced(images * image.positions, most, ROWS), None, way, kind.itemsize)
+    if plane <= most:
+        some = balanced(planes, most // plane, 1)
+        cut, sizes = Cut(planes * plane, some.blocks, some.tile * plane), (some.tile, high.out, wide.out)
+    elif wide.out <= most:
+        some = balanced(high.out, most // wide.out, 1)
+        cut, sizes = Cut(plane, some.blocks, some.tile * wide.out, planes), (1, some.tile, wide.out)
+    else:
+        some = balanced(wide.out, most, ROWS)
+        cut, sizes = Cut(wide.out, some.blocks, some.tile, planes * high.out), (1, 1, some.tile)
+    channels = ceil_div(depth, max(1, image.taps)) + 1
+    return Reading(cut, Lines(sizes[0], channels, deep.taps, high.span(sizes[1]), wide.span(sizes[2]), kind.itemsize),
+                   way, kind.itemsize)
+
+
+def _image_operand(image: Image, reading: Reading, positions_are_k: bool) -> Left:
+    element = "float" if reading.itemsize == 4 else "double"
+    return Left(read_image(element, reading.way), image_words(image, positions_are_k, reading.lines),
+                reading.lines.bytes if reading.lines else 0, image.taps + 8)
+
+
+def _positions(g: View, c: Contraction) -> Right:
     """g as B: k = (image, position), a column for each channel."""
     image, channel = (s * g.itemsize for s in g.strides[:2])
-    columns, panel = g.shape[1] // groups, t.kc * PANEL_BYTES
-    words = Matrix(g.ref, channel, g.itemsize, prod(g.shape[2:]), image, ((groups, columns * channel),)).words(panel)
-    size = ceil_div(t.cols * g.itemsize, PANEL_BYTES) * panel + 4 * PANEL_BYTES
-    return Operand(Packer(pack_transpose(g.dtype.llvm), words), panel, PANEL_BYTES, size)
+    panel = c.k.tile * PANEL_BYTES
+    words = Matrix(g.ref, channel, g.itemsize, prod(g.shape[2:]), image, ((c.batches, c.n.total * channel),)).words(panel)
+    size = ceil_div(c.n.tile, columns_of(c.kind)) * panel + 4 * PANEL_BYTES
+    return Right(pack_transpose(g.dtype.llvm), words, panel, PANEL_BYTES, size)
 
 
-def _over_positions(out: View, x: View, weights: Operand, along, groups: int, temp: Temp,
-                    epilogue: Epilogue | None, note: str) -> list[Call]:
-    """out[n, o, *p] = weights[o, (c, taps)] x patches of x[(c, taps), (n, p)]."""
+def _over_positions(out: View, x: View, image: Image, weights: Weights, temp: Temp, epilogue: Epilogue | None,
+                    note: str) -> list[Call]:
+    """out[n, o, *p] = sum over (c, taps) of weights[o, (c, taps)] * image at (n, p, taps)."""
     if prod(out.shape) == 0:
         return []
-    kind = x.dtype
-    m, n = out.shape[1] // groups, out.shape[0] * prod(out.shape[2:])
-    k = x.shape[1] // groups * prod(a.taps for a in along)
-    t = tiling(groups, m, n, k, PANEL_BYTES // kind.itemsize, panels=MOST_PANELS if m * k < LITTLE else PANELS)
-    result = _finish_image(kind, out, groups, epilogue)
-    return contract(Contraction(kind, groups, m, n, k, t), weights, _patch_panels(x, along, groups, t), result,
-                    temp, note)
+    kind, result = x.dtype, _finish_image(x.dtype, out, weights.groups, epilogue)
+    depth = _channel_blocks(image, x.shape[1] // weights.groups, BLOCK_K)
+    plenty = x.shape[0] * image.positions * weights.groups * ceil_div(weights.rows, WIDE) // PLENTY
+    reading = _reading(image, x.shape[0], depth.tile, kind, max(FEW, min(POSITIONS, plenty)))
+    if _suits_rows(image, weights, reading):
+        c = _position_rows(image, x, weights, depth, reading)
+        before: list[Call] = []
+        right = whole_panels(before, c, pack_transpose(kind.llvm), weights.matrix(kind.itemsize).words, temp)
+        return before + contract(c, _image_operand(image, reading, False), right, result, temp, note)
+    rows, n = balanced(weights.rows, BLOCK_ROWS, ROWS), x.shape[0] * image.positions
+    panels = MOST_PANELS if weights.rows * weights.depth < LITTLE else PANELS
+    columns = cut_columns(kind, weights.groups * rows.pieces, n, panels)
+    c = Contraction(kind, weights.groups, rows, columns, balanced(weights.depth, BLOCK_K, 16))
+    left = Left(read_matrix(), weights.matrix(kind.itemsize).words())
+    return contract(c, left, _patch_panels(image, c), result, temp, note)
+
+
+def _suits_rows(image: Image, weights: Weights, reading: Reading) -> bool:
+    """Whether positions should be rows: outputs fill vectors, taps meet again what they read, it fits the cache."""
+    full = weights.rows * reading.itemsize >= PANEL_BYTES // 2 and weights.depth >= LEAST_DEPTH
+    fits = reading.lines is None or reading.lines.bytes <= MOST_LINES
+    return full and fits and (image.taps > 1 or image.along[W].move > 1)
+
+
+def _position_rows(image: Image, x: View, weights: Weights, depth: Cut, reading: Reading) -> Contraction:
+    return Contraction(x.dtype, weights.groups, reading.cut,
+                       cut_columns(x.dtype, weights.groups * reading.cut.pieces, weights.rows), depth, turned=True)
+
+
+def _patch_panels(image: Image, c: Contraction) -> Right:
+    """Patches as B: k = (channel, taps), a column for each position."""
+    panel = c.k.tile * PANEL_BYTES
+    code = pack_patches(c.kind.llvm, patch_way(image, c.kind.itemsize))
+    return Right(code, patch_words(image, panel), panel, PANEL_BYTES, ceil_div(c.n.tile, columns_of(c.kind)) * panel)
 
 
 def _finish_image(kind: dtype, out: View, groups: int, epilogue: Epilogue | None) -> Finisher:

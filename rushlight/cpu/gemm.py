@@ -23,8 +23,8 @@ from ..dtypes import dtype, float32, float64
 from .emit import Function, Value
 from .jit import addresses
 from .micro import PANEL_BYTES, ROWS, VECTOR_BYTES, micro
-from .pack import (Matrix, Packer, copy_call, dynamic_alloca, pack_copy, pack_transpose, pack_view,
-                   table_offset)
+from .pack import (Matrix, call_word, copy_call, dynamic_alloca, pack_copy, pack_transpose, pack_view,
+                   pack_whole, read_matrix, table_offset, turn)
 from .scalar import cast, emit_body, from_memory, to_memory
 
 BLOCK_K = 256           # k of one block; 128 to 1024 are as fast, shorter sums are more exact
@@ -32,7 +32,7 @@ BLOCK_ROWS = 256        # rows of a tile; with BLOCK_K a quarter of a megabyte o
 SMALL = 30_000          # multiplications that are not worth waking a thread
 FEW_ROWS = 3 * ROWS     # so few rows read b in place
 PANELS = 4              # panels of a tile: neighbouring columns are read together
-PLENTY = 16             # tiles are not made wider than leaves so many
+PLENTY = 8              # tiles are not made wider than leaves so many
 ENOUGH = 8              # tiles that occupy the threads; with fewer, k is cut into parts
 PARTED = 24             # (part, tile) pairs to aim at then
 PART_WORK = 500_000     # multiplications that are worth a part of k
@@ -153,29 +153,41 @@ class Finish:
 
 # --- the driver --------------------------------------------------------------------------------------
 
-(MICRO, PACK_A, A_WORDS, PACK_B, B_WORDS, FINISH, FINISH_WORDS, A_ROW, A_STEP, B_STEP, B_PANEL, M, N, K,
- TILE_M, TILE_N, KC, ROW_TILES, COL_TILES, BATCHES, PART_BLOCKS, A_BYTES, B_BYTES, TILE_BYTES, TILE_ROW,
- COLUMNS) = range(26)
-HEADER = 26
+(MICRO, READ_A, A_WORDS, PACK_B, B_WORDS, FINISH, FINISH_WORDS, TURN, B_STEP, B_PANEL, COLUMNS,
+ M_IMAGE, M_BLOCKS, M_TILE, M_TILES, N, N_TILE, N_TILES, K_IMAGE, K_BLOCKS, K_TILE, K_TILES,
+ BATCHES, PART_BLOCKS, A_BYTES, B_BYTES, TILE_BYTES, TURNED_BYTES, TILE_ROW, TURNED_ROW, ROW_TABLE, K_TABLE,
+ TABLE_SLACK) = range(33)
+HEADER = 33
+
+
+class Buffers(NamedTuple):
+    """Private memory of a driver call."""
+    a: Value
+    b: Value
+    tile: Value
+    turned: Value
+    row_table: Value
+    k_table: Value
 
 
 @cache
 def driver() -> Code:
     """One unit is (part of k, batch, row tile, column tile), the last running fastest."""
     f = Function("contract")
-    buffers = [dynamic_alloca(f, f.word(size)) for size in (A_BYTES, B_BYTES, TILE_BYTES)]
+    arrays = [dynamic_alloca(f, f.word(w)) for w in (A_BYTES, B_BYTES, TILE_BYTES, TURNED_BYTES, ROW_TABLE, K_TABLE)]
+    tables = [f.at(table, "i8", f.word(TABLE_SLACK)) for table in arrays[4:]]
+    buffers = Buffers(*arrays[:4], *tables)
     with f.loop(f.lo, f.hi) as unit:
-        rest, column = _split(f, unit.index, COL_TILES)
-        rest, row = _split(f, rest, ROW_TILES)
+        rest, column = _split(f, unit.index, N_TILES)
+        rest, row = _split(f, rest, M_TILES)
         part, batch = _split(f, rest, BATCHES)
-        m0, rows = _extent(f, row, TILE_M, M)
-        n0, cols = _extent(f, column, TILE_N, N)
+        n0 = f.mul(column, f.word(N_TILE))
+        place = batch, *_extent(f, row, M_IMAGE), n0, f.umin(f.word(N_TILE), f.sub(f.word(N), n0))
         first = f.mul(part, f.word(PART_BLOCKS))
-        last = f.umin(f.add(first, f.word(PART_BLOCKS)), f.umax(f.ceil_div(f.word(K), f.word(KC)), 1))
+        last = f.umin(f.add(first, f.word(PART_BLOCKS)), f.word(K_TILES))
         with f.loop(first, last) as block:
-            _block(f, buffers, (batch, m0, rows, n0, cols), block.index, f.icmp("eq", block.index, first))
-        _call(f, "void", FINISH, [_words(f, FINISH_WORDS), buffers[2], f.word(TILE_ROW),
-                                  f.add(f.mul(part, f.word(BATCHES)), batch), m0, rows, n0, cols])
+            _block(f, buffers, place, block.index, f.icmp("eq", block.index, first))
+        _finish(f, buffers, f.add(f.mul(part, f.word(BATCHES)), batch), *place[1:])
     return f.code()
 
 
@@ -183,36 +195,44 @@ def _split(f: Function, index, word: int):
     return f.udiv(index, f.word(word)), f.urem(index, f.word(word))
 
 
-def _extent(f: Function, index: Value, tile: int, total: int):
-    start = f.mul(index, f.word(tile))
-    return start, f.umin(f.word(tile), f.sub(f.word(total), start))
+def _extent(f: Function, index: Value, cut: int):
+    """Where piece `index` of the `Cut` at word `cut` starts, and its size."""
+    image, block = _split(f, index, cut + 1)
+    inner = f.mul(block, f.word(cut + 2))
+    return f.add(f.mul(image, f.word(cut)), inner), f.umin(f.word(cut + 2), f.sub(f.word(cut), inner))
 
 
-def _block(f: Function, buffers, place, block: Value, is_first: Value) -> None:
-    """Packs one block of k and multiplies it into the tile, panel by panel."""
+def _block(f: Function, buffers: Buffers, place, block: Value, is_first: Value) -> None:
+    """Brings one block of k and multiplies it into the tile, panel by panel."""
     batch, m0, rows, n0, cols = place
-    k0, kc = _extent(f, block, KC, K)
-    a = _call(f, "ptr", PACK_A, [_words(f, A_WORDS), buffers[0], batch, m0, rows, k0, kc])
-    b = _call(f, "ptr", PACK_B, [_words(f, B_WORDS), buffers[1], batch, n0, cols, k0, kc])
+    k0, kc = _extent(f, block, K_IMAGE)
+    a = call_word(f, "ptr", READ_A, [_words(f, A_WORDS), buffers.a, buffers.row_table, buffers.k_table,
+                                     batch, m0, rows, k0, kc])
+    b = call_word(f, "ptr", PACK_B, [_words(f, B_WORDS), buffers.b, batch, n0, cols, k0, kc])
     first = f.cast("zext", is_first, "i64")
-    with f.loop(0, cols, f.word(COLUMNS), carried=[b, buffers[2]]) as panel:
+    with f.loop(0, cols, f.word(COLUMNS), carried=[b, buffers.tile]) as panel:
         wide = f.icmp("ugt", f.sub(cols, panel.index), f.lshr(f.word(COLUMNS), 1))
         vectors = f.add(f.cast("zext", wide, "i64"), 1)
-        _call(f, "void", MICRO, [a, f.word(A_ROW), f.word(A_STEP), panel.values[0], f.word(B_STEP), kc,
-                                 panel.values[1], f.word(TILE_ROW), first, rows, vectors])
+        call_word(f, "void", MICRO, [a, buffers.row_table, buffers.k_table, panel.values[0], f.word(B_STEP), kc,
+                                     panel.values[1], f.word(TILE_ROW), first, rows, vectors])
         panel.next(f.at(panel.values[0], "i8", f.word(B_PANEL)), f.at(panel.values[1], "i8", PANEL_BYTES))
+
+
+def _finish(f: Function, buffers: Buffers, batch, m0, rows, n0, cols) -> None:
+    """The tile, transposed if there is a function for that, goes to the finisher."""
+    with f.either(f.icmp("eq", f.word(TURN), 0)) as either:
+        with either.yes:
+            call_word(f, "void", FINISH, [_words(f, FINISH_WORDS), buffers.tile, f.word(TILE_ROW), batch, m0, rows,
+                                          n0, cols])
+        with either.no:
+            call_word(f, "void", TURN, [buffers.tile, f.word(TILE_ROW), rows, cols, buffers.turned, f.word(TURNED_ROW)])
+            call_word(f, "void", FINISH, [_words(f, FINISH_WORDS), buffers.turned, f.word(TURNED_ROW), batch, n0, cols,
+                                          m0, rows])
 
 
 def _words(f: Function, word: int) -> Value:
     """The address of a descriptor inside the args block."""
     return f.at(f.args, "i64", f.word(word))
-
-
-def _call(f: Function, returns: str, word: int, arguments) -> Value | None:
-    """A call through a word."""
-    actual = ", ".join(f.value(a).typed for a in arguments)
-    text = f"call {returns} {f.word(word, 'ptr')}({actual})"
-    return f.line(text) if returns == "void" else f.let(returns, text)
 
 
 # --- adding up the parts of k ------------------------------------------------------------------------
@@ -233,7 +253,7 @@ def combine(element: str) -> Code:
         with f.loop(0, f.word(C_N), COMBINE_COLS) as chunk:
             cols = f.umin(f.sub(f.word(C_N), chunk.index), COMBINE_COLS)
             _add_parts(f, element, f.at(row, element, chunk.index), tile, cols)
-            _call(f, "void", C_FINISH, [_words(f, C_FINISH_WORDS), tile, 0, batch, m, 1, chunk.index, cols])
+            call_word(f, "void", C_FINISH, [_words(f, C_FINISH_WORDS), tile, 0, batch, m, 1, chunk.index, cols])
     return f.code()
 
 
@@ -249,84 +269,134 @@ def _add_parts(f: Function, element: str, row: Value, tile: Value, cols: Value) 
 
 # --- planning ----------------------------------------------------------------------------------------
 
-class Tiling(NamedTuple):
-    """Rows and columns of a tile, k of a block, blocks of a part, parts."""
-    rows: int
-    cols: int
-    kc: int
-    part_blocks: int
-    parts: int
+class Cut(NamedTuple):
+    """A dimension as images of equal size, each cut into blocks of `tile`, the last one smaller."""
+    image: int
+    blocks: int
+    tile: int
+    images: int = 1
+
+    @property
+    def total(self) -> int:
+        return self.image * self.images
+
+    @property
+    def pieces(self) -> int:
+        return self.blocks * self.images
 
 
-def balanced(total: int, most: int, step: int) -> int:
-    """The size of equal pieces of at most `most`, rounded up to `step`."""
+def balanced(total: int, most: int, step: int) -> Cut:
+    """Pieces of at most `most`, as equal as multiples of `step` can be."""
     pieces = max(1, ceil_div(total, most))
-    return max(step, ceil_div(ceil_div(total, pieces), step) * step)
+    tile = max(step, ceil_div(ceil_div(total, pieces), step) * step)
+    return Cut(total, max(1, ceil_div(total, tile)), tile)
 
 
-def tiling(batches: int, m: int, n: int, k: int, columns: int, rows=BLOCK_ROWS, panels=PANELS) -> Tiling:
-    """Tiles of about equal size; k is cut into parts where there are too few of them."""
-    tile_m, kc = balanced(m, rows, ROWS), balanced(k, BLOCK_K, 16)
-    strips = batches * ceil_div(m, tile_m)
-    panels = max(1, min(panels, strips * ceil_div(n, columns) // PLENTY))
-    tile_n, blocks = balanced(n, panels * columns, columns), max(1, ceil_div(k, kc))
-    tiles = strips * ceil_div(n, tile_n)
-    wanted = PARTED // tiles if tiles < ENOUGH else 1
-    part_blocks = ceil_div(blocks, max(1, min(wanted, batches * m * n * k // PART_WORK)))
-    return Tiling(tile_m, tile_n, kc, part_blocks, ceil_div(blocks, part_blocks))
+class Left(NamedTuple):
+    """How A is read: a reader of pack.py or image.py, its words, the scratch and table slack it needs."""
+    code: Code
+    words: tuple
+    size: int = 0
+    slack: int = 0          # entries that the reader may write before and after a table's own
 
 
-class Operand(NamedTuple):
-    """A packer and the strides, in bytes, of what it returns; `size`: scratch it packs into."""
-    packer: Packer
-    row: int            # A: between rows; B: between panels
-    step: int           # between k
-    size: int
+class Right(NamedTuple):
+    """How B is packed; bytes between panels, between k, and of scratch."""
+    code: Code
+    words: tuple
+    panel: int
+    step: int
+    size: int = 0
 
 
 class Contraction(NamedTuple):
+    """What the driver is told about sizes. `turned`: the finisher gets (n, m) instead of (m, n)."""
     kind: dtype
     batches: int
-    m: int
-    n: int
-    k: int
-    tiling: Tiling
+    m: Cut
+    n: Cut
+    k: Cut
+    turned: bool = False
 
     @property
-    def units(self) -> int:
-        t = self.tiling
-        return t.parts * self.batches * ceil_div(self.m, t.rows) * ceil_div(self.n, t.cols)
+    def work(self) -> int:
+        return self.batches * self.m.total * self.n.total * self.k.total
+
+    @property
+    def tiles(self) -> int:
+        return self.batches * self.m.pieces * self.n.pieces
+
+    @property
+    def part_blocks(self) -> int:
+        """Blocks of k in a part: all, or fewer where there are too few tiles."""
+        wanted = PARTED // self.tiles if self.tiles < ENOUGH else 1
+        return ceil_div(self.k.pieces, max(1, min(wanted, self.work // PART_WORK)))
+
+    @property
+    def parts(self) -> int:
+        return ceil_div(self.k.pieces, self.part_blocks)
+
+    @property
+    def result(self) -> tuple[int, int]:
+        """Rows and columns that the finisher sees."""
+        return (self.n.total, self.m.total) if self.turned else (self.m.total, self.n.total)
 
 
-def contract(c: Contraction, a: Operand, b: Operand, result: Finisher, temp: Temp, note: str) -> list[Call]:
+def columns_of(kind: dtype) -> int:
+    """Columns of a full panel."""
+    return PANEL_BYTES // kind.itemsize
+
+
+def cut_columns(kind: dtype, strips: int, n: int, panels: int = PANELS) -> Cut:
+    """Tiles of up to `panels` panels where `strips` rows of tiles leave enough of them."""
+    columns = columns_of(kind)
+    panels = max(1, min(panels, strips * ceil_div(n, columns) // PLENTY))
+    return balanced(n, panels * columns, columns)
+
+
+def contract(c: Contraction, a: Left, b: Right, result: Finisher, temp: Temp, note: str) -> list[Call]:
     """The calls of a contraction: the driver, and `combine` if k is cut into parts."""
-    t, size = c.tiling, c.kind.itemsize
-    if t.parts == 1:
+    if c.parts == 1:
         return [_driver_call(c, a, b, result, note)]
-    parts = temp(t.parts * c.batches * c.m * c.n * size)
-    between = View(parts, c.kind, (t.parts * c.batches, c.m, c.n), (c.m * c.n, c.n, 1))
-    keep = finisher(Grid((t.parts * c.batches,), c.m, (), c.n), c.kind, None,
-                    [(between, Grid((c.m * c.n,), c.n, (), 1))], 0)
-    head = (parts, t.parts, c.batches * c.m * c.n * size, c.m, c.n, 0, entry(result.code), 8)
-    units = c.batches * c.m
-    grain = max(1, SMALL // (c.n * t.parts))
+    (rows, cols), size = c.result, c.kind.itemsize
+    batches, part = c.parts * c.batches, c.batches * rows * cols * size
+    parts = View(temp(c.parts * part), c.kind, (batches, rows, cols), (rows * cols, cols, 1))
+    keep = finisher(Grid((batches,), rows, (), cols), c.kind, None,
+                    [(parts, Grid((rows * cols,), cols, (), 1))], 0)
+    head = (parts.ref, c.parts, part, rows, cols, 0, entry(result.code), 8)
+    units, grain = c.batches * rows, max(1, SMALL // (cols * c.parts))
     return [_driver_call(c, a, b, keep, note),
-            Call(combine(c.kind.llvm), (*head, *result.words), units, grain, f"{note}, adding {t.parts} parts",
-                 bytes=t.parts * c.batches * c.m * c.n * size)]
+            Call(combine(c.kind.llvm), (*head, *result.words), units, grain, f"{note}, adding {c.parts} parts",
+                 bytes=c.parts * part)]
 
 
-def _driver_call(c: Contraction, a: Operand, b: Operand, result: Finisher, note: str) -> Call:
-    t, size = c.tiling, c.kind.itemsize
-    at_b = HEADER + len(a.packer.words)
-    at_finish = at_b + len(b.packer.words)
-    head = (entry(micro(c.kind)), entry(a.packer.code), HEADER, entry(b.packer.code), at_b,
-            entry(result.code), at_finish, a.row, a.step, b.step, b.row, c.m, c.n, c.k, t.rows, t.cols, t.kc,
-            ceil_div(c.m, t.rows), ceil_div(c.n, t.cols), c.batches, t.part_blocks, a.size, b.size,
-            t.rows * t.cols * size, t.cols * size, PANEL_BYTES // size)
-    work = c.batches * c.m * c.n * c.k
-    grain = max(1, c.units * SMALL // max(work, 1))
-    return Call(driver(), (*head, *a.packer.words, *b.packer.words, *result.words), c.units,
-                min(grain, c.units), note, flops=2 * work)
+def whole_panels(before: list[Call], c: Contraction, code: Code, words: Callable[[int], tuple], temp: Temp) -> Right:
+    """All of B packed ahead by `code`; `words(panel)` describes it for panels of so many bytes."""
+    columns, panels = columns_of(c.kind), ceil_div(c.n.total, columns_of(c.kind))
+    panel = (c.k.total + 4) * PANEL_BYTES           # packers may overrun by up to 3 of k
+    out = temp(c.batches * panels * panel)
+    if c.k.total:
+        head = (entry(code), 8, out, panels, columns, c.n.total, c.k.total, panel)
+        units = c.batches * panels
+        before.append(Call(pack_whole(), (*head, *words(panel)), units, max(1, SMALL // (columns * c.k.total)),
+                           f"pack {c.k.total}x{c.n.total}", bytes=2 * units * panel))
+    view = Matrix(out, panel // columns, PANEL_BYTES, 1, 0, ((c.batches, panels * panel),)).words()
+    return Right(pack_view(), view, panel, PANEL_BYTES)
+
+
+def _driver_call(c: Contraction, a: Left, b: Right, result: Finisher, note: str) -> Call:
+    size, at_b = c.kind.itemsize, HEADER + len(a.words)
+    slack = ceil_div(8 * a.slack, VECTOR_BYTES) * VECTOR_BYTES
+    row, turned_row = c.n.tile * size, (ceil_div(c.m.tile, LANES) + 1) * LANES * size
+    tables = [8 * cut.tile + 2 * slack + VECTOR_BYTES for cut in (c.m, c.k)]
+    head = (entry(micro(c.kind)), entry(a.code), HEADER, entry(b.code), at_b, entry(result.code), at_b + len(b.words),
+            entry(turn(c.kind.llvm)) if c.turned else 0, b.step, b.panel, columns_of(c.kind),
+            *c.m[:3], c.m.pieces, c.n.total, c.n.tile, c.n.pieces, *c.k[:3], c.k.pieces,
+            c.batches, c.part_blocks, a.size, b.size, (c.m.tile + LANES) * row, c.turned * c.n.tile * turned_row,
+            row, turned_row, *tables, slack)
+    units = c.parts * c.tiles
+    return Call(driver(), (*head, *a.words, *b.words, *result.words), units,
+                min(units, max(1, units * SMALL // max(c.work, 1))), note, flops=2 * c.work)
 
 
 # --- matrix products ---------------------------------------------------------------------------------
@@ -344,14 +414,12 @@ def lower_matmul(out: View, a: View, b: View, temp: Temp, epilogue: Epilogue | N
     if n == 1 < m:
         return lower_matmul(turned(out), turned(b), turned(a), temp, turned_epilogue(epilogue))
     kind = float64 if a.dtype is float64 else float32
-    columns = PANEL_BYTES // kind.itemsize
-    t = tiling(prod(batch), m, n, k, columns)
+    rows = balanced(m, BLOCK_ROWS, ROWS)
+    c = Contraction(kind, prod(batch), rows, cut_columns(kind, prod(batch) * rows.pieces, n), balanced(k, BLOCK_K, 16))
     note = f"matmul {a.dtype.name} {'x'.join(map(str, (*batch, m, k, n)))} {_letter(a)}{_letter(b)}"
     before: list[Call] = []
-    left = _left(before, kind, a, temp)
-    right = _right(before, kind, b, t, m, temp)
-    result = _finish_matrix(kind, out, epilogue)
-    return before + contract(Contraction(kind, prod(batch), m, n, k, t), left, right, result, temp, note)
+    left, right = _left(before, kind, a, temp), _right(before, c, b, temp)
+    return before + contract(c, left, right, _finish_matrix(kind, out, epilogue), temp, note)
 
 
 def turned(x: View) -> View:
@@ -368,27 +436,26 @@ def _letter(x: View) -> str:
     return "t" if x.strides[-2] == 1 and x.strides[-1] != 1 and x.shape[-1] > 1 else "n"
 
 
-def _left(before: list[Call], kind: dtype, a: View, temp: Temp) -> Operand:
+def _left(before: list[Call], kind: dtype, a: View, temp: Temp) -> Left:
     if a.dtype is not kind:
         a = packed(before, kind, a, temp)
     row, step = (s * a.itemsize for s in a.strides[-2:])
-    return Operand(Packer(pack_view(), Matrix(a.ref, row, step, 1, 0, batch_table(a)).words()), row, step, 0)
+    return Left(read_matrix(), Matrix(a.ref, row, step, 1, 0, batch_table(a)).words())
 
 
-def _right(before: list[Call], kind: dtype, b: View, t: Tiling, rows: int, temp: Temp) -> Operand:
-    if b.dtype is not kind or not (_adjacent(b, -1) or _adjacent(b, -2)):
-        b = packed(before, kind, b, temp)
+def _right(before: list[Call], c: Contraction, b: View, temp: Temp) -> Right:
+    if b.dtype is not c.kind or not (_adjacent(b, -1) or _adjacent(b, -2)):
+        b = packed(before, c.kind, b, temp)
     step, column = (s * b.itemsize for s in b.strides[-2:])
-    panel = t.kc * PANEL_BYTES
-    size = (ceil_div(t.cols * kind.itemsize, PANEL_BYTES) * t.kc + 4) * PANEL_BYTES
-    table = batch_table(b)
+    panel, table = c.k.tile * PANEL_BYTES, batch_table(b)
+    size = ceil_div(c.n.tile, columns_of(c.kind)) * panel + 4 * PANEL_BYTES
     if not _adjacent(b, -1):
         words = Matrix(b.ref, column, step, max(1, b.shape[-2]), 0, table).words(panel)
-        return Operand(Packer(pack_transpose(kind.llvm), words), panel, PANEL_BYTES, size)
-    words = Matrix(b.ref, kind.itemsize, step, 1, 0, table).words(panel)
-    if rows <= FEW_ROWS:
-        return Operand(Packer(pack_view(), words), PANEL_BYTES, step, 0)
-    return Operand(Packer(pack_copy(kind.llvm), words), panel, PANEL_BYTES, size)
+        return Right(pack_transpose(c.kind.llvm), words, panel, PANEL_BYTES, size)
+    words = Matrix(b.ref, b.itemsize, step, 1, 0, table).words(panel)
+    if c.m.total <= FEW_ROWS:
+        return Right(pack_view(), words, PANEL_BYTES, step)
+    return Right(pack_copy(c.kind.llvm), words, panel, PANEL_BYTES, size)
 
 
 def _adjacent(x: View, dim: int) -> bool:

@@ -1,7 +1,10 @@
 """Micro-kernels: a few rows of C in registers, B one packed column panel, A read element by element.
 
-    micro(a, row stride, k stride, b, k stride of b, kc, c, row stride of c, first, rows, vectors)
-        c[r, 0:panel] (+)= sum over k < kc of a[r, k] * b[k, 0:panel]          strides in bytes
+    micro(a, row table, k table, b, k stride of b, kc, c, row stride of c, first, rows, vectors)
+        c[r, 0:panel] (+)= sum over k < kc of a[row table[r] + k table[k]] * b[k, 0:panel]
+
+Tables and strides are in bytes. Two tables let A be a matrix of any strides or an image: a row of
+positions and a k of (channel, tap) just as well as the reverse.
 
 Rows are cut into balanced groups of at most `ROWS`; `vectors` (1 or 2) says how much of the panel is
 used. Each output element has one accumulator, summed in order of k by fma, then stored (`first`) or
@@ -19,7 +22,7 @@ VECTOR_BYTES = 64
 VECTORS = 2                             # of a full panel
 PANEL_BYTES = VECTORS * VECTOR_BYTES
 ROWS = 8                                # 8 x 2 accumulators already saturate the fma units from L2
-TILE_PARAMS = (("ptr", "a"), ("i64", "rs"), ("i64", "ks"), ("ptr", "b"), ("i64", "bs"), ("i64", "kc"),
+TILE_PARAMS = (("ptr", "a"), ("ptr", "row_table"), ("ptr", "k_table"), ("ptr", "b"), ("i64", "bs"), ("i64", "kc"),
                ("ptr", "c"), ("i64", "cs"), ("i64", "first"))
 MICRO_PARAMS = (*TILE_PARAMS, ("i64", "rows"), ("i64", "vectors"))
 FAMILY = [(rows, vectors) for vectors in range(1, VECTORS + 1) for rows in range(1, ROWS + 1)]
@@ -31,11 +34,11 @@ def micro(kind: dtype) -> Code:
     f = Function(f"micro_{kind.name}", MICRO_PARAMS)
     groups = f.ceil_div(f.rows, ROWS)
     small, larger = f.udiv(f.rows, groups), f.urem(f.rows, groups)
-    with f.loop(0, groups, carried=[f.a, f.c]) as loop:
-        a, c = loop.values
+    with f.loop(0, groups, carried=[f.row_table, f.c]) as loop:
+        table, c = loop.values
         rows = f.add(small, f.cast("zext", f.icmp("ult", loop.index, larger), "i64"))
-        _dispatch(f, kind.llvm, rows, [a, *f.parameters[1:6], c, f.cs, f.first])
-        loop.next(f.at(a, "i8", f.mul(rows, f.rs)), f.at(c, "i8", f.mul(rows, f.cs)))
+        _dispatch(f, kind.llvm, rows, [f.a, table, *f.parameters[2:6], c, f.cs, f.first])
+        loop.next(f.at(table, "i64", rows), f.at(c, "i8", f.mul(rows, f.cs)))
     return f.code()
 
 
@@ -57,24 +60,17 @@ def _tile(element: str, rows: int, vectors: int) -> Function:
     """rows x vectors accumulators in registers over the whole of kc."""
     f = Function(f"tile{rows}x{vectors}", TILE_PARAMS)
     lanes = VECTOR_BYTES // SIZES[element]
+    places = [f.load("i64", f.at(f.row_table, "i64", r)) for r in range(rows)]
     zero = constant(vector(element, lanes), 0)
-    with f.loop(0, f.kc, carried=[f.a, f.b, *[zero] * (rows * vectors)]) as loop:
-        a, b, *sums = loop.values
+    with f.loop(0, f.kc, carried=[f.b, *[zero] * (rows * vectors)]) as loop:
+        b, *sums = loop.values
+        a = f.at(f.a, "i8", f.load("i64", f.at(f.k_table, "i64", loop.index)))
         panel = [f.load_vector(element, f.at(b, "i8", v * VECTOR_BYTES), lanes) for v in range(vectors)]
-        sums = _multiply_rows(f, element, a, panel, sums)
-        loop.next(f.at(a, "i8", f.ks), f.at(b, "i8", f.bs), *sums)
-    _store_rows(f, loop.results[2:], vectors)
+        values = (f.load_splat(element, f.at(a, "i8", place), lanes) for place in places)
+        products = [(value, column) for value in values for column in panel]
+        loop.next(f.at(b, "i8", f.bs), *(f.fma(*p, s) for p, s in zip(products, sums, strict=True)))
+    _store_rows(f, loop.results[1:], vectors)
     return f
-
-
-def _multiply_rows(f: Function, element: str, a: Value, panel: list[Value], sums) -> list[Value]:
-    """One step of k. Row addresses form a chain, which the code generator keeps in one register."""
-    out = []
-    for first in range(0, len(sums), len(panel)):
-        value = f.load_splat(element, a, VECTOR_BYTES // SIZES[element])
-        out += [f.fma(value, b, s) for b, s in zip(panel, sums[first:], strict=False)]
-        a = f.at(a, "i8", f.rs)
-    return out
 
 
 def _store_rows(f: Function, sums, vectors: int) -> None:

@@ -1,15 +1,15 @@
-"""Packers: bring a block of an operand into the shape that micro-kernels read.
+"""Readers and packers: bring a block of an operand into the shape that micro-kernels read.
 
-    pack(desc, dst, batch, r0, rows, k0, kc) -> ptr
+    read(desc, dst, row table, k table, batch, r0, rows, k0, kc) -> ptr       for A: fills the tables
+    pack(desc, dst, batch, r0, rows, k0, kc) -> ptr                          for B: [panel][k][PANEL_BYTES]
 
-All packers share this signature, so one driver serves matmul and convolution; `desc` points at the
-packer's own words. For A the result holds element (r, k) at r * row stride + k * k stride; for B it is
-a row of panels, [panel][k][PANEL_BYTES]. Packers may read up to 63 bytes past their operand.
+All share these signatures, so one driver serves matmul and convolution; `desc` points at the
+function's own words. They may read up to 63 bytes past an operand. Here are those for matrices:
 
-    view       nothing is copied: the address inside the operand
-    copy       B whose columns are adjacent in memory
-    transpose  B whose k are adjacent, in registers, 16 bytes of k at a time; k may be (outer, inner)
-    patches    image patches of a convolution, [channel, taps] x [image, positions], zeros for padding
+    read_matrix       A of any strides where it lies
+    pack_view         B where it lies
+    pack_copy         B whose columns are adjacent in memory
+    pack_transpose    B whose k are adjacent, in registers, 16 bytes of k at a time; k may be (outer, inner)
 """
 from __future__ import annotations
 
@@ -19,17 +19,12 @@ from typing import NamedTuple
 
 from ..compiler.kernel import LANES, Call, Code, Ref, View
 from ..dtypes import dtype
-from .emit import SIZES, Function, Value, constant, iota, lanes_of, vector
+from .emit import SIZES, Function, Value, iota, vector
 from .micro import PANEL_BYTES, VECTOR_BYTES, VECTORS
 
-PACK_PARAMS = (("ptr", "args"), ("ptr", "dst"), ("i64", "batch"), ("i64", "r0"), ("i64", "rows"),
-               ("i64", "k0"), ("i64", "kc"))
-
-
-class Packer(NamedTuple):
-    """A pack function and the words of its descriptor."""
-    code: Code
-    words: tuple
+BLOCK_PARAMS = (("i64", "batch"), ("i64", "r0"), ("i64", "rows"), ("i64", "k0"), ("i64", "kc"))
+PACK_PARAMS = (("ptr", "args"), ("ptr", "dst"), *BLOCK_PARAMS)
+READ_PARAMS = (("ptr", "args"), ("ptr", "dst"), ("ptr", "row_table"), ("ptr", "k_table"), *BLOCK_PARAMS)
 
 
 # --- operands that are matrices ----------------------------------------------------------------------
@@ -68,6 +63,25 @@ def _start(f: Function) -> Value:
     """The address of (batch, r0, k = 0)."""
     offset, = table_offset(f, f.batch, f.word(DIMS), TABLE, 2, [f.value(0)])
     return f.at(f.word(POINTER, "ptr"), "i8", f.add(offset, f.mul(f.r0, f.word(ROW))))
+
+
+@cache
+def read_matrix() -> Code:
+    f = Function("read_matrix", READ_PARAMS, "ptr")
+    fill_table(f, f.row_table, f.rows, f.value(0), f.word(ROW))
+    fill_table(f, f.k_table, f.kc, f.value(0), f.word(STEP))
+    f.give_back(f.at(_start(f), "i8", f.mul(f.k0, f.word(STEP))))
+    return f.code()
+
+
+def fill_table(f: Function, table: Value, count, first: Value, step) -> None:
+    """first, first + step, ... ; may write a vector past the end."""
+    lanes = VECTOR_BYTES // 8
+    start = f.add(f.splat(first, lanes), f.mul(f.splat(f.value(step), lanes), iota(vector("i64", lanes))))
+    stride = f.splat(f.mul(step, lanes), lanes)
+    with f.loop(0, count, lanes, carried=[start]) as loop:
+        f.store(loop.values[0], f.at(table, "i64", loop.index))
+        loop.next(f.add(loop.values[0], stride))
 
 
 @cache
@@ -140,16 +154,42 @@ def _transpose_runs(f: Function, element: str, columns: Value, dst: Value) -> No
 
 
 def _transpose_run(f: Function, element: str, columns: Value, offset, count, dst: Value) -> None:
-    size = SIZES[element]
-    lanes, quad = VECTOR_BYTES // size, 16 // size
+    lanes, quad = VECTOR_BYTES // SIZES[element], 16 // SIZES[element]
     with f.loop(0, count, quad, carried=[f.value(offset), dst]) as loop:
         offset, dst = loop.values
-        pieces = [f.load(vector(element, quad), f.at(f.load("ptr", f.at(columns, "ptr", n)), "i8", offset))
-                  for n in range(lanes)]
-        stripes = [_join(f, pieces[n::quad]) for n in range(quad)]
-        for k, row in enumerate(_transpose_quads(f, stripes)):
-            f.store(row, f.at(dst, "i8", k * PANEL_BYTES))
+        rows = [f.at(f.load("ptr", f.at(columns, "ptr", n)), "i8", offset) for n in range(lanes)]
+        transpose_lines(f, element, rows, dst, PANEL_BYTES)
         loop.next(f.add(offset, 16), f.at(dst, "i8", quad * PANEL_BYTES))
+
+
+def transpose_lines(f: Function, element: str, rows: list[Value], dst: Value, stride) -> None:
+    """16 bytes of each row become columns of as many vectors, `stride` bytes apart."""
+    quad = 16 // SIZES[element]
+    pieces = [f.load(vector(element, quad), row) for row in rows]
+    stripes = [_join(f, pieces[n::quad]) for n in range(quad)]
+    for column in _transpose_quads(f, stripes):
+        f.store(column, dst)
+        dst = f.at(dst, "i8", stride)
+
+
+@cache
+def turn(element: str) -> Code:
+    """Transposes a tile; writes whole vectors and quads, so both sides need slack."""
+    f = Function(f"turn_{element}", (("ptr", "tile"), ("i64", "ts"), ("i64", "rows"), ("i64", "cols"),
+                                     ("ptr", "dst"), ("i64", "ds")))
+    size = SIZES[element]
+    lanes, quad = VECTOR_BYTES // size, 16 // size
+    with f.loop(0, f.rows, lanes) as group:
+        first = f.at(f.tile, "i8", f.mul(group.index, f.ts))
+        start = f.at(f.dst, "i8", f.mul(group.index, size))
+        with f.loop(0, f.cols, quad, carried=[first, start]) as column:
+            source, dst = column.values
+            rows = [source]
+            for _ in range(lanes - 1):
+                rows.append(f.at(rows[-1], "i8", f.ts))
+            transpose_lines(f, element, rows, dst, f.ds)
+            column.next(f.at(source, "i8", 16), f.at(dst, "i8", f.mul(f.ds, quad)))
+    return f.code()
 
 
 def _join(f: Function, parts: list[Value]) -> Value:
@@ -172,204 +212,6 @@ def _transpose_quads(f: Function, rows: list[Value]) -> list[Value]:
     return [f.shuffle(firsts[0][k // 2], firsts[1][k // 2], [i + 2 * (k % 2) for i in pair]) for k in range(4)]
 
 
-# --- image patches -----------------------------------------------------------------------------------
-
-(IMAGE, POSITIONS_ARE_K, TO_ROW, TO_PANEL, GROUP, BATCH, CHANNEL, TAPS, TABLE_BYTES) = range(9)
-ALONG = 9               # then for each of depth, height, width: the fields of `Along`
-(A_STRIDE, A_OUT, A_SIZE, A_MOVE, A_START, A_STEP, A_TAPS) = range(7)
-
-
-class Along(NamedTuple):
-    """One spatial dimension: position p and tap t read index p * move + start + t * step, if in [0, size)."""
-    stride: int             # of the image, in bytes
-    out: int                # number of positions
-    size: int
-    move: int
-    start: int
-    step: int
-    taps: int
-
-
-class Patches(NamedTuple):
-    """Row (channel, taps), column (image, positions) of an image operand; strides in bytes."""
-    ref: Ref
-    group: int
-    batch: int
-    channel: int
-    along: tuple[Along, Along, Along]
-
-    @property
-    def taps(self) -> int:
-        return prod(a.taps for a in self.along)
-
-    def words(self, positions_are_k: bool, to_row: int, to_panel: int) -> tuple:
-        return (self.ref, int(positions_are_k), to_row, to_panel, self.group, self.batch, self.channel,
-                max(1, self.taps), 16 * self.taps, *(field for along in self.along for field in along))
-
-    def way(self, itemsize: int) -> str:
-        """How neighbouring positions lie in memory: adjacent, every second, or anyhow."""
-        width = self.along[2]
-        return {itemsize: "adjacent", 2 * itemsize: "second"}.get(width.stride * width.move, "gather")
-
-
-def _along(f: Function, dim: int, field: int) -> Value:
-    return f.word(ALONG + 7 * dim + field)
-
-
-@cache
-def pack_patches(element: str, way: str) -> Code:
-    f = Function(f"pack_patches_{way}_{element}", PACK_PARAMS, "ptr")
-    swap = f.icmp("ne", f.word(POSITIONS_ARE_K), 0)
-    p0, count = f.select(swap, f.k0, f.r0), f.select(swap, f.kc, f.rows)
-    rows = f.select(swap, f.r0, f.k0), f.select(swap, f.rows, f.kc)
-    image = f.at(f.word(IMAGE, "ptr"), "i8", f.mul(f.batch, f.word(GROUP)))
-    lanes = VECTOR_BYTES // SIZES[element]
-    patch = Patch(f, element, way, image, rows)
-    with f.loop(0, f.ceil_div(count, lanes)) as vectors:
-        first = f.mul(vectors.index, lanes)
-        place = f.add(f.mul(f.udiv(vectors.index, VECTORS), f.word(TO_PANEL)),
-                      f.mul(f.urem(vectors.index, VECTORS), VECTOR_BYTES))
-        patch.vector(f.at(f.dst, "i8", place), f.add(p0, first), f.umin(f.sub(count, first), lanes))
-    f.give_back(f.dst)
-    return f.code()
-
-
-class Patch:
-    """Emits one vector of positions for all (channel, tap) rows of a block.
-
-    What is left after an output row ends is another segment. For each segment a table of
-    (offset, mask) by tap is made first, then the rows are walked in memory order.
-    """
-
-    def __init__(self, f: Function, element: str, way: str, image: Value, rows):
-        self.f, self.element, self.way, self.image = f, element, way, image
-        self.row0, self.rows = rows
-        self.lanes = VECTOR_BYTES // SIZES[element]
-        self.iota = iota(vector("i32", self.lanes))
-        self.width = self.lanes * (2 if way == "second" else 1)     # elements that a load may touch
-        self.table = dynamic_alloca(f, f.word(TABLE_BYTES))
-        self.channel = f.mul(f.udiv(self.row0, f.word(TAPS)), f.word(CHANNEL))
-        self.first_tap = f.urem(self.row0, f.word(TAPS))
-
-    def vector(self, dst: Value, position: Value, count: Value) -> None:
-        """Cuts the vector where an output row ends."""
-        f = self.f
-        with f.loop(0, count, nonempty=True) as cut:
-            at = f.add(position, cut.index)
-            column, rest = f.urem(at, _along(f, 2, A_OUT)), f.udiv(at, _along(f, 2, A_OUT))
-            run = f.umin(f.sub(_along(f, 2, A_OUT), column), f.sub(count, cut.index))
-            own = self.between(f.sub(self.iota, self.splat(cut.index)), run)
-            number = self.fill_table(cut.index, own, column, rest)
-            self.fill_rows(dst, own, f.at(self.image, "i8", f.mul(number, f.word(BATCH))))
-            cut.step = run
-
-    def fill_table(self, lane: Value, own: Value, column: Value, rest: Value) -> Value:
-        """(offset, mask) for each tap of the positions from `lane` on; gives the number of their image."""
-        f = self.f
-        row, rest = f.urem(rest, _along(f, 1, A_OUT)), f.udiv(rest, _along(f, 1, A_OUT))
-        depth, number = f.urem(rest, _along(f, 0, A_OUT)), f.udiv(rest, _along(f, 0, A_OUT))
-        start = [self.first_index(dim, at) for dim, at in enumerate((depth, row, column))]
-        start[2] = f.sub(start[2], f.mul(lane, _along(f, 2, A_MOVE)))
-        spread = f.mul(self.iota, self.splat(_along(f, 2, A_MOVE)))
-        with f.loop(0, _along(f, 0, A_TAPS), carried=[self.table, start[0]]) as d:
-            with f.loop(0, _along(f, 1, A_TAPS), carried=[d.values[0], start[1]]) as h:
-                inside = f.and_(self.inside(0, d.values[1]), self.inside(1, h.values[1]))
-                live = f.and_(own, f.splat(inside, self.lanes))
-                line = f.add(self.offset(0, d.values[1]), self.offset(1, h.values[1]))
-                with f.loop(0, _along(f, 2, A_TAPS), carried=[h.values[0], start[2]]) as w:
-                    place, index = w.values
-                    columns = f.add(spread, self.splat(index))
-                    mask = f.and_(live, self.between(columns, _along(f, 2, A_SIZE)))
-                    f.store(f.add(line, self.offset(2, index)), place)
-                    f.store(self.mask_bits(mask), f.at(place, "i64", 1))
-                    w.next(f.at(place, "i64", 2), f.add(index, _along(f, 2, A_STEP)))
-                h.next(w.results[0], f.add(h.values[1], _along(f, 1, A_STEP)))
-            d.next(h.results[0], f.add(d.values[1], _along(f, 0, A_STEP)))
-        return number
-
-    def fill_rows(self, dst: Value, own: Value, image: Value) -> None:
-        f, taps = self.f, self.f.word(TAPS)
-        walk = f.helper(f"walk_{self.way}", self.walker)
-        end = f.at(self.table, "i8", f.mul(taps, 16))
-        begin = f.at(self.table, "i8", f.mul(self.first_tap, 16))
-        step = f.mul(_along(f, 2, A_STRIDE), _along(f, 2, A_MOVE))
-        arguments = [self.table, end, begin, f.at(image, "i8", self.channel), f.word(CHANNEL), dst,
-                     f.word(TO_ROW), self.rows, as_bits(f, own), step]
-        f.line(f"call void @{walk.name}({', '.join(a.typed for a in arguments)})")
-
-    def walker(self) -> Function:
-        """All rows of a segment; a function of its own, so that the loop has the registers for itself."""
-        w = Function(f"walk_{self.way}", (
-            ("ptr", "table"), ("ptr", "end"), ("ptr", "begin"), ("ptr", "source"), ("i64", "channel"), ("ptr", "dst"),
-            ("i64", "to_row"), ("i64", "rows"), (f"i{self.lanes}", "own"), ("i64", "step")))
-        load, own = self.loader(w), as_mask(w, w.own)
-        with w.loop(0, w.rows, carried=[w.dst, w.source, w.begin]) as row:
-            dst, source, entry = row.values
-            mask = as_mask(w, w.load(f"i{self.width}", w.at(entry, "i64", 1)))
-            place = w.at(source, "i8", w.load("i64", entry))
-            _prefetch(w, w.at(place, "i8", PANEL_BYTES))
-            w.masked_store(load(place, mask), dst, own)
-            following = w.at(entry, "i8", 16)
-            wraps = w.icmp("eq", following, w.end)
-            onward = w.at(source, "i8", w.channel)
-            row.next(w.at(dst, "i8", w.to_row), w.select(wraps, onward, source), w.select(wraps, w.table, following))
-        return w
-
-    def mask_bits(self, mask: Value) -> Value:
-        """The mask of a load as an integer."""
-        f, lanes = self.f, self.lanes
-        if self.way == "second":
-            mask = f.shuffle(mask, constant(mask.type, 0), [n // 2 + lanes * (n % 2) for n in range(2 * lanes)])
-        return as_bits(f, mask)
-
-    def loader(self, w: Function):
-        """How a vector of neighbouring positions is read, zero where the mask is not set."""
-        element = self.element
-        if self.way == "adjacent":
-            return lambda source, mask: w.masked_load(element, source, mask)
-        if self.way == "second":
-            return lambda source, mask: w.shuffle(w.masked_load(element, source, mask), None,
-                                                  list(range(0, self.width, 2)))
-        offsets = w.strided_offsets(w.step, self.lanes)
-        return lambda source, mask: self.gathered(w, source, offsets, mask)
-
-    def gathered(self, w: Function, source: Value, offsets: Value, mask: Value) -> Value:
-        kind, size = vector(self.element, self.lanes), SIZES[self.element]
-        return w.call(kind, f"llvm.masked.gather.v{self.lanes}f{8 * size}.v{self.lanes}p0",
-                      (w.at(source, "i8", offsets), f"align {size}"), mask, constant(kind, 0))
-
-    def splat(self, number: Value) -> Value:
-        return self.f.splat(self.f.cast("trunc", number, "i32"), self.lanes)
-
-    def between(self, numbers: Value, count: Value) -> Value:
-        """Lanes whose number is in [0, count)."""
-        return self.f.icmp("ult", numbers, self.splat(count))
-
-    def first_index(self, dim: int, position: Value) -> Value:
-        f = self.f
-        return f.add(f.mul(position, _along(f, dim, A_MOVE)), _along(f, dim, A_START))
-
-    def inside(self, dim: int, index: Value) -> Value:
-        return self.f.icmp("ult", index, _along(self.f, dim, A_SIZE))
-
-    def offset(self, dim: int, index: Value) -> Value:
-        return self.f.mul(index, _along(self.f, dim, A_STRIDE))
-
-
-def _prefetch(f: Function, pointer: Value) -> None:
-    """Asks for a line in the second-level cache; any address will do."""
-    f.declared["llvm.prefetch.p0"] = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
-    f.line(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 2, i32 1)")
-
-
-def as_bits(f: Function, mask: Value) -> Value:
-    return f.let(f"i{lanes_of(mask.type)}", f"bitcast {mask.typed} to i{lanes_of(mask.type)}")
-
-
-def as_mask(f: Function, bits: Value) -> Value:
-    return f.let(f"<{bits.type[1:]} x i1>", f"bitcast {bits.typed} to <{bits.type[1:]} x i1>")
-
-
 def dynamic_alloca(f: Function, size: Value) -> Value:
     """Stack memory of a size that is a word."""
     value = Value(f"%{f.fresh('scratch')}", "ptr")
@@ -378,6 +220,29 @@ def dynamic_alloca(f: Function, size: Value) -> Value:
 
 
 # --- whole operands ----------------------------------------------------------------------------------
+
+W_PACK, W_WORDS, W_OUT, W_PANELS, W_COLUMNS, W_N, W_K, W_PANEL = range(8)
+
+
+@cache
+def pack_whole() -> Code:
+    """All of a B: a unit is one panel of one batch."""
+    f = Function("pack_whole")
+    with f.loop(f.lo, f.hi) as unit:
+        batch, panel = f.udiv(unit.index, f.word(W_PANELS)), f.urem(unit.index, f.word(W_PANELS))
+        column = f.mul(panel, f.word(W_COLUMNS))
+        count = f.umin(f.word(W_COLUMNS), f.sub(f.word(W_N), column))
+        dst = f.at(f.word(W_OUT, "ptr"), "i8", f.mul(unit.index, f.word(W_PANEL)))
+        call_word(f, "ptr", W_PACK, [f.at(f.args, "i64", f.word(W_WORDS)), dst, batch, column, count, 0, f.word(W_K)])
+    return f.code()
+
+
+def call_word(f: Function, returns: str, word: int, arguments) -> Value | None:
+    """A call of the function whose address is a word."""
+    actual = ", ".join(f.value(a).typed for a in arguments)
+    text = f"call {returns} {f.word(word, 'ptr')}({actual})"
+    return f.line(text) if returns == "void" else f.let(returns, text)
+
 
 def copy_call(out: Ref, kind: dtype, x: View) -> Call:
     """Copies x to packed, row-major memory at `out`, converted to `kind`."""

@@ -5,7 +5,6 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from rushlight import dtypes
 from rushlight.compiler.kernel import Body, Epilogue, Instr
 from rushlight.cpu import jit
 from rushlight.cpu.gemm import lower_matmul
