@@ -113,3 +113,9 @@ def set_num_threads(n: _builtins.int) -> None:
 def get_num_threads() -> _builtins.int:
     from .runtime.threads import get_num_threads as get
     return get()
+
+
+def debug(level: _builtins.int):
+    """A context manager: `with torch.debug(2): ...` says on stderr what its block costs (RUSHLIGHT_DEBUG)."""
+    from . import config
+    return config.debug.override(level)

@@ -6,7 +6,6 @@ each; host steps run between them.
 """
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 
 import numpy as np
@@ -16,7 +15,7 @@ from ..runtime import memory
 from ..runtime.run import run as run_native
 from ..trace.graph import build, describe
 from .kernel import Call, Ref, Scalar
-from .lower import ARENA, INPUT, OUTPUT, describe_step
+from .lower import ARENA, INPUT, LEAF, OUTPUT, SHIFTED
 from .pipeline import compile_graph
 
 LIMIT = 4096                    # plans kept; the least recently used go first
@@ -26,24 +25,27 @@ hits = misses = 0
 
 def run(nodes) -> None:
     """Compute pending nodes: by a known plan, or by one compiled now."""
-    global hits, misses
     d = describe(nodes)
+    if config.debug.value:
+        from ..runtime import profile
+        profile.run(nodes, d)
+    else:
+        plan_of(nodes, d).execute(d)
+
+
+def plan_of(nodes, d):
+    """The plan of a description."""
+    global hits, misses
     plan = plans.get(d.key)
     if plan is None:
         misses += 1
-        started = time.perf_counter()
         plan = plans[d.key] = Plan(*compile_graph(build(nodes, d)))
         if len(plans) > LIMIT:
             plans.popitem(last=False)
-        if config.debug.value:
-            print(f"flush: new plan, {len(nodes)} nodes -> {len(plan.program.steps)} steps, arena {plan.arena_bytes} bytes,"
-                  f" {1e3 * (time.perf_counter() - started):.1f} ms")
     else:
         hits += 1
         plans.move_to_end(d.key)
-    if config.debug.value:
-        plan.show_run(d)
-    plan.execute(d)
+    return plan
 
 
 class Plan:
@@ -59,7 +61,10 @@ class Plan:
         self.output_slots = [n for n, s in enumerate(self.program.slots) if s.kind == OUTPUT]
         self.inputs = [(n, s.number) for n, s in enumerate(self.program.slots) if s.kind == INPUT]
         bases = {n: 0 for n, s in enumerate(self.program.slots) if s.kind == ARENA}
-        for k, n in enumerate(self.output_slots + [n for n, _ in self.inputs]):
+        self.whole_leaves = [(n, s.number) for n, s in enumerate(self.program.slots) if s.kind == LEAF]
+        self.shifted = [(n, s.number, s.target) for n, s in enumerate(self.program.slots) if s.kind == SHIFTED]
+        ordered = self.output_slots + [n for n, *_ in self.inputs + self.whole_leaves + self.shifted]
+        for k, n in enumerate(ordered):
             bases[n] = 1 + k
         by_number = {n: k for k, (n, s) in enumerate(self.program.outputs)}
         self.kept = sorted((by_number[n], self.output_slots.index(s)) for n, s in self.program.outputs)
@@ -118,8 +123,11 @@ class Plan:
         return segments
 
     # -- running ------------------------------------------------------------------------------------------
-    def execute(self, d) -> None:
-        """Run on the buffers and numbers of one description; outputs are handed over only at the end."""
+    def execute(self, d, watch=None) -> None:
+        """Run on the buffers and numbers of one description; outputs are handed over only at the end.
+
+        `watch` is called in place of `run_segment` (runtime/profile.py).
+        """
         words = self.words
         arena = memory.allocate(self.arena_bytes) if self.arena_bytes else None
         outputs = [self.take_over(n, d) for n in self.output_slots]
@@ -132,20 +140,29 @@ class Plan:
             if buffer.shared and not buffer.has_slack:
                 held.append(buffer := _with_slack(buffer))
             bases.append(buffer.address + offset * self.program.inputs[number])
+        bases += [d.leaves[leaf].buffer.address for _, leaf in self.whole_leaves]
+        for _, number, target in self.shifted:
+            base = bases[self.bases[target]] + self.program.slots[target].offset
+            bases.append(base + d.inputs[number][1] * self.program.inputs[number])
         bases = np.array(bases, np.int64)
         words[self.places] = bases[self.which] + self.addends
         for dtype, at, numbers in self.scalar_places:
             words[at] = scalar_bits([d.scalars[n] for n in numbers], dtype)
         words[0] = 0
         for segment in self.segments:
-            if isinstance(segment, list):
-                run_native(segment[0], segment[1], self.address)
-                if words[0]:
-                    self.fail()
+            if watch is None:
+                self.run_segment(segment, bases, d)
             else:
-                self.run_host(segment, bases, d)
+                watch(self, segment, bases, d)
         for k, slot in self.kept:
             d.outputs[k].buffer = outputs[slot]
+
+    def run_segment(self, segment, bases, d) -> None:
+        if not isinstance(segment, list):
+            return self.run_host(segment, bases, d)
+        run_native(segment[0], segment[1], self.address)
+        if self.words[0]:
+            self.fail()
 
     def take_over(self, slot, d):
         leaf = self.program.donors.get(slot)
@@ -178,16 +195,6 @@ class Plan:
         size = v.params["size"][check.axis] if "size" in v.params else v.shape[check.axis]
         raise errors.located(errors.index_error(v.params["error"], index, check.axis, size), v.where)
 
-    # -- looking ---------------------------------------------------------------------------------------------
-    def show_run(self, d):
-        print(f"flush: {len(d.outputs)} outputs, {len(self.program.steps)} steps, {len(self.inputs)} inputs")
-        if config.debug.value >= 3:
-            for group in self.program.groups:
-                print("   ", group)
-        elif config.debug.value >= 2:
-            for step in self.program.steps:
-                print("   ", describe_step(step, self.program.slots))
-
 
 def _with_slack(buffer):
     copy = memory.allocate(buffer.nbytes)
@@ -201,8 +208,8 @@ def array_at(address, dtype, shape, strides) -> np.ndarray:
     if 0 in shape:
         return np.empty(shape, dtype.numpy)
     size = dtype.itemsize
-    span = size * (1 + (sum((n - 1) * s for n, s in zip(shape, strides)) if strides is not None else np.prod(shape, dtype=int) - 1))
-    window = memory.Buffer.wrap(int(address), int(span))
+    last = sum((n - 1) * s for n, s in zip(shape, strides)) if strides is not None else np.prod(shape, dtype=int) - 1
+    window = memory.Buffer.wrap(int(address), int(size * (1 + last)))
     return window.as_numpy(dtype.numpy, shape, None if strides is None else tuple(s * size for s in strides))
 
 
