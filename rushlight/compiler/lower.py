@@ -14,17 +14,21 @@ from .group import Group, Groups
 from .kernel import Call, Ref
 from .schedule import Access, LoopGroup, contract_calls, copy_calls
 
-BLOCK, ARENA, INPUT, OUTPUT = "block", "arena", "input", "output"
+BLOCK, ARENA, INPUT, OUTPUT, LEAF, SHIFTED = "block", "arena", "input", "output", "leaf", "shifted"
 
 
 class Slot:
-    """kind says where the memory is; `number` which input or output; `offset` where in the arena."""
+    """kind says where the memory is: `offset` in the arena, input or output or leaf `number`.
 
-    __slots__ = ("kind", "nbytes", "number", "offset", "first", "last")
+    A shifted slot is the slot `target` from where input `number` stands in its leaf: a write into
+    part of a realised storage, whose offset is known only when the plan is bound.
+    """
 
-    def __init__(self, kind, nbytes, number=0):
+    __slots__ = ("kind", "nbytes", "number", "offset", "first", "last", "target")
+
+    def __init__(self, kind, nbytes, number=0, target=None):
         self.kind, self.nbytes, self.number = kind, nbytes, number
-        self.offset, self.first, self.last = 0, None, None
+        self.offset, self.first, self.last, self.target = 0, None, None, target
 
 
 class Host(NamedTuple):
@@ -179,25 +183,28 @@ class Builder:
 
     def write_target(self, v, offset) -> Ref:
         """The memory of a write's result: the old value's own if nobody else needs that, else a copy."""
-        if v in self.slot_of:
-            return Ref(self.slot_of[v], offset * v.dtype.itemsize)
         old = v.uses[0].source
-        nbytes = v.numel * v.dtype.itemsize
-        if self.may_overwrite(v, old):
-            if isinstance(old, Vertex):
-                self.slot_of[v] = slot = self.slot_of[old]
-                if v.is_output:
-                    self.slots[slot].kind, self.slots[slot].number = OUTPUT, v.number
-            else:
-                self.slot_of[v] = slot = self.new_slot(OUTPUT if v.is_output else ARENA, nbytes, v.number)
-                self.donors[slot] = old.leaf
-                if not v.is_output:
-                    self.slots[slot].kind = OUTPUT
-            return Ref(slot, offset * v.dtype.itemsize)
-        self.slot_of[v] = slot = self.new_slot(OUTPUT if v.is_output else ARENA, nbytes, v.number)
-        source = Access(self.ref(old, 0, v.dtype), v.dtype, (1,))
-        self.calls += copy_calls(self, source, (v.numel,), Ref(slot))
+        slot = self.slot_of[v] = self.overwritten(v, old) if self.may_overwrite(v, old) else self.copied(v, old)
+        if isinstance(old, Input):
+            self.slots.append(Slot(SHIFTED, 0, old.number, slot))
+            return Ref(len(self.slots) - 1)
         return Ref(slot, offset * v.dtype.itemsize)
+
+    def overwritten(self, v, old) -> int:
+        if isinstance(old, Vertex):
+            slot = self.slot_of[old]
+            if v.is_output:
+                self.slots[slot].kind, self.slots[slot].number = OUTPUT, v.number
+            return slot
+        slot = self.new_slot(OUTPUT, v.numel * v.dtype.itemsize, v.number)
+        self.donors[slot] = old.leaf
+        return slot
+
+    def copied(self, v, old) -> int:
+        slot = self.new_slot(OUTPUT if v.is_output else ARENA, v.numel * v.dtype.itemsize, v.number)
+        whole = Ref(self.new_slot(LEAF, 0, old.leaf)) if isinstance(old, Input) else self.ref(old, 0, v.dtype)
+        self.calls += copy_calls(self, Access(whole, v.dtype, (1,)), (v.numel,), Ref(slot))
+        return slot
 
     def may_overwrite(self, v, old) -> bool:
         group = self.home[v]

@@ -24,6 +24,8 @@ def plan_memory(program: Program):
     for at, step in enumerate(program.steps):
         for number in refs_of(step):
             slot = slots[number]
+            if slot.target is not None:
+                slot = slots[slot.target]
             slot.first = at if slot.first is None else slot.first
             slot.last = at
     placed: list = []

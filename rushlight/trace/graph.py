@@ -19,7 +19,7 @@ class Input(NamedTuple):
     """The n-th distinct (buffer, offset) that the graph reads; the offset is part of its address."""
     number: int
     leaf: int           # which buffer
-    donated: bool       # nobody needs that buffer after this graph
+    donated: int        # its size in bytes if nobody needs that buffer after this graph, else 0
 
 
 class Use(NamedTuple):
@@ -75,9 +75,6 @@ def describe(nodes) -> Description:
             if leaf is None:
                 leaf = found[source] = len(leaves)
                 leaves.append(source)
-            if offset and not j and node.sig.prim.kind == "write":
-                add(offset)         # what is written over is its whole memory, not a part of it
-                offset = 0
             number = places.get((leaf, offset))
             if number is None:
                 number = places[leaf, offset] = len(inputs)
@@ -93,7 +90,7 @@ def describe(nodes) -> Description:
         else:
             add(False)
     d = Description()
-    d.donated = tuple([not leaf.is_alive() and not leaf.buffer.shared for leaf in leaves])
+    d.donated = tuple([0 if leaf.is_alive() or leaf.buffer.shared else leaf.buffer.nbytes for leaf in leaves])
     add(d.donated)
     add(tuple([leaf for leaf, _ in inputs]))
     d.key, d.leaves, d.inputs, d.scalars, d.extras, d.outputs = tuple(key), leaves, inputs, scalars, extras, outputs
@@ -122,10 +119,8 @@ def build(nodes, d: Description) -> Graph:
             source, offset = next(operands)
             if source.buffer is None:
                 uses.append(Use(vertices[source.index], layout, offset, dtype))
-            elif uses or sig.prim.kind != "write":
-                uses.append(Use(inputs[places[numbers[source], offset]], layout, 0, dtype))
             else:
-                uses.append(Use(inputs[places[numbers[source], 0]], layout, offset, dtype))
+                uses.append(Use(inputs[places[numbers[source], offset]], layout, 0, dtype))
         scalars = tuple(range(next_scalar, next_scalar + len(node.scalars)))
         next_scalar += len(scalars)
         extra = None
