@@ -18,16 +18,13 @@ from .random import get_rng_state as get_rng_state, initial_seed as initial_seed
 from .random import seed as seed, set_rng_state as set_rng_state
 from .printing import set_printoptions as set_printoptions
 from .ops.methods import attach as _attach
+from .ops.neural import SHARED as _SHARED
 from . import autograd as autograd
 from .autograd import enable_grad as enable_grad, inference_mode as inference_mode, no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
 from .autograd.grad_mode import is_grad_enabled as is_grad_enabled
 from .autograd.grad_mode import is_inference_mode_enabled as is_inference_mode_enabled
 from . import random as random
-from .random import Generator as Generator, default_generator as default_generator
-from .random import get_rng_state as get_rng_state, initial_seed as initial_seed, manual_seed as manual_seed
-from .random import seed as seed, set_rng_state as set_rng_state
-from .printing import set_printoptions as set_printoptions
 from .version import __version__ as __version__
 
 _attach()
@@ -69,6 +66,9 @@ def __getattr__(name):
     if name in ("save", "load"):
         from . import serialization
         return getattr(serialization, name)
+    if name in _SHARED:
+        from .nn import functional
+        return getattr(functional, name)
     if name in _ROOMS:
         from importlib import import_module
         try:

@@ -6,7 +6,7 @@ rules below) and every view of the base sees that through its own geometry.
 """
 from __future__ import annotations
 
-from ..layout import Layout, expand, is_dense, overlaps_itself, packed, permute
+from ..layout import Layout, expand, extent, is_dense, overlaps_itself, packed, permute
 from ..prims.index import copy, write
 from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
@@ -143,14 +143,25 @@ def embed(g, base: Layout, view: Layout, at: int, into=None):
     """A tensor of base's shape, zero (or `into`) but for g where the view lies; differentiable in g."""
     from .. import ops
     shape = tuple(base.shape)
-    n = max(base.numel, 1)
+    if not base.numel:
+        return ops.zeros(shape, dtype=g.dtype)
+    low = min(0, at) if view.numel else 0
+    n = max(extent(base), at + extent(view)) - low
     full = ops.zeros(n, dtype=g.dtype) if into is None else into
-    if overlaps_itself(view) and view.numel > 1:
-        index = ops.arange(n).as_strided(view.shape, view.strides, at)
-        flat = full.index_add(0, index.reshape(-1), g.reshape(-1))
-    else:
-        flat = _written(full, g, view, at)
-    return flat.as_strided(shape, base.strides) if base.numel else ops.zeros(shape, dtype=g.dtype)
+    y = _placed(full, g, view, at - low).as_strided(shape, base.strides, -low)
+    if overlaps_itself(base):           # elements seen several times share the gradient
+        times = _placed(ops.zeros(n, dtype=g.dtype), ops.ones(shape, dtype=g.dtype), base, -low)
+        y = y / times.as_strided(shape, base.strides, -low)
+    return y
+
+
+def _placed(full, g, view, at):
+    """g added to the flat tensor `full` where the view lies."""
+    from .. import ops
+    if not overlaps_itself(view):
+        return _written(full, g, view, at)
+    index = ops.arange(full.numel()).as_strided(view.shape, view.strides, at)
+    return full.index_add(0, index.reshape(-1), g.reshape(-1))
 
 
 def _written(full, g, view, at):
@@ -171,7 +182,10 @@ def _hole(g, base, view, at):
 
 
 def _dense_like(g, base: Layout):
-    """The elements of g, of base's shape, flat in base's memory order."""
+    """The elements of g, of base's shape, flat as base lies in memory."""
+    if not is_dense(base):
+        from .. import ops
+        return _placed(ops.zeros(extent(base), dtype=g.dtype), g, base, 0)
     order = sorted(range(base.ndim), key=lambda d: (-base.strides[d], d))
     return g.permute(order).contiguous().reshape(-1)
 

@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import builtins
+import functools
 
 import numpy as np
 
 from .. import dtypes
 from .. import layout as L
+from ..autograd.function import differentiable
 from ..autograd.inplace import assign, check_writable
-from ..autograd.node import type_name
+from ..autograd.node import named, type_name
 from ..layout import broadcast_shapes, wrap_dim
 from ..prims.host import argsort as argsort_p
 from ..prims.index import gather as gather_p, scatter as scatter_p
@@ -16,6 +18,7 @@ from ..tensor import Tensor
 from .create import arange, tensor
 from .promote import apply
 from .shape import _ALIAS as ALIAS
+from .support import legacy_name, need
 from .shape import expand, permute, select, slice_, unsqueeze, view_of
 
 
@@ -268,15 +271,8 @@ def gather(input, dim, index, *, sparse_grad=False, out=None):
     return into(out, y)
 
 
-def _named(prim, name):
-    from ..prims.table import Gradient
-    g = Gradient(name, prim.gradient.rules)
-    g.uses = prim.gradient.uses
-    return g
-
-
-GATHER, INDEX_SELECT = _named(gather_p, "GatherBackward0"), _named(gather_p, "IndexSelectBackward0")
-EMBEDDING, INDEX = _named(gather_p, "EmbeddingBackward0"), _named(gather_p, "IndexBackward0")
+GATHER, INDEX_SELECT, EMBEDDING, INDEX = (gather_p.gradient.named(name + "Backward0") for name in
+                                         ("Gather", "IndexSelect", "Embedding", "Index"))
 
 
 def take_along_dim(input, indices, dim=None):
@@ -359,7 +355,7 @@ def _scatter(name, input, dim, index, src, mode):
     return y if n else y.reshape(())
 
 
-SCATTER, SCATTER_ADD = _named(scatter_p, "ScatterBackward0"), _named(scatter_p, "ScatterAddBackward0")
+SCATTER, SCATTER_ADD = (scatter_p.gradient.named(name) for name in ("ScatterBackward0", "ScatterAddBackward0"))
 
 
 def scatter(input, dim, index, src=None, value=None, *, reduce=None):
@@ -454,7 +450,7 @@ def nonzero(input, *, as_tuple=False):
         return tuple(tensor(i.astype(np.int64)) for i in found)
     if not input.dim():
         return tensor(np.zeros((len(found[0]), 0), np.int64))
-    return tensor(np.stack(found, 1).astype(np.int64))
+    return tensor(np.stack(found).astype(np.int64)).t()
 
 
 def argwhere(input):
@@ -465,12 +461,27 @@ def argwhere(input):
 def flip(input, *dims):
     """Axes in reverse order (a copy)."""
     from .shape import _sizes
-    given = _sizes(dims) if dims else ()
-    y = input if input.dim() else input.clone()
-    for d in L.wrap_dims(given, input.dim()):
+    given = L.wrap_dims(_sizes(dims) if dims else (), input.dim())
+    return named(in_memory_order(_flipped, input, given), "FlipBackward0")
+
+
+def _flipped(x, *dims):
+    y = x
+    for d in dims if x.dim() else ():
         n = y.shape[d]
         y = rows(y, d, arange(n - 1, -1, -1) if n else arange(0), "gather", INDEX_SELECT)
-    return y.clone() if y is input else y
+    return y.clone() if y is x else y
+
+
+def in_memory_order(op, x, dims):
+    """op(x, *dims) done in the order of x's memory, so that the result lies as x does."""
+    l = x.layout
+    if l.packed or l.ndim < 2 or not L.is_dense(l):
+        return op(x, *dims)
+    order = sorted(builtins.range(l.ndim), key=lambda d: (-l.strides[d], d))
+    y = op(permute(x, order), *[order.index(d) for d in dims])
+    back = [order.index(d) for d in builtins.range(l.ndim)]
+    return tuple(permute(v, back) for v in y) if isinstance(y, tuple) else permute(y, back)
 
 
 def fliplr(input):
@@ -483,98 +494,206 @@ def flipud(input):
 
 def roll(input, shifts, dims=None):
     """Elements moved along axes, those that fall off come in at the other end."""
-    if dims is None:
-        return roll(input.reshape(-1), shifts, 0).reshape(input.shape)
+    if dims is None or dims == ():
+        return named(roll(input.reshape(-1), shifts, 0).reshape(input.shape), "RollBackward0")
     from .shape import cat
-    shifts, dims = ((v,) if isinstance(v, int) else v for v in (shifts, dims))
+    shifts, dims = ((v,) if isinstance(v, int) else tuple(v) for v in (shifts, dims))
+    if len(shifts) != len(dims):
+        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
+    y = input
     for s, d in zip(shifts, dims):
-        n = input.shape[d]
+        n = y.shape[wrap_dim(d, y.dim())] if y.dim() else 0
         if n and s % n:
-            input = cat([input.narrow(d, n - s % n, s % n), input.narrow(d, 0, n - s % n)], d)
-    return input
+            y = cat([y.narrow(d, n - s % n, s % n), y.narrow(d, 0, n - s % n)], d)
+    return named(y.clone() if y is input else y, "RollBackward0")
 
 
 def rot90(input, k=1, dims=(0, 1)):
     """Rotated by k quarter turns in the plane of two axes."""
-    a, b = dims
-    k %= 4
-    if k == 2:
-        return flip(input, a, b)
-    if not k:
-        return input.clone()
-    return flip(input, b).transpose(a, b) if k == 1 else flip(input, a).transpose(a, b)
+    a, b = L.wrap_dims(dims, input.dim())
+    turned = (lambda: input.clone(), lambda: flip(input, b).transpose(a, b), lambda: flip(input, a, b),
+              lambda: flip(input, a).transpose(a, b))
+    return named(turned[k % 4](), "Rot90Backward0")
 
 
 def argsort(input, dim=-1, descending=False, stable=False):
     """Indices that sort an axis."""
-    if not input.dim():
-        return input.new_zeros((), dtype=dtypes.int64)
-    return apply(argsort_p, (input.detach(),), dict(dim=wrap_dim(dim, input.dim()), descending=bool(descending)))
+    return sort(input.detach(), dim, descending)[1]
 
 
-def sort(input, dim=-1, descending=False, *, stable=False):
-    """Sorted values and where they stood."""
+def _order(x, dim, descending):
+    if not x.dim():
+        return x.new_zeros((), dtype=dtypes.int64)
+    return apply(argsort_p, (x.detach(),), dict(dim=dim, descending=bool(descending)))
+
+
+def sort(input, dim=-1, descending=False, *, stable=None, out=None):
+    """Sorted values and where they stood; equal elements keep their order."""
     from .reduce import return_type
-    at = argsort(input, dim, descending)
-    return return_type("sort", ("values", "indices"))(gather(input, dim, at), at)
+    d = wrap_dim(dim, input.dim())
+    values, at = in_memory_order(lambda x, k: _sorted(x, k, descending), input, (d,))
+    made = return_type("sort", ("values", "indices"))(
+        named(values, "SortBackward0" if stable is None else "SortBackward1"), at)
+    return made if out is None else type(made)(*map(_into, out, made))
+
+
+def _sorted(x, d, descending):
+    at = _order(x, d, descending)
+    return gather(x, d, at), at
+
+
+def _into(out, y):
+    from .pointwise import into
+    return into(out, y)
 
 
 def msort(input):
+    """Sorted along the first axis."""
     return sort(input, 0).values
 
 
-def topk(input, k, dim=-1, largest=True, sorted=True):
+def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     """The k largest (or smallest) values of an axis, in order, and where they stood."""
     from .reduce import return_type
-    n = input.shape[dim] if input.dim() else 1
-    if not 0 <= k <= n:
+    d = wrap_dim(dim, input.dim())
+    if not 0 <= k <= (input.shape[d] if input.dim() else 1):
         raise RuntimeError("selected index k out of range")
-    at = argsort(input, dim, largest)
-    at = at.narrow(dim, 0, k) if input.dim() else at
-    return return_type("topk", ("values", "indices"))(gather(input, dim, at), at)
+    at = _order(input, d, largest)
+    at = at.narrow(d, 0, k).contiguous() if input.dim() else at
+    made = return_type("topk", ("values", "indices"))(named(gather(input, d, at), "TopkBackward0"), at)
+    return made if out is None else type(made)(*map(_into, out, made))
 
 
 def kthvalue(input, k, dim=-1, keepdim=False):
     """The k-th smallest value of an axis and its index."""
     from .reduce import return_type
-    at = argsort(input, dim).narrow(dim, k - 1, 1)
-    values = gather(input, dim, at)
+    d = wrap_dim(dim, input.dim())
+    if not 1 <= k <= (input.shape[d] if input.dim() else 1):
+        raise RuntimeError("selected number k out of range for dimension " + str(d))
     kind = return_type("kthvalue", ("values", "indices"))
-    return kind(values, at) if keepdim else kind(values.squeeze(dim), at.squeeze(dim))
+    return _kth(input, _order(input, d, False), k - 1, d, keepdim, kind, "KthvalueBackward0")
+
+
+def _kth(x, order, k, d, keepdim, kind, gradient):
+    """The element of each row whose place in the order of axis d is k (a number, or one for each row)."""
+    from .reduce import picked
+    if not x.dim():
+        return kind(named(x.clone(), gradient), order)
+    at = order.select(d, k) if isinstance(k, int) else gather(order, d, k.unsqueeze(d)).squeeze(d)
+    return picked(x, d, at.contiguous(), keepdim, kind, gradient)
 
 
 def median(input, dim=None, keepdim=False):
     """The lower median of all elements, or with its index along an axis; nan if there is one."""
+    return _median(input, dim, keepdim, "median", _lower_middle)
+
+
+def nanmedian(input, dim=None, keepdim=False):
+    """The lower median of the elements that are not nan."""
+    return _median(input, dim, keepdim, "nanmedian", _lower_middle_of_numbers)
+
+
+def _median(x, dim, keepdim, name, place):
+    from .reduce import one_axis, return_type
+    need("median_cpu" if dim is None else "median_out", x.dtype, {1, 2})
+    kind = return_type(name, ("values", "indices"))
     if dim is None:
-        flat = input.reshape(-1)
-        return flat.new_full((), float("nan")) if not flat.numel() else _middle(flat, 0)[0]
-    from .reduce import return_type
-    values, at = _middle(input, wrap_dim(dim, input.dim()))
-    kind = return_type("median", ("values", "indices"))
-    return kind(values.unsqueeze(dim), at.unsqueeze(dim)) if keepdim else kind(values, at)
+        flat = x.reshape(-1)
+        if not flat.numel():
+            worst = float("nan") if x.dtype.rank == 2 else dtypes.iinfo(x.dtype).min
+            return named((flat.sum() * 0 + worst).to(x.dtype), name.capitalize() + "Backward0")
+        return _shared_median(name)(flat.reshape(x.shape), place=place)
+    one_axis(name, dim)
+    d = wrap_dim(dim, x.dim())
+    if x.dim() and not x.shape[d]:
+        raise IndexError(f"median(): Expected reduction dim {dim} to have non-zero size.")
+    return _pick_median(x, d, keepdim, kind, place, name.capitalize() + "Backward1")
 
 
-def _middle(x, d):
-    """Value and index of the lower median; a nan comes first of all."""
-    order = argsort(x, d)
+@functools.cache
+def _shared_median(name):
+    from .reduce import _evenly
+    rule = lambda g, y, x, *, place: _evenly(g, y, x)     # noqa: E731
+    pick = lambda x, *, place: _kth(x.reshape(-1), _order(x.reshape(-1), 0, False), place(x.reshape(-1), 0), 0,   # noqa: E731
+                                    False, lambda values, at: values, "")
+    return differentiable(name.capitalize() + "Backward0", vjp=(rule,))(pick)
+
+
+def _pick_median(x, d, keepdim, kind, place, gradient):
+    order = _order(x, d, False)
+    return _kth(x, order, place(x.detach(), d) if x.dim() else 0, d, keepdim, kind, gradient)
+
+
+def _nans(x, d):
+    from .pointwise import isnan
+    return isnan(x).to(dtypes.int64).sum(d)
+
+
+def _lower_middle(x, d):
+    """(n - 1) // 2, or where the first nan stands in order."""
     n = x.shape[d]
-    last = order.narrow(d, n - 1, 1)
-    from .pointwise import isnan, where
-    nan = isnan(gather(x.detach(), d, last)) if x.dtype.rank >= 2 else last < 0
-    at = where(nan, last, order.narrow(d, (n - 1) // 2, 1))
-    return gather(x, d, at).squeeze(d), at.squeeze(d)
+    if x.dtype.rank < 2:
+        return (n - 1) // 2
+    from .pointwise import where
+    nans = _nans(x, d)
+    return where(nans > 0, n - nans, (n - 1) // 2)
+
+
+def _lower_middle_of_numbers(x, d):
+    n = x.shape[d]
+    return (n - 1) // 2 if x.dtype.rank < 2 else ((n - _nans(x, d) - 1).clamp(min=0)).div(2, rounding_mode="floor")
+
+
+def mode(input, dim=-1, keepdim=False):
+    """The most frequent value of an axis (the smallest of several) and the last place where it stands."""
+    from .reduce import one_axis, picked, return_type
+    one_axis("mode", dim)
+    d = wrap_dim(dim, input.dim())
+    kind = return_type("mode", ("values", "indices"))
+    if not input.dim():
+        return kind(named(input.clone(), "ModeBackward0"), input.new_zeros((), dtype=dtypes.int64))
+    if not input.shape[d]:
+        raise IndexError(f"mode(): Expected reduction dim {dim} to have non-zero size.")
+    x = input.detach().movedim(d, -1)
+    equal = x.unsqueeze(-1) == x.unsqueeze(-2)
+    counts = equal.to(dtypes.int64).sum(-1)
+    best = counts == counts.amax(-1, keepdim=True)
+    worst = float("inf") if x.dtype.rank == 2 else True if x.dtype is dtypes.bool else dtypes.iinfo(x.dtype).max
+    from .pointwise import where
+    value = where(best, x, worst).to(x.dtype).amin(-1, keepdim=True)
+    n = x.shape[-1]
+    at = where((x == value) & best, arange(n), -1).amax(-1).clamp(min=0)
+    return picked(input, d, at, keepdim, kind, "ModeBackward0")
 
 
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """Distinct values in order, with the place of each element among them and their counts if asked for."""
     a = input.detach()._array()
-    found = np.unique(a, return_inverse=True, return_counts=True, axis=dim)
-    values, inverse, counts = found
+    values, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, axis=dim)
     inverse = inverse.reshape(-1 if dim is not None else a.shape)
-    out = [tensor(values.astype(a.dtype), dtype=input.dtype)]
+    return _distinct(values.astype(a.dtype), inverse, counts, input.dtype, return_inverse, return_counts)
+
+
+def _distinct(values, inverse, counts, dtype, return_inverse, return_counts):
+    out = [tensor(values, dtype=dtype)]
     out += [tensor(inverse.astype(np.int64))] if return_inverse else []
     out += [tensor(counts.astype(np.int64))] if return_counts else []
     return out[0] if len(out) == 1 else tuple(out)
+
+
+def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None):
+    """Runs of equal values (or slices of an axis) as one, with the run of each element and the runs' lengths."""
+    a = input.detach()._array()
+    lined = a.reshape(-1) if dim is None else np.moveaxis(a, dim, 0)
+    n = len(lined)
+    new = np.ones(n, bool)
+    if n > 1:
+        new[1:] = (lined[1:] != lined[:-1]).reshape(n - 1, -1).any(1)
+    starts = np.flatnonzero(new)
+    values = lined[starts] if dim is None else np.moveaxis(lined[starts], 0, dim)
+    inverse = np.cumsum(new) - 1
+    return _distinct(values, inverse.reshape(a.shape) if dim is None else inverse, np.diff([*starts, n]), input.dtype,
+                     return_inverse, return_counts)
 
 
 def bincount(input, weights=None, minlength=0):
@@ -607,12 +726,12 @@ def bucketize(input, boundaries, *, right=False, out_int32=False):
 
 def tril(input, diagonal=0):
     """The lower triangle of the last two axes, zero elsewhere."""
-    return _triangle(input, diagonal, lambda i, j, k: j <= i + k)
+    return named(_triangle(input, diagonal, lambda i, j, k: j <= i + k), "TrilBackward0")
 
 
 def triu(input, diagonal=0):
     """The upper triangle of the last two axes, zero elsewhere."""
-    return _triangle(input, diagonal, lambda i, j, k: j >= i + k)
+    return named(_triangle(input, diagonal, lambda i, j, k: j >= i + k), "TriuBackward0")
 
 
 def _triangle(x, k, test):
@@ -620,14 +739,27 @@ def _triangle(x, k, test):
         raise RuntimeError("tril/triu: input tensor must have at least 2 dimensions")
     i, j = arange(x.shape[-2]).unsqueeze(1), arange(x.shape[-1])
     from .pointwise import where
-    return where(test(i, j, k), x, 0)
+    return where(test(i, j, k), x, zero_of(x))
+
+
+def zero_of(x):
+    """The number 0 that does not widen x's dtype."""
+    return False if x.dtype is dtypes.bool else 0
 
 
 def diag(input, diagonal=0):
     """A vector on the diagonal of a matrix, or the diagonal of a matrix as a copy."""
+    if input.dim() not in (1, 2):
+        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.dim()}D")
     if input.dim() == 1:
         return diag_embed(input, diagonal)
-    return input.diagonal(diagonal).clone()
+    from ..prims.index import copy
+    return named(apply(copy, (input.diagonal(diagonal),), {}), "DiagonalBackward0_copy")
+
+
+def diagflat(input, offset=0):
+    """All elements on the diagonal of a matrix."""
+    return diag_embed(input.reshape(-1), offset)
 
 
 def diag_embed(input, offset=0, dim1=-2, dim2=-1):
@@ -638,8 +770,8 @@ def diag_embed(input, offset=0, dim1=-2, dim2=-1):
     padded = input.unsqueeze(-1).expand(*input.shape, n)
     rows_ = padded if offset == 0 else _pad_rows(padded, offset, n)
     from .pointwise import where
-    y = where(j == i + offset, rows_, 0)
-    return y.movedim((-2, -1), (a, b))
+    y = where(j == i + offset, rows_, zero_of(input)).movedim((-2, -1), (a, b))
+    return named(y.contiguous(), "DiagEmbedBackward0")
 
 
 def _pad_rows(x, offset, n):
@@ -686,11 +818,13 @@ def meshgrid(*tensors, indexing="ij"):
     """Coordinate grids of vectors."""
     xs = tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
     xs = list(xs)
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
     if indexing == "xy" and len(xs) > 1:
-        grids = meshgrid(xs[1], xs[0], *xs[2:])
-        return (grids[1].transpose(0, 1), grids[0].transpose(0, 1), *[g.transpose(0, 1) for g in grids[2:]])
+        first, second, *rest = meshgrid(xs[1], xs[0], *xs[2:])
+        return (second, first, *rest)
     shape = [x.numel() for x in xs]
-    return tuple(permute(x.reshape([-1] + [1] * (len(xs) - 1)).movedim(0, i), range(len(xs))).expand(shape)
+    return tuple(x.reshape([-1 if k == i else 1 for k in builtins.range(len(xs))]).expand(shape)
                  for i, x in enumerate(xs))
 
 
@@ -699,6 +833,16 @@ def cartesian_prod(*tensors):
         return tensors[0]
     from .shape import stack
     return stack([g.reshape(-1) for g in meshgrid(*tensors)], 1)
+
+
+def combinations(input, r=2, with_replacement=False):
+    """All choices of r elements of a vector, one row each."""
+    import itertools
+    if input.dim() != 1:
+        raise RuntimeError(f"Expect a 1D vector, but got shape {list(input.shape)}")
+    pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    at = list(pick(builtins.range(input.numel()), r))
+    return input[tensor(at, dtype=dtypes.int64).reshape(len(at), r)]
 
 
 def isin(elements, test_elements):

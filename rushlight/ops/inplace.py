@@ -6,6 +6,7 @@ from importlib import import_module
 from .. import dtypes
 from ..autograd.inplace import assign, check_writable
 from .interop import copy_, fill_, zero_
+from .support import legacy_name
 
 index, pointwise, shape = (import_module(f"rushlight.ops.{m}") for m in ("index", "pointwise", "shape"))
 
@@ -26,8 +27,8 @@ def in_place(name, op):
         check_writable(self)
         y = op(self, *args, **kwargs)
         if y.dtype.rank > self.dtype.rank and y.dtype is not dtypes.bool:
-            raise RuntimeError(f"result type {pointwise._scalar_name(y.dtype)} can't be cast to the desired output type "
-                               f"{pointwise._scalar_name(self.dtype)}")
+            raise RuntimeError(f"result type {legacy_name(y.dtype)} can't be cast to the desired output type "
+                               f"{legacy_name(self.dtype)}")
         return assign(self, y)
     method.__name__ = method.__qualname__ = name + "_"
     method.__doc__ = f"In-place form of {name}."

@@ -191,6 +191,12 @@ def new(kind):
     return method
 
 
+def new_like(x, *args, device=None):
+    """x.new(sizes...) or x.new(data): an old way to make a tensor of x's dtype."""
+    from .create import legacy_tensor
+    return legacy_tensor(Tensor, *args, dtype=x.dtype, device=device)
+
+
 def is_tensor(obj) -> bool:
     return isinstance(obj, Tensor)
 

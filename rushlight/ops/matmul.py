@@ -4,13 +4,14 @@ from __future__ import annotations
 import math
 
 
-from ..autograd.node import type_name
+from ..autograd.node import named, type_name
 from ..layout import broadcast_shapes, wrap_dim
 from ..prims import contract as c
 from ..prims.table import Gradient
 from ..tensor import Tensor
 from .promote import apply
 from .shape import expand, permute, reshape, unsqueeze
+from .support import legacy_name, need
 
 MM, BMM = Gradient("MmBackward0", c.matmul.vjp), Gradient("BmmBackward0", c.matmul.vjp)
 ADDMM = Gradient("AddmmBackward0", c.matmul.vjp)
@@ -194,6 +195,35 @@ def _transposed(w):
     return t(w)
 
 
+def chain_matmul(*matrices, out=None):
+    """The product of matrices in the order that takes the fewest multiplications."""
+    ms = list(matrices[0]) if len(matrices) == 1 and not isinstance(matrices[0], Tensor) else list(matrices)
+    if not ms:
+        raise RuntimeError("chain_matmul(): Expected one or more matrices")
+    sizes = [ms[0].shape[0], *(m.shape[-1] for m in ms)]
+    return _out(_chained(ms, sizes, _cuts(sizes), 0, len(ms) - 1), out)
+
+
+def _cuts(sizes):
+    """Where to cut each run of factors: dynamic programming over runs of growing length."""
+    n = len(sizes) - 1
+    cost, cut = {(i, i): 0 for i in range(n)}, {}
+    for span in range(1, n):
+        for i in range(n - span):
+            j = i + span
+            prices = {k: cost[i, k] + cost[k + 1, j] + sizes[i] * sizes[k + 1] * sizes[j + 1] for k in range(i, j)}
+            cut[i, j] = min(prices, key=prices.get)
+            cost[i, j] = prices[cut[i, j]]
+    return cut
+
+
+def _chained(ms, sizes, cut, i, j):
+    if i == j:
+        return ms[i]
+    k = cut[i, j]
+    return mm(_chained(ms, sizes, cut, i, k), _chained(ms, sizes, cut, k + 1, j))
+
+
 def tensordot(a, b, dims=2):
     """Products summed over several axes: the last `dims` of a with the first of b, or two lists of axes."""
     if isinstance(dims, int):
@@ -239,7 +269,8 @@ def trace(input):
     """Sum of the diagonal."""
     if input.dim() != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.dim()}")
-    return input.diagonal().sum()
+    need("trace", input.dtype, {1, 2})
+    return named(input.diagonal().sum(), "TraceBackward0")
 
 
 # -- einsum --------------------------------------------------------------------------------------------------------
@@ -359,11 +390,24 @@ def _check_conv(x, w, bias, n, groups, transposed):
     if channels != expected:
         raise RuntimeError(f"Given {'transposed=1' if transposed else f'groups={groups}'}, weight of size {list(w.shape)}, "
                            f"expected input{list(x.shape)} to have {expected} channels, but got {channels} channels instead")
-    if x.dtype is not w.dtype:
-        raise RuntimeError(f"Input type ({type_name(x.dtype)}) and weight type ({type_name(w.dtype)}) should be the same")
+    _check_conv_dtypes(x, w, bias)
+    outputs = w.shape[1] * groups if transposed else w.shape[0]
+    if bias is not None and tuple(bias.shape) != (outputs,):
+        raise RuntimeError(f"Given {'transposed=1, ' * transposed}weight of size {list(w.shape)}, expected bias to be "
+                           f"1-dimensional with {outputs} elements, but got bias of size {list(bias.shape)} instead")
     if not transposed and w.shape[0] % groups:
         raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got "
                            f"weight of size {list(w.shape)} instead")
+
+
+def _check_conv_dtypes(x, w, bias):
+    from .support import legacy_name
+    if bias is not None and x.dtype is not bias.dtype:
+        a, b = (legacy_name(t.dtype).lower() for t in (x, bias))
+        raise RuntimeError(f"Input type ({a}) and bias type ({b}) should be the same")
+    if x.dtype is not w.dtype:
+        a, b = (legacy_name(t.dtype) for t in (x, w))
+        raise RuntimeError(f"expected scalar type {a} but found {b}")
 
 
 def conv(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1, *, n):

@@ -1,11 +1,13 @@
 """Which operations are methods of Tensor. Read as the table of contents of the class."""
 from __future__ import annotations
 
+import numpy as np
+
 from ..tensor import Tensor
 from .. import dtypes, ops
 from . import inplace, interop
 from .index import getitem, setitem
-from .pointwise import _base
+from .pointwise import _base, _operator, _power_operator
 from .shape import contiguous_format
 
 SAME_NAME = """
@@ -24,27 +26,37 @@ SAME_NAME = """
     scatter_add scatter_reduce select sigmoid sign signbit sin sinc sinh sort split split_with_sizes sqrt square
     squeeze std sub subtract sum sum_to_size swapaxes swapdims t take take_along_dim tan tanh tensor_split tile topk trace
     transpose tril triu true_divide trunc unbind unflatten unfold unique unsqueeze var vdot view view_as where xlogy
+    mode nanmedian histc quantile nanquantile cov corrcoef dist renorm cross diagflat unique_consecutive hsplit vsplit
+    dsplit unsafe_chunk unsafe_split unsafe_split_with_sizes select_scatter slice_scatter diagonal_scatter softmax log_softmax sgn angle conj fmax fmin heaviside ldexp logaddexp2 float_power polygamma mvlgamma isin
     to type cuda requires_grad_ normal_ uniform_ random_ bernoulli bernoulli_ exponential_ geometric_ cauchy_
     log_normal_ multinomial
 """
 RENAMED = {"type": "type_"}
 
 
-def number_first(name):
-    """The public op with operands swapped, for `2 - x`."""
-    return lambda self, other: getattr(ops, name)(other, self)
+def swapped(op):
+    """An operator with its operands swapped, for `2 - x`."""
+    return lambda self, other: op(other, self)
+
+
+def guarded(op):
+    """A public operation as an operator: what is no operand is left to its own class."""
+    def call(a, b):
+        a, b = (ops.tensor(x) if isinstance(x, np.ndarray) else x for x in (a, b))
+        return op(a, b) if all(isinstance(x, (Tensor, int, float, np.generic)) for x in (a, b)) else NotImplemented
+    return call
+
+
+def times_matrix(a, b):
+    """a @ b."""
+    return ops.matmul(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else NotImplemented
 
 
 OPERATORS = {
-    "__add__": "add", "__sub__": "sub", "__mul__": "mul", "__truediv__": "div", "__floordiv__": "floor_divide",
-    "__mod__": "remainder", "__pow__": "pow", "__matmul__": "matmul", "__and__": "bitwise_and", "__or__": "bitwise_or",
-    "__xor__": "bitwise_xor", "__lshift__": "shift_left", "__rshift__": "shift_right", "__eq__": "eq", "__ne__": "ne",
-    "__lt__": "lt", "__le__": "le", "__gt__": "gt", "__ge__": "ge"}
-SUBTLE = {"sub", "div", "pow", "floor_divide", "matmul"}      # ops whose public form checks more than the base
-REFLECTED = {"__radd__": "add", "__rsub__": "sub", "__rmul__": "mul", "__rtruediv__": "div", "__rpow__": "pow",
-             "__rfloordiv__": "floor_divide", "__rmod__": "remainder", "__rmatmul__": "matmul", "__rand__": "bitwise_and",
-             "__ror__": "bitwise_or", "__rxor__": "bitwise_xor"}
-COMMUTATIVE = {"add", "mul", "bitwise_and", "bitwise_or", "bitwise_xor"}
+    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "mod": "remainder", "and": "bitwise_and",
+    "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "shift_left", "rshift": "shift_right"}
+COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+COMMUTATIVE = {"add", "mul", "and", "or", "xor"}
 IN_PLACE = {"__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_", "__ifloordiv__":
             "floor_divide_", "__imod__": "remainder_", "__ipow__": "pow_", "__iand__": "bitwise_and_", "__ior__":
             "bitwise_or_", "__ixor__": "bitwise_xor_"}
@@ -61,9 +73,13 @@ def attach() -> None:
         if not hasattr(Tensor, name) or name in RENAMED:
             setattr(Tensor, name, getattr(ops, RENAMED.get(name, name)))
     for name, op in OPERATORS.items():
-        setattr(Tensor, name, getattr(ops, op) if op in SUBTLE else _base[op])
-    for name, op in REFLECTED.items():
-        setattr(Tensor, name, _base[op] if op in COMMUTATIVE else number_first(op))
+        setattr(Tensor, f"__{name}__", _operator[op])
+        setattr(Tensor, f"__r{name}__", _operator[op] if name in COMMUTATIVE else swapped(_operator[op]))
+    for name in COMPARISONS:
+        setattr(Tensor, f"__{name}__", _operator[name])
+    for name, op in (("pow", _power_operator), ("floordiv", guarded(ops.floor_divide)), ("matmul", times_matrix)):
+        setattr(Tensor, f"__{name}__", op)
+        setattr(Tensor, f"__r{name}__", swapped(op))
     for name, method in inplace.METHODS.items():
         setattr(Tensor, name, method)
     for name, op in IN_PLACE.items():
@@ -78,6 +94,7 @@ def attach() -> None:
         setattr(Tensor, f"new_{kind}", interop.new(kind))
     for name, dtype in CONVERSIONS.items():
         setattr(Tensor, name, _converter(name, dtype))
+    Tensor.new = interop.new_like
     Tensor.cpu = lambda self, memory_format=contiguous_format: self
     Tensor.to_dense = lambda self: self
     Tensor.pin_memory = lambda self, device=None: self

@@ -120,13 +120,24 @@ def window_index(at, spatial, kernel, stride, padding, dilation):
     n = len(kernel)
     flat, rest = None, at
     for a in reversed(range(n)):
-        k = rest % kernel[a] if a else rest
-        rest = rest.div(kernel[a], rounding_mode="floor") if a else rest
+        rest, k = _divmod(rest, kernel[a], math.prod(kernel)) if a else (None, rest)
         start = arange(at.shape[at.dim() - n + a]).mul(stride[a]).sub(padding[a])
         place = k * dilation[a] + start.reshape([-1] + [1] * (n - 1 - a))
         scale = math.prod(spatial[a + 1:])
         flat = place * scale if flat is None else flat + place * scale
     return flat
+
+
+def _divmod(x, k, bound):
+    """(x // k, x % k) of whole numbers 0 <= x < bound, by a multiplication where that is exact.
+
+    With m = ceil(2^16 / k) the error x (m k - 2^16) / (2^16 k) stays below 1 / k while x k < 2^16.
+    """
+    if bound * k <= 1 << 16:
+        q = (x * -(-(1 << 16) // k)) >> 16
+    else:
+        q = x.div(k, rounding_mode="floor")
+    return q, x - q * k
 
 
 def _max_pool_gradient(g, _y, _x, at, *, shape, n, **_):

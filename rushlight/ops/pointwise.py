@@ -9,12 +9,15 @@ import numpy as np
 from .. import dtypes
 from ..autograd.function import differentiable
 from ..autograd.grad_mode import mode
+from ..autograd.node import named
 from ..prims import pointwise as p
 from ..prims.index import copy
 from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
 from ..trace.record import alias
+from .create import full_like, ones_like, zeros_like
 from .promote import apply, elementwise, pointwise, result_type
+from .support import legacy_name, need
 
 _SAME = "add mul neg abs sign maximum minimum remainder fmod floor ceil trunc"
 _FLOAT = ("div exp exp2 expm1 log log2 log10 log1p tanh sin cos tan asin acos atan sinh cosh asinh acosh atanh "
@@ -24,6 +27,9 @@ _BITS = "bitwise_and bitwise_or bitwise_xor bitwise_not shift_left shift_right"
 
 _base = {name: elementwise(getattr(p, name)) for name in (_SAME + " " + _TEST + " " + _BITS + " sub").split()}
 _base |= {name: elementwise(getattr(p, name), "float") for name in _FLOAT.split()}
+_operator = {name: elementwise(getattr(p, name), "float" if name == "div" else "same", operator=True) for name in
+             ("add sub mul div remainder pow bitwise_and bitwise_or bitwise_xor shift_left shift_right "
+              "eq ne lt le gt ge").split()}
 
 _DOCS = "Elementwise {name}; PyTorch's torch.{name}. Integers become the default float where the result is not whole."
 
@@ -48,8 +54,8 @@ def into(out, y):
         raise RuntimeError("functions with out=... arguments don't support automatic differentiation, "
                            "but one of the arguments requires grad.")
     if not _can_cast(y.dtype, out.dtype):
-        raise RuntimeError(f"result type {_scalar_name(y.dtype)} can't be cast to the desired output type "
-                           f"{_scalar_name(out.dtype)}")
+        raise RuntimeError(f"result type {legacy_name(y.dtype)} can't be cast to the desired output type "
+                           f"{legacy_name(out.dtype)}")
     if out.shape != y.shape:
         fresh = y.new_empty(y.shape, dtype=out.dtype)
         out.storage, out.layout, out.offset = fresh.storage, fresh.layout, 0
@@ -58,11 +64,6 @@ def into(out, y):
 
 def _can_cast(a, b):
     return a.rank <= b.rank
-
-
-def _scalar_name(d):
-    return {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int", "int16": "Short", "int8": "Char",
-            "uint8": "Byte", "bool": "Bool", "float16": "Half", "bfloat16": "BFloat16"}.get(d.name, d.name)
 
 
 for _name in _base:
@@ -76,54 +77,55 @@ _add, _sub, _mul, _div, _neg = (_base[n] for n in "add sub mul div neg".split())
 _abs, _exp, _log = _base["abs"], _base["exp"], _base["log"]
 
 
-def _no_bool(name, *xs):
-    if any(isinstance(x, Tensor) and x.dtype is dtypes.bool for x in xs):
-        if name == "neg":
-            raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
-                               "invert a mask, use the `~` or `logical_not()` operator instead.")
-        if all(isinstance(x, Tensor) and x.dtype is dtypes.bool for x in xs):
-            raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
-                               "`logical_xor()` operator instead.")
-        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to "
-                           "invert a mask, use the `~` or `logical_not()` operator instead.")
-
-
 # -- arithmetic with a scale: add(a, b, alpha=2) is a + 2 b --------------------------------------------------
+def _scaled(input, other, alpha):
+    """alpha * other in the dtype of the result."""
+    if alpha == 1:
+        return other
+    d = result_type((input, other))
+    if d.rank < 2 and isinstance(alpha, float):
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    y = _mul(other, alpha) if isinstance(other, Tensor) else other * alpha
+    return y.to(d) if isinstance(y, Tensor) else y
+
+
 def add(input, other, *, alpha=1, out=None):
     """input + alpha * other."""
-    y = _add(input, other if alpha == 1 else _mul(other, alpha))
+    y = _add(input, _scaled(input, other, alpha))
     return y if out is None else into(out, y)
 
 
 def sub(input, other, *, alpha=1, out=None):
     """input - alpha * other."""
-    _no_bool("sub", input, other)
-    y = _sub(input, other if alpha == 1 else _mul(other, alpha))
+    y = _sub(input, _scaled(input, other, alpha))
     return y if out is None else into(out, y)
 
 
 def rsub(input, other, *, alpha=1):
     """other - alpha * input."""
-    return sub(other, input, alpha=alpha)
+    return named(sub(other, input, alpha=alpha), "RsubBackward0" if isinstance(other, Tensor) else "RsubBackward1")
 
 
-def neg(input, *, out=None):
-    """-input."""
-    _no_bool("neg", input)
-    y = _neg(input)
-    return y if out is None else into(out, y)
-
-
-negative = neg
+negative = neg                                                          # noqa: F821
 subtract = sub
 
 
 def positive(input):
     """+input."""
+    if input.dtype is dtypes.bool:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
     return input
 
 
-_floor_divide, _trunc_divide = elementwise(p.floor_divide), elementwise(p.trunc_divide)
+def _no_gradient(name):
+    def rule(g, _y, _a, _b):
+        raise RuntimeError(f"derivative for aten::{name} is not implemented")
+    return Gradient("NotImplemented", (rule, rule))
+
+
+_FLAT = Gradient("DivBackward1", (lambda g, _y, _a, _b: _mul(g, 0), lambda g, _y, _a, _b: _mul(g, 0)))
+_floor_divide = elementwise(p.floor_divide, gradient=_no_gradient("floor_divide"))
+_floored, _truncated = elementwise(p.floor_divide, gradient=_FLAT), elementwise(p.trunc_divide, gradient=_FLAT)
 
 
 def div(input, other, *, rounding_mode=None, out=None):
@@ -131,9 +133,9 @@ def div(input, other, *, rounding_mode=None, out=None):
     if rounding_mode is None:
         y = _div(input, other)
     elif rounding_mode == "floor":
-        y = floor_divide(input, other)
+        y = _divide_whole(_floored, input, other)
     elif rounding_mode == "trunc":
-        y = _divide_whole(_trunc_divide, input, other)
+        y = _divide_whole(_truncated, input, other)
     else:
         raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
                            f"'{rounding_mode}'")
@@ -182,7 +184,7 @@ def square(input, *, out=None):
 _pow = elementwise(p.pow)
 
 
-@differentiable("PowBackward0", vjp=(lambda g, _y, x, *, e: g * (e * _power(x, e - 1)),))
+@differentiable("PowBackward0", vjp=(lambda g, _y, x, *, e: g * (e * _power(x, e - 1)) if e else g * 0,))
 def _pow_number(x, *, e):
     return _power(x, e)
 
@@ -190,9 +192,9 @@ def _pow_number(x, *, e):
 def _power(x, e):
     """x ** e for a Python number: by multiplication and square root where that is what PyTorch does."""
     if e == 0:
-        return x.new_ones(()).expand(x.shape).clone() if not x.requires_grad else x * 0 + 1
+        return ones_like(x)
     if e == 1:
-        return x
+        return clone(x)
     if e == 2:
         return _mul(x, x)
     if e == 3:
@@ -221,14 +223,23 @@ def _tensor_power(x, e):
     if x.dtype.rank < 2:
         if isinstance(e, float):
             x = x.to(dtypes.default)
-        elif e < 0 and x.dtype is not dtypes.bool:
+        elif e < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
-        elif x.dtype is dtypes.bool:
+        elif x.dtype is dtypes.bool and not isinstance(e, bool):
             x = x.to(dtypes.int64)
     return _pow_number(x, e=e)
 
 
-float_power = lambda input, exponent: pow(input.to(dtypes.float64), exponent)   # noqa: E731
+def _power_operator(a, b):
+    """a ** b."""
+    return _operator["pow"](a, b) if isinstance(b, Tensor) or not isinstance(b, (int, float, np.generic)) \
+        else _tensor_power(a, b)
+
+
+def float_power(input, exponent):
+    """input ** exponent in float64."""
+    a, b = (x.to(dtypes.float64) if isinstance(x, Tensor) else float(x) for x in (input, exponent))
+    return pow(a, b)
 
 
 def clamp(input, min=None, max=None, *, out=None):
@@ -273,10 +284,12 @@ def clamp_max(input, max):
 
 def relu(input):
     """max(x, 0), with gradient 0 at 0; nan stays nan."""
+    if input.dtype is dtypes.bool:
+        raise RuntimeError("Boolean inputs not supported for relu")
     return _relu(input)
 
 
-@differentiable("ReluBackward0", vjp=(lambda g, y, _x: where(_gt(y, 0), g, 0),))
+@differentiable("ReluBackward0", vjp=(lambda g, y, _x: where(_le(y, 0), 0, g),))
 def _relu(x):
     return _base["maximum"](x, 0)
 
@@ -286,6 +299,7 @@ _round = elementwise(p.round)
 
 def round(input, *, decimals=0, out=None):
     """To the nearest whole number (or `decimals` places), halves to even."""
+    need("round_vml_cpu", input.dtype, {1, 2})
     if decimals == 0:
         y = _round(input) if input.dtype.rank >= 2 else input.clone()
     else:
@@ -299,13 +313,14 @@ builtins_abs = operator.abs
 
 def frac(input):
     """The part behind the point, with the sign of x."""
-    return input - trunc(input)     # noqa: F821
+    need("frac_cpu", input.dtype, {2})
+    return named(input - trunc(input).detach(), "FracBackward0")        # noqa: F821
 
 
 def sinc(input):
     """sin(pi x) / (pi x), 1 at 0."""
     x = math.pi * input
-    return where(input == 0, 1.0, sin(x) / where(input == 0, 1.0, x))   # noqa: F821
+    return named(where(input == 0, 1.0, sin(x) / where(input == 0, 1.0, x)), "SincBackward0")   # noqa: F821
 
 
 def addcmul(input, tensor1, tensor2, *, value=1, out=None):
@@ -338,34 +353,149 @@ def _lerp_number(input, end, weight):
 
 def logaddexp(input, other):
     """log(exp(a) + exp(b)) without overflow."""
-    m = maximum(input, other).detach()                                  # noqa: F821
+    d = result_type((input, other))
+    need("logaddexp_cpu", d, {2})
+    a, b = input.to(d), other.to(d)
+    m = maximum(a, b).detach()                                          # noqa: F821
     m = where(isinf(m), 0.0, m)
-    return log(exp(input - m) + exp(other - m)) + m                     # noqa: F821
+    return named(log(exp(a - m) + exp(b - m)) + m, "LogaddexpBackward0")    # noqa: F821
+
+
+def logaddexp2(input, other):
+    """log2(2^a + 2^b) without overflow."""
+    need("logaddexp2_cpu", result_type((input, other)), {2})
+    return named(logaddexp(input * p.LN2, other * p.LN2) / p.LN2, "Logaddexp2Backward0")
 
 
 def logit(input, eps=None):
     """log(x / (1 - x))."""
-    x = input if eps is None else clamp(input, eps, 1 - eps)
-    return log(x / (1 - x))                                             # noqa: F821
+    return _logit(_as_float(input), eps=eps)
+
+
+def _logit_gradient(g, _y, x, *, eps):
+    slope = g / (x * (1 - x))
+    if eps is None:
+        return where((x < 0) | (x > 1), math.nan, slope)
+    return where((x < eps) | (x > 1 - eps), 0, slope)
+
+
+@differentiable("LogitBackward0", vjp=(_logit_gradient,))
+def _logit(x, *, eps):
+    x = x if eps is None else clamp(x, eps, 1 - eps)
+    return _log(x / (1 - x))
 
 
 def hypot(input, other):
     """sqrt(a^2 + b^2)."""
-    return sqrt(input * input + other * other)                          # noqa: F821
+    d = result_type((input, other))
+    need("hypot_cpu", d, {2})
+    a, b = input.to(d), other.to(d)
+    return named(sqrt(a * a + b * b), "HypotBackward0")                 # noqa: F821
 
 
 def xlogy(input, other):
-    """x log(y), 0 where x is 0."""
-    y = input * log(other)                                              # noqa: F821
-    return where((input == 0) & ~isnan(other), 0.0, y) if isinstance(other, Tensor) else where(input == 0, 0.0, y)  # noqa: F821
+    """x log(y), 0 where x is 0 (unless y is nan); either may be a number."""
+    y = input * (log(other) if isinstance(other, Tensor) else _log_number(other))       # noqa: F821
+    zero = input == 0
+    if isinstance(other, Tensor):
+        defined = ~isnan(other)                                                         # noqa: F821
+        zero = zero & defined if isinstance(zero, Tensor) else defined if zero else ~defined & False
+    return named(where(zero, 0.0, y), "XlogyBackward0" if isinstance(input, Tensor) else "XlogyBackward1")
+
+
+def _log_number(x):
+    return math.log(x) if x > 0 else -math.inf if x == 0 else math.nan
 
 
 def deg2rad(input):
-    return input * (math.pi / 180)
+    """Degrees as radians."""
+    return named(_as_float(input) * (math.pi / 180), "Deg2RadBackward0")
 
 
 def rad2deg(input):
-    return input * (180 / math.pi)
+    """Radians as degrees."""
+    return named(_as_float(input) * (180 / math.pi), "Rad2DegBackward0")
+
+
+def fmax(input, other):
+    """The larger element; a number wins over nan."""
+    return _over_nan(maximum, input, other, "FmaxBackward0")            # noqa: F821
+
+
+def fmin(input, other):
+    """The smaller element; a number wins over nan."""
+    return _over_nan(minimum, input, other, "FminBackward0")            # noqa: F821
+
+
+def _over_nan(pick, a, b, name):
+    if result_type((a, b)).rank < 2:
+        return pick(a, b)
+    larger = pick is maximum                                            # noqa: F821
+    with_a = (_ge(a, b) if larger else _le(a, b)) | isnan(b)            # noqa: F821
+    return named(where(with_a, a, b), name)
+
+
+def heaviside(input, values):
+    """0 for negative elements, 1 for positive ones, `values` at 0."""
+    if input.dtype is not values.dtype:
+        raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
+    return where(input == 0, values, (input > 0).to(input.dtype)).detach()
+
+
+def ldexp(input, other):
+    """input * 2 ** other."""
+    return input * pow(2.0, other)
+
+
+def sgn(input):
+    """The sign."""
+    return named(sign(input), "SgnBackward0")                           # noqa: F821
+
+
+def angle(input):
+    """pi for negative elements, 0 for others."""
+    return _angle(_as_float(input))
+
+
+@differentiable("AngleBackward0", vjp=(lambda g, _y, _x: g * 0,))
+def _angle(x):
+    return where(_base["isnan"](x), x, where(_lt(x, 0), full_like(x, math.pi), zeros_like(x)))
+
+
+def conj(input):
+    """The tensor itself: it is real."""
+    return input
+
+
+real = resolve_conj = resolve_neg = conj
+
+
+def polygamma(n, input):
+    """The n-th derivative of digamma, by Euler and Maclaurin's sum; for positive elements if n > 1."""
+    if n < 0:
+        raise RuntimeError("polygamma(n, x) does not support negative n.")
+    x = _as_float(input)
+    if n < 2:
+        return digamma(x) if n == 0 else trigamma(x)                    # noqa: F821
+    s, far = n + 1, 12
+    near = x + far
+    total = near ** (1 - s) / (s - 1) + near ** -s / 2
+    for k in range(far):
+        total = total + (x + k) ** -s
+    rising = float(s)
+    for j, b in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6), 1):
+        total = total + near ** (-s - 2 * j + 1) * (b / math.factorial(2 * j) * rising)
+        rising *= (s + 2 * j - 1) * (s + 2 * j)
+    return named(total * ((-1) ** s * math.factorial(n)), "PolygammaBackward0")
+
+
+def mvlgamma(input, p):
+    """The logarithm of the multivariate gamma function of order p."""
+    steps = [lgamma(input - i / 2) for i in range(p)]                   # noqa: F821
+    total = steps[0]
+    for s in steps[1:]:
+        total = total + s
+    return named(total + p * (p - 1) / 4 * math.log(math.pi), "MvlgammaBackward0")
 
 
 # -- tests and logic -----------------------------------------------------------------------------------------
@@ -380,7 +510,7 @@ def isfinite(input):
 
 
 def _false(x):
-    return x.new_zeros(x.shape, dtype=dtypes.bool)
+    return zeros_like(x, dtype=dtypes.bool)
 
 
 def isposinf(input):
@@ -402,7 +532,7 @@ def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
     limits = dtypes.finfo(input.dtype)
     y = where(isnan(input), 0.0 if nan is None else nan, input)         # noqa: F821
     y = where(isposinf(input), limits.max if posinf is None else posinf, y)
-    return where(isneginf(input), limits.min if neginf is None else neginf, y)
+    return named(where(isneginf(input), limits.min if neginf is None else neginf, y), "NanToNumBackward0")
 
 
 def truth(x):
@@ -432,6 +562,10 @@ def logical_xor(input, other, *, out=None):
 
 def isclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False):
     """|a - b| <= atol + rtol |b|, or both nan if asked for."""
+    if input.dtype is not other.dtype:
+        raise RuntimeError(f"{legacy_name(input.dtype)} did not match {legacy_name(other.dtype)}")
+    if input.dtype is dtypes.bool:
+        return input == other
     close = (input == other) | ((input - other).abs() <= atol + rtol * other.abs()) & isfinite(other)
     return close | (isnan(input) & isnan(other)) if equal_nan else close    # noqa: F821
 
@@ -465,31 +599,49 @@ def _number(x):
 def masked_fill(input, mask, value):
     """input with `value` where mask is True; the result has input's dtype."""
     if mask.dtype is not dtypes.bool:
-        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {_long_name(mask.dtype)}")
+        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype "
+                           f"{MASK_NAMES.get(mask.dtype.name, mask.dtype.name)}")
     if isinstance(value, Tensor) and value.dim() > 0:
         raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                            f"{value.dim()} dimension(s).")
     if isinstance(value, Tensor):
         return _masked(input, mask, value.to(input.dtype))
-    if isinstance(value, float) and input.dtype.rank < 2:
-        if value != int(value):
-            raise RuntimeError(f"value cannot be converted to type {_long_name(input.dtype)} without overflow")
-        value = int(value)
-    return _masked(input, mask, value)
+    return named(_masked_number(input, mask, value=as_element(value, input.dtype)), "MaskedFillBackward0")
+
+
+def as_element(value, d):
+    """A Python number as a dtype holds it; RuntimeError if it cannot."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if d is dtypes.bool:
+        return bool(value)
+    if d.rank > 1:
+        return value
+    try:
+        whole = int(value)
+    except (ValueError, OverflowError):
+        whole = None
+    limits = dtypes.iinfo(d)
+    if whole is None or not limits.min <= whole <= limits.max:
+        raise RuntimeError(f"value cannot be converted to type {C_NAMES.get(d.name, d.name)} without overflow")
+    return whole
+
+
+C_NAMES = {"int64": "int64_t", "int32": "int", "int16": "short", "uint8": "unsigned char", "int8": "signed char"}
+MASK_NAMES = {"int64": "long int", "int32": "int", "int16": "short int", "uint8": "unsigned char",
+              "int8": "signed char", "float32": "float", "float64": "double", "float16": "c10::Half",
+              "bfloat16": "c10::BFloat16"}
 
 
 def _masked(input, mask, value):
-    return _masked_number(input, mask, value=value) if not isinstance(value, Tensor) else where(mask, value, input)
+    y = where(mask, value, input)
+    return named(y if y.layout.packed else apply(copy, (y,), {}), "MaskedFillBackward0")
 
 
 @differentiable("MaskedFillBackward0", vjp=(lambda g, _y, _x, mask, *, value: where(mask, 0, g), None))
 def _masked_number(x, mask, *, value):
-    return pointwise(p.where, (mask, value, x), "where")
-
-
-def _long_name(d):
-    return {"int64": "long int", "int32": "int", "int16": "short int", "uint8": "unsigned char", "int8": "signed char",
-            "float32": "float", "float64": "double"}.get(d.name, d.name)
+    y = pointwise(p.where, (mask, value, x), "where")
+    return y if y.layout.packed else apply(copy, (y,), {})
 
 
 def cast(x, dtype):

@@ -15,6 +15,7 @@ from ..prims.table import Gradient, Primitive
 from ..tensor import Tensor, wrap
 from ..trace.flush import snapshot
 from ..trace.record import Signature, record
+from .support import check_supported
 
 NUMBERS = (bool, int, float)
 MEMO_LIMIT = 20000
@@ -155,6 +156,7 @@ def make_recipe(prim, xs, kind, params) -> Recipe:
     for x in tensors:
         shape = broadcast_shapes(shape, x.layout.shape)
     to = kind_dtypes(prim, xs, kind)
+    check_supported(prim.name, xs, to[0])
     recipe.casts = tuple(d if isinstance(x, Tensor) and x.dtype is not d else None for x, d in zip(xs, to))
     plain = [packed(x.layout.shape) if c is not None and not x.layout.packed and not is_dense(x.layout) else x.layout
              for x, c in zip(xs, recipe.casts) if isinstance(x, Tensor)]
@@ -224,12 +226,33 @@ def untaped_cast(x, dtype):
         mode.enabled = before
 
 
-def elementwise(prim: Primitive, kind: str = "same"):
-    """The public function of a pointwise primitive of one or two arguments; the hot path of recording."""
-    memo, gradient = {}, prim.gradient
+def _ours(x, arrays):
+    """NumPy's numbers as Python's, subclasses of numbers as their base, arrays as tensors."""
+    if isinstance(x, Tensor) or type(x) in NUMBERS:
+        return x
+    if isinstance(x, np.generic):
+        return x.item()
+    if arrays and isinstance(x, np.ndarray):
+        from .create import tensor
+        return tensor(x)
+    return next((t(x) for t in NUMBERS if isinstance(x, t)), x)
+
+
+# How PyTorch names the tape's entry if one operand is a number: second, first.
+NUMBER_NAMES = {"pow": ("PowBackward0", "PowBackward2"), "sub": ("SubBackward0", "RsubBackward1"),
+                "remainder": ("RemainderBackward0", "RemainderBackward0"), "fmod": ("FmodBackward0", "FmodBackward0")}
+
+
+def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None = None, operator: bool = False):
+    """The public function of a pointwise primitive of one or two arguments; the hot path of recording.
+
+    As an operator of Tensor it takes NumPy's arrays and leaves what it does not know to its own class.
+    """
+    memo, gradient = {}, gradient or prim.gradient
+    second, first = (gradient.named(n) for n in NUMBER_NAMES.get(prim.name, (gradient.name,) * 2))
 
     def slow(xs, key):
-        y = pointwise(prim, xs, kind)
+        y = pointwise(prim, xs, kind, second if type(xs[-1]) in NUMBERS else first if type(xs[0]) in NUMBERS else gradient)
         recipe = prim.memo[(kind, (), *[(x.layout, x.dtype) if isinstance(x, Tensor) else type(x) for x in xs])]
         if not any(recipe.casts):
             remember(memo, key, recipe.sig)
@@ -271,7 +294,7 @@ def elementwise(prim: Primitive, kind: str = "same"):
             return slow((a, b), key)
         y = wrap(Tensor, record(sig, (a.storage.node, a.offset), (b,)), sig.result, 0)
         if (a._requires_grad or a._view_of is not None and is_tracked(a)) and mode.enabled and sig.dtype.rank >= 2:
-            attach(y, gradient, (a, Untracked(b)), {})
+            attach(y, second, (a, Untracked(b)), {})
         return y
 
     def number_first(a, b):
@@ -281,14 +304,16 @@ def elementwise(prim: Primitive, kind: str = "same"):
             return slow((a, b), key)
         y = wrap(Tensor, record(sig, (b.storage.node, b.offset), (a,)), sig.result, 0)
         if is_tracked(b) and mode.enabled and sig.dtype.rank >= 2:
-            attach(y, gradient, (Untracked(a), b), {})
+            attach(y, first, (Untracked(a), b), {})
         return y
 
     def foreign(a, b):
-        """NumPy's numbers count as Python's; anything else is not ours."""
-        a, b = (x.item() if isinstance(x, np.generic) else bool(x) if isinstance(x, bool) else x for x in (a, b))
+        """NumPy's numbers count as Python's, its arrays as tensors in expressions; anything else is not ours."""
+        a, b = _ours(a, operator), _ours(b, operator)
         if all(isinstance(x, Tensor) or type(x) in NUMBERS for x in (a, b)):
             return binary(a, b)
+        if operator:
+            return NotImplemented
         bad = a if not isinstance(a, Tensor) else b
         raise TypeError(f"{prim.name}(): argument '{'input' if bad is a else 'other'}' (position {1 if bad is a else 2}) "
                         f"must be Tensor, not {type(bad).__name__}")

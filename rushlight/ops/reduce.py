@@ -7,10 +7,12 @@ from collections import namedtuple
 
 from .. import dtypes
 from ..autograd.function import differentiable
+from ..autograd.node import named
 from ..layout import wrap_dim, wrap_dims
 from ..prims import reduce as p
 from ..tensor import Tensor
 from .pointwise import into, truth
+from .support import legacy_name, need
 
 
 def axes(x, dim) -> tuple[int, ...]:
@@ -25,25 +27,24 @@ def axes(x, dim) -> tuple[int, ...]:
     return tuple(sorted(wrap_dims(dim, x.layout.ndim)))
 
 
+def one_axis(name, dim):
+    """TypeError unless `dim` names one axis."""
+    if not hasattr(dim, "__index__"):
+        raise TypeError(f"{name}(): argument 'dim' must be int, not {type(dim).__name__}")
+
+
 def fold(prim, x, dim, keepdim):
     """One reduction primitive over `dim`, with the axes put back if asked for."""
     dims = axes(x, dim)
-    y = prim(x, dims=dims)
-    if keepdim and dims:
-        for d in dims:
-            y = y.unsqueeze(d)
-    return y
-
-
-def _named_dim(dim, kwargs):
-    return kwargs.pop("axis") if "axis" in kwargs else dim
+    return _put_back(prim(x, dims=dims), dims, keepdim)
 
 
 def sum(input, dim=None, keepdim=False, *, dtype=None, out=None, axis=None):
     """Sum over `dim` (all axes if None); bool and integers add up in int64."""
     dim = axis if axis is not None else dim
     target = dtypes.as_dtype(dtype) or (dtypes.int64 if input.dtype.rank < 2 else input.dtype)
-    y = _sum(input if input.dtype is target else input.to(target), dims=axes(input, dim), keepdim=bool(keepdim))
+    y = (_sum_all if dim is None else _sum)(input if input.dtype is target else input.to(target), dims=axes(input, dim),
+                                            keepdim=bool(keepdim))
     return y if out is None else into(out, y)
 
 
@@ -73,9 +74,11 @@ def _shaped(name):
     return decorate
 
 
-@_shaped("SumBackward1")
-def _sum(x, *, dims, keepdim, shape):
+def _sums(x, *, dims, keepdim, shape):
     return _put_back(p.sum(x, dims=dims), dims, keepdim)
+
+
+_sum, _sum_all = _shaped("SumBackward1")(_sums), _shaped("SumBackward0")(_sums)
 
 
 def mean(input, dim=None, keepdim=False, *, dtype=None, out=None, axis=None):
@@ -85,13 +88,11 @@ def mean(input, dim=None, keepdim=False, *, dtype=None, out=None, axis=None):
     x = input if d is None else input.to(d)
     if x.dtype.rank < 2:
         raise RuntimeError("mean(): could not infer output dtype. Input dtype must be either a floating point or "
-                           f"complex dtype. Got: {_scalar_type(x.dtype)}")
+                           f"complex dtype. Got: {legacy_name(x.dtype)}")
     y = _mean(x, dims=axes(x, dim), keepdim=bool(keepdim))
+    if dim is None:
+        named(y, "MeanBackward0")
     return y if out is None else into(out, y)
-
-
-def _scalar_type(d):
-    return {"int64": "Long", "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool"}[d.name]
 
 
 def _count(shape, dims):
@@ -111,11 +112,18 @@ def _mean_op(x, *, dims, keepdim, shape):
 
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None, out=None):
     """Variance over `dim` with n - correction in the denominator (1 by default)."""
+    y = _var(input, **_statistic(input, dim, unbiased, keepdim, correction))
+    return y if out is None else into(out, y)
+
+
+def _statistic(x, dim, unbiased, keepdim, correction, name="std and var only"):
+    """The parameters of a variance however they were given."""
+    if x.dtype.rank < 2:
+        raise RuntimeError(f"{name} support floating point and complex dtypes")
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     correction = correction if correction is not None else 1 if unbiased is None or unbiased else 0
-    y = _var(input, dims=axes(input, dim), keepdim=bool(keepdim), correction=correction)
-    return y if out is None else into(out, y)
+    return dict(dims=axes(x, dim), keepdim=bool(keepdim), correction=correction)
 
 
 def _centre(x, dims):
@@ -137,10 +145,7 @@ def _freedom(shape, dims, correction):
 
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None, out=None):
     """Square root of the variance."""
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    correction = correction if correction is not None else 1 if unbiased is None or unbiased else 0
-    y = _std(input, dims=axes(input, dim), keepdim=bool(keepdim), correction=correction)
+    y = _std(input, **_statistic(input, dim, unbiased, keepdim, correction))
     return y if out is None else into(out, y)
 
 
@@ -156,17 +161,25 @@ def _std(x, *, dims, keepdim, correction):
 
 
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
-    return var(input, dim, unbiased, keepdim, correction=correction), mean(input, None if isinstance(dim, bool) else dim, keepdim)
+    """Variance and mean over `dim`."""
+    how = _statistic(input, dim, unbiased, keepdim, correction, "var_mean only")
+    return (named(_var(input, **how), "VarMeanBackward0"),
+            named(_mean(input, dims=how["dims"], keepdim=how["keepdim"]), "VarMeanBackward0"))
 
 
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
-    return std(input, dim, unbiased, keepdim, correction=correction), mean(input, None if isinstance(dim, bool) else dim, keepdim)
+    """Standard deviation and mean over `dim`."""
+    how = _statistic(input, dim, unbiased, keepdim, correction, "std_mean only")
+    return (named(_std(input, **how), "StdMeanBackward0"),
+            named(_mean(input, dims=how["dims"], keepdim=how["keepdim"]), "StdMeanBackward0"))
 
 
 def prod(input, dim=None, keepdim=False, *, dtype=None):
-    """Product over `dim` (all axes if None)."""
+    """Product over one axis (all axes if None)."""
     target = dtypes.as_dtype(dtype) or (dtypes.int64 if input.dtype.rank < 2 else input.dtype)
-    return fold(p.prod, input.to(target), dim, keepdim)
+    if dim is not None:
+        one_axis("prod", dim)
+    return named(fold(p.prod, input.to(target), dim, keepdim), "ProdBackward0" if dim is None else "ProdBackward1")
 
 
 # -- extremes ------------------------------------------------------------------------------------------------
@@ -183,7 +196,7 @@ Max, Min = return_type("max", ("values", "indices")), return_type("min", ("value
 
 
 def _check_nonempty(x, dim, name):
-    if dim is None:
+    if dim is None or dim == ():
         if not x.layout.numel:
             raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
                                "reduction dim with the 'dim' argument.")
@@ -193,24 +206,32 @@ def _check_nonempty(x, dim, name):
 
 def _extreme(x, dim, keepdim, arg, name, kind):
     """Values and indices along one axis; the values are picked by the indices, as their gradient is."""
+    one_axis(name, dim)
+    wrap_dim(dim, x.layout.ndim)
     _check_nonempty(x, dim, name)
     if not x.layout.ndim:
-        wrap_dim(dim, 0)
-        return kind(x.clone(), x.new_zeros((), dtype=dtypes.int64))
+        return kind(named(x.clone(), name.capitalize() + "Backward0"), x.new_zeros((), dtype=dtypes.int64))
     d = wrap_dim(dim, x.layout.ndim)
-    at = arg(x.detach(), dims=(d,)).unsqueeze(d)
-    values = x.gather(d, at)
-    return kind(values, at) if keepdim else kind(values.squeeze(d), at.squeeze(d))
+    at = arg(x.detach(), dims=(d,))
+    return picked(x, d, at, keepdim, kind, name.capitalize() + "Backward0")
 
 
-def max(input, dim=None, keepdim=False, *, out=None):
+def picked(x, d, at, keepdim, kind, gradient):
+    """(values, indices): one element of each row along axis d."""
+    values = x.gather(d, at.unsqueeze(d))
+    if keepdim:
+        return kind(named(values, gradient), at.unsqueeze(d))
+    return kind(named(values.squeeze(d), gradient), at)
+
+
+def max(input, dim=None, keepdim=False, *, out=None, axis=None):
     """The largest element; with a dim (values, indices) along it; with a tensor the elementwise maximum."""
-    return _max_or_min(input, dim, keepdim, out, "max")
+    return _max_or_min(input, dim if axis is None else axis, keepdim, out, "max")
 
 
-def min(input, dim=None, keepdim=False, *, out=None):
+def min(input, dim=None, keepdim=False, *, out=None, axis=None):
     """The smallest element; with a dim (values, indices) along it; with a tensor the elementwise minimum."""
-    return _max_or_min(input, dim, keepdim, out, "min")
+    return _max_or_min(input, dim if axis is None else axis, keepdim, out, "min")
 
 
 def _max_or_min(x, dim, keepdim, out, name):
@@ -219,53 +240,87 @@ def _max_or_min(x, dim, keepdim, out, name):
         return (maximum if name == "max" else minimum)(x, dim, out=out)
     if dim is None:
         _check_nonempty(x, None, name)
-        return fold(p.amax if name == "max" else p.amin, x, None, False)
+        y = (_largest if name == "max" else _smallest)(x)
+        return y if out is None else into(out, y)
     result = _extreme(x, dim, keepdim, p.argmax if name == "max" else p.argmin, name, Max if name == "max" else Min)
     if out is None:
         return result
     return type(result)(into(out[0], result[0]), into(out[1], result[1]))
 
 
+def _evenly(g, y, x):
+    """Shared between all elements that equal the result (or are nan as it is)."""
+    from .pointwise import isnan
+    hit = ((x == y) | (isnan(x) & isnan(y))).to(g.dtype)
+    return hit * (g / hit.sum())
+
+
+_largest = differentiable("MaxBackward1", vjp=(_evenly,))(lambda x: p.amax(x, dims=axes(x, None)))
+_smallest = differentiable("MinBackward1", vjp=(_evenly,))(lambda x: p.amin(x, dims=axes(x, None)))
+
+
 def amax(input, dim=(), keepdim=False, *, out=None):
     """Largest elements over `dim`; equal ones share the gradient."""
-    _check_nonempty(input, dim or None, "amax")
-    y = fold(p.amax, input, dim, keepdim)
+    axes(input, dim)
+    _check_nonempty(input, dim, "amax")
+    y = named(fold(p.amax, input, dim, keepdim), "AmaxBackward0")
     return y if out is None else into(out, y)
 
 
 def amin(input, dim=(), keepdim=False, *, out=None):
     """Smallest elements over `dim`; equal ones share the gradient."""
-    _check_nonempty(input, dim or None, "amin")
-    y = fold(p.amin, input, dim, keepdim)
+    axes(input, dim)
+    _check_nonempty(input, dim, "amin")
+    y = named(fold(p.amin, input, dim, keepdim), "AminBackward0")
     return y if out is None else into(out, y)
 
 
 def aminmax(input, *, dim=None, keepdim=False):
-    return return_type("aminmax", ("min", "max"))(amin(input, dim or (), keepdim) if dim is not None else min(input),
-                                                  amax(input, dim or (), keepdim) if dim is not None else max(input))
+    if dim is not None:
+        one_axis("aminmax", dim)
+    elif not input.numel():
+        raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
+    where = () if dim is None else dim
+    return return_type("aminmax", ("min", "max"))(*(named(f(input, where, keepdim), "AminmaxBackward0")
+                                                    for f in (amin, amax)))
 
 
-def argmax(input, dim=None, keepdim=False):
+def argmax(input, dim=None, keepdim=False, *, axis=None, out=None):
     """Index of the largest element, over all elements or along `dim`."""
-    _check_nonempty(input, dim, "argmax")
-    return fold(p.argmax, input, dim, keepdim)
+    return _arg(p.argmax, "argmax", input, dim if axis is None else axis, keepdim, out)
 
 
-def argmin(input, dim=None, keepdim=False):
+def argmin(input, dim=None, keepdim=False, *, axis=None, out=None):
     """Index of the smallest element, over all elements or along `dim`."""
-    _check_nonempty(input, dim, "argmin")
-    return fold(p.argmin, input, dim, keepdim)
+    return _arg(p.argmin, "argmin", input, dim if axis is None else axis, keepdim, out)
 
 
-def any(input, dim=None, keepdim=False, *, out=None):
-    """Whether any element is true."""
-    y = fold(p.any, truth(input), dim, keepdim)
+def _arg(prim, name, x, dim, keepdim, out):
+    if dim is not None:
+        one_axis(name, dim)
+    if x.dtype is dtypes.bool:
+        raise RuntimeError(f"{name}(): does not support bool input")
+    axes(x, dim)
+    if dim is None and not x.layout.numel:
+        raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
+    _check_nonempty(x, dim, name)
+    y = fold(prim, x.detach(), dim, keepdim)
     return y if out is None else into(out, y)
 
 
-def all(input, dim=None, keepdim=False, *, out=None):
+def any(input, dim=None, keepdim=False, *, out=None, axis=None):
+    """Whether any element is true."""
+    return _logical(p.any, input, dim if axis is None else axis, keepdim, out)
+
+
+def all(input, dim=None, keepdim=False, *, out=None, axis=None):
     """Whether every element is true."""
-    y = fold(p.all, truth(input), dim, keepdim)
+    return _logical(p.all, input, dim if axis is None else axis, keepdim, out)
+
+
+def _logical(prim, x, dim, keepdim, out):
+    y = prim(truth(x), dims=()) if dim == () else fold(prim, truth(x), dim, keepdim)
+    y = y.to(dtypes.uint8) if x.dtype is dtypes.uint8 else y
     return y if out is None else into(out, y)
 
 
@@ -277,17 +332,22 @@ def nansum(input, dim=None, keepdim=False, *, dtype=None):
     """Sum of the elements that are not nan."""
     from .pointwise import isnan, where
     x = input if input.dtype.rank < 2 else where(isnan(input), 0, input)
-    return sum(x, dim, keepdim, dtype=dtype)
+    return named(sum(x, dim, keepdim, dtype=dtype), "NansumBackward0")
 
 
 def nanmean(input, dim=None, keepdim=False, *, dtype=None):
     """Mean of the elements that are not nan."""
     from .pointwise import isnan
+    if input.dtype.rank < 2:
+        raise RuntimeError("nanmean(): expected input to have floating point or complex dtype but got "
+                           f"{legacy_name(input.dtype)}")
     return nansum(input, dim, keepdim, dtype=dtype) / (~isnan(input)).sum(dim, keepdim)
 
 
 def logsumexp(input, dim, keepdim=False, *, out=None):
     """log of the sum of exp over `dim`, without overflow."""
+    if dim is None:
+        raise TypeError("logsumexp(): argument 'dim' must be tuple of ints, not NoneType")
     x = input if input.dtype.rank >= 2 else input.to(dtypes.default)
     y = _logsumexp(x, dims=axes(x, dim), keepdim=bool(keepdim))
     return y if out is None else into(out, y)
@@ -318,7 +378,7 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     """(sum |x|^ord)^(1/ord); inf, -inf and 0 as limits."""
     x = x if dtype is None else x.to(dtypes.as_dtype(dtype))
     if x.dtype.rank < 2:
-        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {_scalar_type(x.dtype)}")
+        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {legacy_name(x.dtype)}")
     y = _norm(x, dims=axes(x, dim), keepdim=bool(keepdim), ord=float(ord))
     return y if out is None else into(out, y)
 
@@ -331,7 +391,7 @@ def _norm_gradient(g, y, x, *, dims, keepdim, ord):
     if ord == 1:
         return g * x.sign()
     if ord == 0:
-        return x * 0
+        return g.expand(x.shape) * 0
     if math.isinf(ord):
         hit = (x.abs() == y).to(x.dtype)
         return g * x.sign() * hit / hit.sum(dims, keepdim=True)
@@ -358,7 +418,7 @@ def cumsum(input, dim, *, dtype=None, out=None):
     """Running sum along `dim`."""
     target = dtypes.as_dtype(dtype) or (dtypes.int64 if input.dtype.rank < 2 else input.dtype)
     d = wrap_dim(dim, input.dim())
-    y = p.cumsum(input.to(target), dim=d) if input.dim() else input.to(target).clone()
+    y = p.cumsum(input.to(target), dim=d) if input.dim() else named(input.to(target).clone(), "CumsumBackward0")
     return y if out is None else into(out, y)
 
 
@@ -366,14 +426,14 @@ def cumprod(input, dim, *, dtype=None, out=None):
     """Running product along `dim`."""
     target = dtypes.as_dtype(dtype) or (dtypes.int64 if input.dtype.rank < 2 else input.dtype)
     d = wrap_dim(dim, input.dim())
-    y = p.cumprod(input.to(target), dim=d) if input.dim() else input.to(target).clone()
+    y = p.cumprod(input.to(target), dim=d) if input.dim() else named(input.to(target).clone(), "CumprodBackward0")
     return y if out is None else into(out, y)
 
 
 def _running(x, dim, prim, name):
     d = wrap_dim(dim, x.dim())
     at = prim(x.detach(), dim=d)
-    return return_type(name, ("values", "indices"))(x.gather(d, at), at)
+    return return_type(name, ("values", "indices"))(named(x.gather(d, at), name.capitalize() + "Backward0"), at)
 
 
 def cummax(input, dim):
@@ -387,8 +447,10 @@ def cummin(input, dim):
 
 
 def logcumsumexp(input, dim):
+    """log of the running sum of exp along `dim`."""
+    need("logcumsumexp_out_cpu", input.dtype, {2})
     m = input.amax(dim, keepdim=True).detach()
-    return (input - m).exp().cumsum(dim).log() + m
+    return named((input - m).exp().cumsum(dim).log() + m, "LogcumsumexpBackward0")
 
 
 def diff(input, n=1, dim=-1, prepend=None, append=None):

@@ -7,9 +7,9 @@ from .. import dtypes
 from .. import layout as L
 from ..autograd.grad_mode import mode
 from ..autograd.inplace import AS_STRIDED, embed
-from ..autograd.node import attach, attach_parts, is_tracked
+from ..autograd.node import attach, attach_parts, is_tracked, named
 from ..layout import packed, wrap_dim, wrap_dims
-from ..prims.index import concat, copy
+from ..prims.index import concat as concat_p, copy
 from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
 from ..trace import record
@@ -68,10 +68,13 @@ def _rule(name, fn):
 _PERMUTE = _rule("PermuteBackward0", lambda g, _y, _x, *, dims: permute(g, L_inverse(dims)))
 _TRANSPOSE = _rule("TransposeBackward0", lambda g, _y, _x, *, a, b: transpose(g, a, b))
 _T = _rule("TBackward0", lambda g, _y, _x, *, a, b: transpose(g, a, b))
+_T0 = _rule("TBackward0", lambda g, _y, _x: g)
 _EXPAND = _rule("ExpandBackward0", lambda g, _y, _x: g)
 _SQUEEZE = _rule("SqueezeBackward1", lambda g, _y, _x, *, shape: g.reshape(shape))
+_SQUEEZE_ALL, _SQUEEZE_SOME = _SQUEEZE.named("SqueezeBackward0"), _SQUEEZE.named("SqueezeBackward2")
 _UNSQUEEZE = _rule("UnsqueezeBackward0", lambda g, _y, _x, *, shape: g.reshape(shape))
 _VIEW = _rule("ViewBackward0", lambda g, _y, _x, *, shape: g.reshape(shape))
+_RESHAPED, _COPIED = _VIEW.named("ReshapeAliasBackward0"), _VIEW.named("UnsafeViewBackward0")
 _ALIAS = _rule("AliasBackward0", lambda g, _y, _x: g)
 
 
@@ -114,16 +117,18 @@ def t(input):
     """The transpose of a matrix; vectors and scalars as they are."""
     if input.layout.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.dim()}D")
-    return transpose(input, 0, 1, _T) if input.layout.ndim == 2 else view_of(input, input.layout, input.offset, _ALIAS, {})
+    return transpose(input, 0, 1, _T) if input.layout.ndim == 2 else view_of(input, input.layout, input.offset, _T0, {})
 
 
 def numpy_T(input):
     """Axes reversed (`Tensor.T`)."""
-    return t(input) if input.layout.ndim == 2 else permute(input, tuple(range(input.layout.ndim))[::-1])
+    return permute(input, tuple(range(input.layout.ndim))[::-1])
 
 
 def mT(input):
     """The last two axes swapped (`Tensor.mT`)."""
+    if not input.layout.ndim:
+        return view_of(input, input.layout, input.offset, _ALIAS, {})
     if input.layout.ndim < 2:
         raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {input.dim()}-D tensor.")
     return transpose(input, -2, -1)
@@ -159,7 +164,8 @@ def squeeze(input, dim=None):
     """Axes of size 1 removed: all, or those of `dim` that have it."""
     n = input.layout.ndim
     dims = range(n) if dim is None else wrap_dims((dim,) if isinstance(dim, int) else dim, n)
-    return view_of(input, L.squeeze(input.layout, dims), input.offset, _SQUEEZE, {"shape": input.layout.shape})
+    gradient = _SQUEEZE_ALL if dim is None else _SQUEEZE if isinstance(dim, int) else _SQUEEZE_SOME
+    return view_of(input, L.squeeze(input.layout, dims), input.offset, gradient, {"shape": input.layout.shape})
 
 
 def expand(input, *sizes, implicit=False):
@@ -175,7 +181,8 @@ def expand(input, *sizes, implicit=False):
     for i, n in enumerate(given):
         old = shape[i - new] if i >= new else None
         if n == -1 and old is None:
-            raise RuntimeError("expand: -1 is not allowed for a leading, non-existing dimension " + str(i))
+            raise RuntimeError("expand(torch." + _type(input) + f"{{{list(shape)}}}, size={list(given)}): The expanded size "
+                               f"of the tensor (-1) isn't allowed in a leading, non-existing dimension {i}")
         if old not in (None, 1, n) and n != -1:
             raise RuntimeError(f"The expanded size of the tensor ({n}) must match the existing size ({old}) at "
                                f"non-singleton dimension {i}.  Target sizes: {list(given)}.  Tensor sizes: {list(shape)}")
@@ -201,7 +208,7 @@ def broadcast_tensors(*tensors):
     shape = ()
     for x in tensors:
         shape = L.broadcast_shapes(shape, x.layout.shape)
-    return tuple(expand(x, shape) for x in tensors)
+    return tuple(x if x.layout.shape == shape else expand(x, shape) for x in tensors)
 
 
 def broadcast_shapes(*shapes):
@@ -259,14 +266,15 @@ def reshape(input, *shape):
     if not isinstance(input, Tensor):
         raise TypeError(f"reshape(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     full = fill_in(_sizes(shape), input.layout.numel)
-    if full == input.layout.shape:
-        l = input.layout
-    else:
-        l = L.view(input.layout, full)
-    if l is None:
-        input = contiguous(input)
-        l = packed(full)
-    return view_of(input, l, input.offset, _VIEW, {"shape": input.layout.shape})
+    shape = input.layout.shape
+    l = input.layout if full == shape else L.view(input.layout, full)
+    if l is not None:
+        gradient = _VIEW if input.layout.packed else _RESHAPED
+        return view_of(input, l, input.offset, gradient, {"shape": shape})
+    copied = contiguous(input)
+    y = view_of(copied, packed(full), 0, _COPIED, {"shape": shape})
+    y._root = y._view_of = None         # nobody else sees the copy
+    return y
 
 
 def reshape_as(input, other):
@@ -288,7 +296,8 @@ def flatten(input, start_dim=0, end_dim=-1):
 
 
 def ravel(input):
-    return reshape(input, -1)
+    """All elements in one packed axis."""
+    return reshape(contiguous(input), -1)
 
 
 def unflatten(input, dim, sizes):
@@ -336,6 +345,8 @@ def _part(x, cut, args, gradient):
 
 def narrow(input, dim, start, length):
     """`length` entries of an axis from `start` on."""
+    if not input.layout.ndim:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     d = wrap_dim(dim, input.layout.ndim)
     n = input.layout.shape[d]
     start, length = int(start), int(length)
@@ -401,9 +412,12 @@ def as_strided(input, size, stride, storage_offset=None):
 
 def split(input, split_size_or_sections, dim=0):
     """Parts of given size (the last may be smaller) or sizes along an axis."""
+    if not input.layout.ndim:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
     d = wrap_dim(dim, input.layout.ndim)
     n = input.layout.shape[d]
     sizes = split_size_or_sections
+    name = "SplitBackward0" if isinstance(sizes, int) else "SplitWithSizesBackward0"
     if isinstance(sizes, int):
         if sizes < 0 or sizes == 0 and n:
             raise RuntimeError(f"split expects split_size be non-negative, but got split_size={sizes}")
@@ -415,44 +429,105 @@ def split(input, split_size_or_sections, dim=0):
     for size in sizes:
         cuts.append(L.narrow(input.layout, d, start, start + size))
         start += size
-    return views_of(input, cuts, "SplitBackward0", lambda grads: cat(grads, d))
+    return views_of(input, cuts, name, lambda grads: cat(grads, d))
 
 
-split_with_sizes = split
+split_with_sizes = unsafe_split = unsafe_split_with_sizes = split
 
 
 def chunk(input, chunks, dim=0):
     """At most `chunks` parts of equal size."""
     if chunks <= 0:
         raise RuntimeError("chunk expects `chunks` to be greater than 0, got: " + str(chunks))
-    n = input.shape[dim]
-    return split(input, max(-(-n // chunks), 1) if n else 0, dim) if n else (input,) * chunks
+    if not input.layout.ndim:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    n = input.shape[wrap_dim(dim, input.dim())]
+    return split(input, -(-n // chunks), dim) if n else split(input, [0] * chunks, dim)
+
+
+unsafe_chunk = chunk
 
 
 def tensor_split(input, indices_or_sections, dim=0):
-    n = input.shape[dim]
+    """Parts of (nearly) equal size, or cut at given places."""
+    if not input.layout.ndim:
+        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
+    d = wrap_dim(dim, input.dim())
+    n = input.shape[d]
     cuts = indices_or_sections
     if isinstance(cuts, Tensor):
         cuts = cuts.tolist()
     if isinstance(cuts, int):
+        if cuts <= 0:
+            raise RuntimeError(f"number of sections must be larger than 0, got {cuts}")
         small, extra = divmod(n, cuts)
-        return split(input, [small + (i < extra) for i in range(cuts)], dim)
+        sizes = [small + (i < extra) for i in range(cuts)]
+        cuts = [sum(sizes[:i]) for i in range(1, len(sizes))]
     edges = [0, *[min(max(c + n if c < 0 else c, 0), n) for c in cuts], n]
-    return tuple(slice_(input, wrap_dim(dim, input.dim()), a, max(a, b)) for a, b in zip(edges, edges[1:]))
+    return tuple(slice_(input, d, a, max(a, b)) for a, b in zip(edges, edges[1:]))
+
+
+def _split_along(name, least, dim):
+    def op(input, indices_or_sections):
+        if input.dim() < least:
+            raise RuntimeError(f"torch.{name} requires a tensor with at least {least} dimension{'s' * (least > 1)}, but got a "
+                               f"tensor with {input.dim()} dimensions!")
+        d = dim if input.dim() > 1 else 0
+        n = input.shape[d]
+        if isinstance(indices_or_sections, int) and n % indices_or_sections:
+            raise RuntimeError(f"torch.{name} attempted to split along dimension {d}, but the size of the dimension {n} is "
+                               f"not divisible by the split_size {indices_or_sections}!")
+        return tensor_split(input, indices_or_sections, d)
+    op.__name__ = op.__qualname__ = name
+    op.__doc__ = f"tensor_split along axis {dim}."
+    return op
+
+
+hsplit, vsplit, dsplit = _split_along("hsplit", 1, 1), _split_along("vsplit", 2, 0), _split_along("dsplit", 3, 2)
 
 
 def unbind(input, dim=0):
     """All entries of an axis."""
-    d = wrap_dim(dim, input.layout.ndim)
     if not input.layout.ndim:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    d = wrap_dim(dim, input.layout.ndim)
     cuts = [L.select(input.layout, d, i) for i in range(input.layout.shape[d])]
     return views_of(input, cuts, "UnbindBackward0", lambda grads: stack(grads, d))
+
+
+# -- a part replaced ---------------------------------------------------------------------------------------------
+def _replaced(input, part, src, name):
+    y = input.clone()
+    seen = part(y)
+    if seen.shape != src.shape:
+        raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice "
+                           f"size = {list(seen.shape)}")
+    seen.copy_(src)
+    return named(y, name)
+
+
+def select_scatter(input, src, dim, index):
+    """input with one entry of an axis replaced."""
+    return _replaced(input, lambda y: select(y, dim, index), src, "SelectScatterBackward0")
+
+
+def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
+    """input with input[..., start:end:step, ...] replaced."""
+    d = wrap_dim(dim, input.layout.ndim)
+    a, b, c = slice(start, end, step).indices(input.shape[d])
+    return _replaced(input, lambda y: slice_(y, d, a, b, c), src, "SliceScatterBackward0")
+
+
+def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
+    """input with a diagonal replaced."""
+    return _replaced(input, lambda y: diagonal(y, offset, dim1, dim2), src, "DiagonalScatterBackward0")
 
 
 # -- joining ---------------------------------------------------------------------------------------------------
 def cat(tensors, dim=0, *, out=None):
     """Tensors joined along an axis that exists."""
+    if isinstance(tensors, Tensor):
+        raise TypeError("cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
     tensors = list(tensors)
     if not tensors:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
@@ -466,14 +541,14 @@ def cat(tensors, dim=0, *, out=None):
     _check_joinable(tensors, d)
     to = result_type(tensors)
     xs = [x if x.dtype is to else x.to(to) for x in tensors]
-    y = apply(concat, xs, {"dim": d, "sizes": tuple(x.layout.shape[d] for x in xs)})
+    y = apply(concat_p, xs, {"dim": d, "sizes": tuple(x.layout.shape[d] for x in xs)})
     if out is None:
         return y
     from .pointwise import into
     return into(out, y)
 
 
-concatenate = concat_tensors = cat
+concatenate = concat = cat
 
 
 def _check_joinable(tensors, d):
@@ -500,7 +575,7 @@ def stack(tensors, dim=0, *, out=None):
         if x.shape != tensors[0].shape:
             raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(tensors[0].shape)} at entry 0 "
                                f"and {list(x.shape)} at entry {i}")
-    return cat([unsqueeze(x, d) for x in tensors], d, out=out)
+    return named(cat([unsqueeze(x, d) for x in tensors], d, out=out), "StackBackward0")
 
 
 def hstack(tensors):
@@ -531,7 +606,9 @@ def repeat(input, *sizes):
     shape = (1,) * (len(reps) - input.layout.ndim) + tuple(input.layout.shape)
     pairs = [n for r, s in zip(reps, shape) for n in (r, s)]
     lined = reshape(input, [n for s in shape for n in (1, s)])
-    return reshape(expand(lined, pairs).clone(memory_format=contiguous_format), [r * s for r, s in zip(reps, shape)])
+    y = reshape(expand(lined, pairs).clone(memory_format=contiguous_format), [r * s for r, s in zip(reps, shape)])
+    y._root = y._view_of = None
+    return named(y, "RepeatBackward0")
 
 
 def tile(input, *dims):
@@ -540,15 +617,19 @@ def tile(input, *dims):
 
 
 def atleast_1d(*xs):
+    """Tensors without axes get one."""
     return _each(xs, lambda x: x.reshape(1) if x.dim() == 0 else x)
 
 
 def atleast_2d(*xs):
-    return _each(xs, lambda x: x.reshape(1, -1) if x.dim() < 2 else x)
+    """New leading axes up to two in all."""
+    return _each(xs, lambda x: x.reshape(1, 1) if x.dim() == 0 else x.unsqueeze(0) if x.dim() == 1 else x)
 
 
 def atleast_3d(*xs):
-    return _each(xs, lambda x: x.reshape(1, -1, 1) if x.dim() < 2 else x.unsqueeze(-1) if x.dim() == 2 else x)
+    """New axes around up to three in all."""
+    return _each(xs, lambda x: x.reshape(1, 1, 1) if x.dim() == 0 else x.unsqueeze(0).unsqueeze(-1) if x.dim() == 1 else
+                 x.unsqueeze(-1) if x.dim() == 2 else x)
 
 
 def _each(xs, fn):
@@ -556,3 +637,26 @@ def _each(xs, fn):
         xs = xs[0]
         return tuple(fn(x) for x in xs)
     return fn(xs[0]) if len(xs) == 1 else tuple(fn(x) for x in xs)
+
+
+def block_diag(*tensors):
+    """Matrices along the diagonal of a larger one, zero elsewhere."""
+    xs = [x.reshape(1, -1) if x.dim() < 2 else x for x in tensors]
+    if any(x.dim() > 2 for x in xs):
+        raise RuntimeError("torch.block_diag: Input tensors must have 2 or fewer dimensions.")
+    to, width = result_type(xs), sum(x.shape[1] for x in xs)
+    rows, left = [], 0
+    for x in xs:
+        n, m = x.shape
+        rows.append(cat([x.new_zeros(n, left, dtype=to), x.to(to), x.new_zeros(n, width - left - m, dtype=to)], 1))
+        left += m
+    return named(cat(rows, 0), "BlockDiagBackward0")
+
+
+def vander(x, N=None, increasing=False):
+    """Powers of a vector's elements as columns."""
+    n = x.numel() if N is None else N
+    if not n:
+        return x.new_zeros(x.numel(), 0)
+    columns = [x ** k for k in range(n)]
+    return stack(columns if increasing else columns[::-1], 1)

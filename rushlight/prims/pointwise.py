@@ -40,7 +40,7 @@ div = pointwise("div", numpy=_quiet(np.true_divide), samples=pairs(floats=True),
                                              None if ts[1] is None else -ts[1] * (y / b)), arity=2)
 neg = pointwise("neg", numpy=np.negative, slope=MINUS_ONE, samples=numbers(bools=False))
 abs = pointwise("abs", numpy=np.abs, slope=lambda _y, x: o.sign(x), samples=numbers(bools=False))
-sign = pointwise("sign", numpy=lambda x: np.sign(x) if x.dtype != bool else x, samples=numbers(bools=False),
+sign = pointwise("sign", numpy=lambda x: np.where(x != x, 0, np.sign(x)) if x.dtype != bool else x, samples=numbers(bools=False),
                  slope=lambda _y, x: o.zeros_like(x),
                  body=lambda k, x: k.select(k.isnan(x), k.const(0, k.dtype(x)), _sign(k, x)))
 reciprocal = pointwise("reciprocal", numpy=_quiet(lambda x: (np.ones((), x.dtype) / x).astype(x.dtype)),
@@ -72,10 +72,25 @@ def _pow(a, b):
         return np.power(a, b)
 
 
+def _pow_base_slope(_y, a, b):
+    """b a^(b-1), 0 where b is 0; either may be a number."""
+    if isinstance(b, (int, float)):
+        return b * a ** (b - 1) if b else a * 0
+    return o.where(b == 0, 0.0, b * a ** (b - 1))
+
+
+def _pow_exponent_slope(y, a, b):
+    """y log(a), 0 where 0 is raised to what is not negative."""
+    if not isinstance(a, (int, float)):
+        return o.where((a == 0) & (b >= 0), 0.0, y * o.log(a))
+    if a == 0:
+        return o.where(b >= 0, 0.0, -y)
+    return y * (math.log(a) if a > 0 else math.nan)
+
+
 pow = pointwise("pow", numpy=_pow, ulp=4, samples=pairs(floats=True, low=0.2, high=3),
-                slope=(lambda _y, a, b: o.where(b == 0, 0.0, b * a ** (b - 1)),
-                       lambda y, a, _b: o.where((a == 0) & (_b >= 0), 0.0, y * o.log(a))))
-pow.gradient.uses = (frozenset({1, 2}), frozenset({0, 1, 2}))
+                slope=(_pow_base_slope, _pow_exponent_slope))
+pow.gradient.name = "PowBackward1"
 
 
 def _remainder(a, b):
@@ -90,6 +105,8 @@ remainder = pointwise("remainder", numpy=_remainder, samples=pairs(bools=False, 
                       slope=(ONE, lambda _y, a, b: -o.div(a, b, rounding_mode="floor")))
 fmod = pointwise("fmod", numpy=_quiet(np.fmod), samples=pairs(bools=False, nonzero=True),
                  slope=(ONE, lambda _y, a, b: -o.div(a, b, rounding_mode="trunc")))
+
+remainder.gradient.name, fmod.gradient.name = "RemainderBackward1", "FmodBackward1"
 
 
 def _floor_div(a, b):
@@ -130,6 +147,7 @@ log = pointwise("log", numpy=_quiet(np.log), vjp=(lambda g, _y, x: g / x,), jvp=
 log2 = pointwise("log2", numpy=_quiet(np.log2), slope=lambda _y, x: 1 / (x * LN2), samples=draws(0.1, 9), ulp=3)
 log10 = pointwise("log10", numpy=_quiet(np.log10), slope=lambda _y, x: 1 / (x * LN10), samples=draws(0.1, 9), ulp=3)
 log1p = pointwise("log1p", numpy=_quiet(np.log1p), slope=lambda _y, x: 1 / (x + 1), samples=draws(-0.8, 5), ulp=3)
+log1p.gradient.name = "Log1PBackward0"
 tanh = pointwise("tanh", numpy=np.tanh, slope=lambda y, _x: 1 - y * y, samples=draws(-3, 3), ulp=3)
 sin = pointwise("sin", numpy=_quiet(np.sin), slope=lambda _y, x: o.cos(x), samples=draws(-6, 6), ulp=3)
 cos = pointwise("cos", numpy=_quiet(np.cos), slope=lambda _y, x: -o.sin(x), samples=draws(-6, 6), ulp=3)
@@ -174,6 +192,8 @@ def _polygamma0(x):
         return x
     if x == 0:
         return -math.copysign(math.inf, x)
+    if math.isinf(x):
+        return x if x > 0 else math.nan
     if x < 0:
         return math.nan if x == math.floor(x) else _polygamma0(1 - x) - math.pi / math.tan(math.pi * (x % 1))
     shift = 0.0
@@ -186,6 +206,8 @@ def _polygamma0(x):
 
 def _trigamma(x):
     """The derivative of digamma (Abramowitz & Stegun 6.4.6, 6.4.12)."""
+    if math.isinf(x):
+        return 0.0 if x > 0 else math.nan
     if x <= 0:
         if x == math.floor(x):
             return math.inf
@@ -201,7 +223,7 @@ def _trigamma(x):
 digamma = pointwise("digamma", numpy=_quiet(_elementwise(_polygamma0)), samples=draws(0.3, 5), ulp=8,
                     slope=lambda _y, x: o.trigamma(x))
 trigamma = pointwise("trigamma", numpy=_quiet(_elementwise(_trigamma)), samples=draws(0.3, 5), ulp=8,
-                     vjp=(None,), jvp=lambda ts, y, x: o.not_differentiable("trigamma"))
+                     slope=lambda _y, x: o.polygamma(2, x))
 
 
 def _erfinv(x):
@@ -234,8 +256,8 @@ ceil = pointwise("ceil", numpy=np.ceil, samples=draws(-4, 4), **_flat)
 trunc = pointwise("trunc", numpy=np.trunc, samples=draws(-4, 4), **_flat)
 round = pointwise("round", numpy=np.rint, samples=draws(-4, 4), **_flat)
 copysign = pointwise("copysign", numpy=np.copysign, samples=pairs(floats=True), arity=2,
-                     slope=(lambda y, a, _b: o.where(a == 0, 0.0, o.sign(y) * o.sign(a)), None))
-copysign.gradient.uses = (frozenset({0, 1}), frozenset())
+                     slope=(lambda y, a, _b: o.where(a == 0, 0.0, o.sign(y) * o.sign(a)),
+                            lambda _y, _a, b: o.zeros_like(b)))
 
 isnan = pointwise("isnan", numpy=np.isnan, dtype=bool_dtype, slope=NONDIFFERENTIABLE, arity=1, samples=draws(-4, 4))
 signbit = pointwise("signbit", numpy=np.signbit, dtype=bool_dtype, slope=NONDIFFERENTIABLE, arity=1,

@@ -6,6 +6,8 @@ neither fusion nor the number of threads changes a bit.
 """
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .. import dtypes
@@ -72,7 +74,7 @@ prod = reducer("prod", lambda x, *, dims: np.multiply.reduce(_wide(x), axis=dims
 def _prod_gradient(g, y, x, dims):
     """Product of the others: y / x where no factor is zero, else by exclusive products from both sides."""
     order = [d for d in range(x.dim()) if d not in dims] + list(dims)
-    flat = x.permute(order).reshape(*kept(x.shape, dims), -1)
+    flat = x.permute(order).reshape(*kept(x.shape, dims), math.prod(x.shape[d] for d in dims))
     before = o.cumprod(o.cat([o.ones_like(flat[..., :1]), flat[..., :-1]], -1), -1)
     after = o.cumprod(o.cat([o.ones_like(flat[..., :1]), flat.flip(-1)[..., :-1]], -1), -1).flip(-1)
     back = [order.index(d) for d in range(x.dim())]
@@ -112,7 +114,7 @@ def _arg(pick):
     """Index of the first extreme over `dims`, counted row-major over them; nan counts as extreme."""
     def reference(x, *, dims):
         order = [d for d in range(x.ndim) if d not in dims] + list(dims)
-        flat = np.transpose(x, order).reshape(*kept(x.shape, dims), -1)
+        flat = np.transpose(x, order).reshape(*kept(x.shape, dims), math.prod(x.shape[d] for d in dims))
         if x.dtype.kind not in "iubf":
             flat = flat.astype(np.float32)      # bfloat16: NumPy's argmax does not know its nan
         return np.asarray(pick(flat, axis=-1), np.int64)

@@ -83,6 +83,12 @@ class Gradient:
         from ..autograd.node import GradFn
         return type(self.name, (GradFn,), {"__slots__": ()})
 
+    def named(self, name: str) -> "Gradient":
+        """The same rules under another name."""
+        other = Gradient(name, self.rules)
+        other.uses = self.uses
+        return other
+
     def rule(self, i: int):
         return self.rules[i]
 

@@ -1,0 +1,58 @@
+"""What PyTorch's CPU kernels refuse: the same programs fail, at the same line, with the same words.
+
+Looked up where the recipe of an operation is made, so that nothing is checked on the hot path.
+"""
+from __future__ import annotations
+
+from .. import dtypes
+
+LEGACY = {"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int64": "Long",
+          "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool", "uint16": "UInt16",
+          "uint32": "UInt32", "uint64": "UInt64", "complex64": "ComplexFloat", "complex128": "ComplexDouble"}
+NOT_BOOL, WHOLE, BITS = {1, 2, 3}, {1}, {0, 1}
+KERNELS = {     # primitive: PyTorch's kernel, the categories of dtypes that it takes
+    "abs": ("abs_cpu", NOT_BOOL), "floor": ("floor_vml_cpu", NOT_BOOL), "ceil": ("ceil_vml_cpu", NOT_BOOL),
+    "trunc": ("trunc_vml_cpu", NOT_BOOL), "round": ("round_vml_cpu", NOT_BOOL), "pow": ("pow", NOT_BOOL),
+    "remainder": ("remainder_cpu", NOT_BOOL), "fmod": ("fmod_cpu", NOT_BOOL),
+    "floor_divide": ("div_floor_cpu", NOT_BOOL), "trunc_divide": ("div_trunc_cpu", NOT_BOOL),
+    "bitwise_and": ("bitwise_and_cpu", BITS), "bitwise_or": ("bitwise_or_cpu", BITS),
+    "bitwise_xor": ("bitwise_xor_cpu", BITS), "bitwise_not": ("bitwise_not_cpu", BITS),
+    "shift_left": ("lshift_cpu", WHOLE), "shift_right": ("rshift_cpu", WHOLE),
+}
+
+
+def legacy_name(d) -> str:
+    """The name of a dtype in PyTorch's messages: Float, Long, Half, ..."""
+    return LEGACY.get(d.name, d.name)
+
+
+def refuse(kernel: str, d) -> None:
+    raise NotImplementedError(f"\"{kernel}\" not implemented for '{legacy_name(d)}'")
+
+
+def need(kernel: str, d, ranks) -> None:
+    """NotImplementedError unless a dtype's category is among `ranks`."""
+    if d.rank not in ranks:
+        refuse(kernel, d)
+
+
+def check_supported(name: str, xs, dtype) -> None:
+    """Raise what PyTorch raises for operands of a dtype that its kernel does not take."""
+    kernel, ranks = KERNELS.get(name, (None, None))
+    if kernel is not None and dtype.rank not in ranks:
+        refuse(kernel, dtype)
+    if name == "sub":
+        check_subtraction(xs)
+    elif name == "neg" and dtype is dtypes.bool:
+        raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
+                           "invert a mask, use the `~` or `logical_not()` operator instead.")
+
+
+def check_subtraction(xs) -> None:
+    bools = [type(x) is bool or getattr(x, "dtype", None) is dtypes.bool for x in xs]
+    if all(hasattr(x, "dtype") for x in xs) and all(bools):
+        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+                           "`logical_xor()` operator instead.")
+    if any(bools):
+        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to "
+                           "invert a mask, use the `~` or `logical_not()` operator instead.")
