@@ -4,7 +4,9 @@ from __future__ import annotations
 import math
 import warnings
 
-from .. import ops
+import numpy as np
+
+from .. import dtypes, ops
 from ..autograd.grad_mode import no_grad
 from ..tensor import Tensor
 
@@ -48,14 +50,41 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator=None)
 
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
                   generator=None) -> Tensor:
-    """Normal, cut to [a, b], by inverting the distribution function of a uniform draw."""
+    """Normal, cut to [a, b]: draws outside are drawn again."""
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn("mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
                       "The distribution of values may be incorrect.", stacklevel=2)
-    low, high = (0.5 * (1 + math.erf((x - mean) / std / math.sqrt(2))) for x in (a, b))
+    below = lambda x: (1.0 + math.erf((x - mean) / std / math.sqrt(2.0))) / 2.0
     with no_grad():
-        tensor.uniform_(2 * low - 1, 2 * high - 1, generator=generator)
-        return tensor.erfinv_().mul_(std * math.sqrt(2)).add_(mean).clamp_(min=a, max=b)
+        if below(b) - below(a) > 0.3:
+            return tensor.copy_(_redrawn_normal(tensor, mean, std, a, b, generator))
+        return tensor.copy_(_accepted_uniform(tensor, mean, std, a, b, generator))
+
+
+def _redrawn_normal(like, mean, std, a, b, generator):
+    draw = lambda: ops.empty_like(like).normal_(mean, std, generator=generator)
+    low, high = (ops.tensor(bound, dtype=like.dtype).item() for bound in (a, b))
+    values = draw()
+    while True:
+        outside = (values < low) | (values > high)
+        if not outside.any():
+            return values
+        values = ops.where(outside, draw(), values)
+
+
+def _accepted_uniform(like, mean, std, a, b, generator):
+    """Uniform proposals, accepted with the probability density over its largest value (for far tails)."""
+    peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
+
+    def propose():
+        values = ops.empty_like(like).uniform_(a, b, generator=generator)
+        density = ((values - mean) / std).pow(2) * -0.5 - peak
+        return values, ops.empty_like(like).uniform_(generator=generator).log() > density
+    values, pending = propose()
+    while pending.any():
+        others, refused = propose()
+        values, pending = ops.where(pending, others, values), pending & refused
+    return values
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -164,11 +193,10 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator=None) -> Tensor:
         return tensor
     rows = tensor.size(0)
     cols = tensor.numel() // rows
-    from ..linalg import qr
     with no_grad():
         flat = ops.empty((rows, cols), dtype=tensor.dtype).normal_(0, 1, generator=generator)
-        q, r = qr(flat.t() if rows < cols else flat)
-        q = q * r.diagonal().sign()
+        q, r = np.linalg.qr((flat.t() if rows < cols else flat).to(dtypes.float64).numpy())
+        q = ops.tensor(q * np.sign(np.diagonal(r)), dtype=tensor.dtype)
         tensor.view_as(flat).copy_(q.t() if rows < cols else q)
         return tensor.mul_(gain)
 

@@ -12,7 +12,8 @@ from .attention import multi_head_attention_forward, scaled_dot_product_attentio
 from .convolutions import (conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d, fold,
                            unfold)
 from .distances import cosine_similarity, normalize, pairwise_distance, pdist
-from .dropouts import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from .dropouts import (alpha_dropout, alpha_dropout_, dropout, dropout1d, dropout2d, dropout3d, dropout_,
+                       feature_alpha_dropout, feature_dropout)
 from .embeddings import embedding, embedding_bag, one_hot
 from .linear_maps import bilinear, linear
 from .losses import (binary_cross_entropy, binary_cross_entropy_with_logits, cosine_embedding_loss, cross_entropy,
@@ -30,4 +31,6 @@ from .pools import (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3
 from .resizing import (affine_grid, channel_shuffle, grid_sample, interpolate, pixel_shuffle, pixel_unshuffle,
                        upsample, upsample_bilinear, upsample_nearest)
 
-__all__ = [name for name, value in list(globals().items()) if callable(value) and not name.startswith("_")]
+_ONLY_TORCH = {"alpha_dropout_", "dropout_", "feature_dropout"}      # `torch.dropout_` and so on
+__all__ = [name for name, value in list(globals().items()) 
+           if callable(value) and not name.startswith("_") and name not in _ONLY_TORCH]

@@ -4,8 +4,10 @@ from __future__ import annotations
 import math
 import warnings
 
-from ... import ops
+from ... import dtypes, ops
+from ...autograd.engine import sum_to
 from ...autograd.function import differentiable
+from ...ops.support import refuse
 from ...tensor import Tensor
 from .precision import rounded_once
 
@@ -120,7 +122,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 @differentiable("PreluKernelBackward0", vjp=(
     lambda g, _y, x, w: ops.where(x > 0, g, g * w),
-    lambda g, _y, x, w: ops.where(x > 0, ops.zeros_like(g), g * x).sum_to_size(w.shape)))
+    lambda g, _y, x, w: sum_to(ops.where(x > 0, ops.zeros_like(g), g * x), w.shape)))
 def _prelu(x, w):
     return ops.where(x > 0, x, x * w)
 
@@ -148,9 +150,15 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
     """`leaky_relu` with slopes drawn from [lower, upper) in training, their mean otherwise."""
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
-    slopes = ops.empty_like(input).uniform_(lower, upper)
-    compute = lambda x: ops.where(x <= 0, x * slopes, x)
+    slopes = _random_slopes(input.detach() <= 0, lower, upper).to(input.dtype)
+    compute = lambda x: x * slopes
     return in_place(input, compute) if inplace else compute(input)
+
+
+def _random_slopes(negative, lower, upper):
+    """A draw for each negative element in turn, 1 for the others, which draw nothing."""
+    draws = ops.empty(int(negative.sum()), dtype=dtypes.float64).uniform_(lower, upper)
+    return ops.ones(negative.shape, dtype=dtypes.float64).masked_scatter(negative, draws)
 
 
 # -- exponential ------------------------------------------------------------------------------------------
@@ -332,7 +340,7 @@ def _along(rule, input, dim, dtype):
     x = input if dtype is None else input.to(dtype)
     if not x.is_floating_point():
         name = "softmax_lastdim_kernel_impl" if rule is _softmax else "log_softmax_lastdim_kernel_impl"
-        raise NotImplementedError(f'"{name}" not implemented for \'{x.type().split(".")[-1][:-6]}\'')
+        refuse(name, x.dtype)
     ndim = max(x.dim(), 1)
     if not -ndim <= dim < ndim:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {dim})")

@@ -104,3 +104,13 @@ def _channels(input, p, training, inplace, name, spatial):
 def feature_dropout(input: Tensor, p: float, train: bool) -> Tensor:
     """Dropout of whole channels: `torch.feature_dropout`."""
     return _dropped(input, p, train, False, per_channel=True)
+
+
+def dropout_(input: Tensor, p: float, train: bool) -> Tensor:
+    """In-place `dropout`."""
+    return dropout(input, p, train, True)
+
+
+def alpha_dropout_(input: Tensor, p: float, train: bool) -> Tensor:
+    """In-place `alpha_dropout`."""
+    return alpha_dropout(input, p, train, True)

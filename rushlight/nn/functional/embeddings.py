@@ -5,22 +5,19 @@ from ... import dtypes, ops
 from ...autograd.function import differentiable
 from ...autograd.grad_mode import no_grad
 from ...tensor import Tensor
-from .linear_maps import dtype_name
+from ...ops.support import legacy_name as dtype_name
 
 
 def _gathered_rows(g, index, padding_idx, rows):
-    """The table's gradient: each output row's gradient is added to the row it came from."""
-    g = g.reshape(-1, g.size(-1))
-    index = index.reshape(-1)
-    if padding_idx >= 0:
-        g = g * (index != padding_idx).unsqueeze(1).to(g.dtype)
-    return ops.zeros(rows, g.size(-1), dtype=g.dtype).index_add(0, index, g)
+    """The table's gradient: each output row's gradient is added to the row it came from, but for the padding."""
+    g = ops.where((index != padding_idx).unsqueeze(-1), g, 0.0).reshape(-1, g.size(-1))
+    return ops.zeros(rows, g.size(-1), dtype=g.dtype).index_add(0, index.reshape(-1), g)
 
 
 @differentiable("EmbeddingBackward0", vjp=(
     lambda g, _y, w, index, *, padding_idx: _gathered_rows(g, index, padding_idx, w.size(0)), None))
-def _embedding(w, index, *, padding_idx):
-    return w.index_select(0, index.reshape(-1)).reshape(*index.shape, w.size(1))
+def _padded_rows(w, index, *, padding_idx):
+    return ops.embedding_rows(w, index)
 
 
 def _check_index(name, index):
@@ -53,12 +50,14 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
         _renormalise(weight, input, max_norm, norm_type)
     if weight.dim() != 2:
         raise RuntimeError("'weight' must be 2-D")
-    return _embedding(weight, input, padding_idx=padding_idx)
+    if padding_idx is None:
+        return ops.embedding_rows(weight, input)
+    return _padded_rows(weight, input, padding_idx=padding_idx)
 
 
 def _checked_padding(padding_idx, rows):
     if padding_idx is None:
-        return -1
+        return None
     if not -rows <= padding_idx < rows:
         raise AssertionError("Padding_idx must be within num_embeddings")
     return padding_idx % rows
@@ -101,15 +100,24 @@ def _bags(rows, bag, counted, n, mode, weights):
     rows = rows if weights is None else rows * weights.unsqueeze(1)
     keep = counted.to(rows.dtype).unsqueeze(1)
     if mode == "max":
-        index = bag.unsqueeze(1).expand_as(rows)
-        hidden = ops.where(keep > 0, rows, ops.full_like(rows, -float("inf")))
-        top = ops.zeros(n, rows.size(1), dtype=rows.dtype)
-        return top.scatter_reduce(0, index, hidden, "amax", include_self=False).nan_to_num(neginf=0.0)
+        return _largest_in_bags(rows, bag.tolist(), (counted != 0).tolist(), n)
     total = ops.zeros(n, rows.size(1), dtype=rows.dtype).index_add(0, bag, rows * keep)
     if mode == "sum":
         return total
     count = ops.zeros(n, 1, dtype=rows.dtype).index_add(0, bag, keep)
     return total / count.clamp(min=1)
+
+
+def _largest_in_bags(rows, bag, counted, n):
+    """Maxima over the counted rows of each bag, zeros for an empty one; short bags repeat a row."""
+    members = [[] for _ in range(n)]
+    for i, (b, on) in enumerate(zip(bag, counted)):
+        if on:
+            members[b].append(i)
+    width = max(1, max(map(len, members), default=1))
+    places = [(m or [0]) + [(m or [0])[-1]] * (width - len(m or [0])) for m in members]
+    filled = ops.tensor([bool(m) for m in members]).unsqueeze(1)
+    return ops.where(filled, rows[ops.tensor(places)].max(1)[0], 0.0)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

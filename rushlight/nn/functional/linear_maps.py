@@ -3,18 +3,8 @@ from __future__ import annotations
 
 from ... import ops
 from ...autograd.function import differentiable
+from ...ops.support import legacy_name as dtype_name
 from ...tensor import Tensor
-
-DTYPE_NAMES = {"bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long",
-               "float16": "Half", "bfloat16": "BFloat16", "float32": "Float", "float64": "Double",
-               "complex64": "ComplexFloat", "complex128": "ComplexDouble"}
-
-
-def dtype_name(dtype) -> str:
-    """The name of a dtype in PyTorch's messages: Float, Double, Long ..."""
-    name = str(dtype).removeprefix("torch.")
-    return DTYPE_NAMES.get(name, name)
-
 
 def _rows(x):
     return x if x.dim() == 2 else x.reshape(-1, x.size(-1))

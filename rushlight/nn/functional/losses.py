@@ -6,10 +6,11 @@ import warnings
 
 from ... import dtypes, ops
 from ...autograd.function import differentiable
+from ...ops.support import legacy_name as dtype_name
+from ...prims.index import gather
 from ...tensor import Tensor
 from .activations import _log_softmax, logsigmoid
 from .distances import pairwise_distance
-from .linear_maps import dtype_name
 from .precision import is_half
 
 
@@ -202,8 +203,11 @@ def _negative_picked(x, target, scale):
 
 
 def _picked(x, target):
-    """x at the target class; a target out of range is an error when it is run."""
-    return x.gather(1, target.unsqueeze(1)).squeeze(1)
+    """x at the target class (axis 1); a target out of range is an error when it is run."""
+    at = target.unsqueeze(1)
+    coords = tuple(-1 if axis == 1 else axis for axis in range(x.dim()))
+    return gather(x, at, coords=coords, shape=tuple(at.shape), size=tuple(x.shape), wrap=False,
+                  error="target").squeeze(1)
 
 
 def _check_classes(input, target, weight):

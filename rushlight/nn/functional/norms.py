@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from ... import dtypes, ops
+from ...autograd.engine import sum_to
 from ...autograd.function import differentiable
 from ...autograd.grad_mode import is_grad_enabled, no_grad
 from ...tensor import Tensor
@@ -29,20 +30,23 @@ def _statistics(x, mean, rstd, dims, eps):
     return mean, ops.rsqrt(var + eps)
 
 
-def _input_rule(g, _y, x, mean, rstd, w=None, _b=None, *, dims, eps):
+def _plain_rule(g, _y, x, mean, rstd, *, dims, eps):
     mean, rstd = _statistics(x, mean, rstd, dims, eps)
     normed = (x - mean) * rstd
-    g = g if w is None else g * w
     return rstd * (g - g.mean(dims, keepdim=True) - normed * (g * normed).mean(dims, keepdim=True))
 
 
-def _weight_rule(g, _y, x, mean, rstd, w, _b=None, *, dims, eps):
+def _input_rule(g, _y, x, mean, rstd, w, *_b, dims, eps):
+    return _plain_rule(g * w, None, x, mean, rstd, dims=dims, eps=eps)
+
+
+def _weight_rule(g, _y, x, mean, rstd, w, *_b, dims, eps):
     mean, rstd = _statistics(x, mean, rstd, dims, eps)
-    return (g * ((x - mean) * rstd)).sum_to_size(w.shape)
+    return sum_to(g * ((x - mean) * rstd), w.shape)
 
 
 def _bias_rule(g, _y, _x, _mean, _rstd, _w, b, *, dims, eps):
-    return g.sum_to_size(b.shape)
+    return sum_to(g, b.shape)
 
 
 def _normalise(x, mean, rstd, w=None, b=None, *, dims, eps):
@@ -51,19 +55,19 @@ def _normalise(x, mean, rstd, w=None, b=None, *, dims, eps):
     return y if b is None else y + b
 
 
-_RULES = (_input_rule, None, None, _weight_rule, _bias_rule)
+_RULES = {3: (_plain_rule, None, None), 4: (_input_rule, None, None, _weight_rule),
+          5: (_input_rule, None, None, _weight_rule, _bias_rule)}      # by the number of tensors
 _NAMES = ("NativeBatchNormBackward0", "NativeLayerNormBackward0", "NativeGroupNormBackward0")
-_batch_normalise, _layer_normalise, _group_normalise = (differentiable(n, vjp=_RULES)(_normalise) for n in _NAMES)
+_batch, _layer, _group = ({n: differentiable(name, vjp=rules)(_normalise) for n, rules in _RULES.items()}
+                          for name in _NAMES)
 
 
 def _normalised(normalise, x, w, b, mean, rstd, dims, eps):
     """Call with as many tensors as there are; a bias alone is added outside."""
-    if w is None:
-        y = normalise(x, mean, rstd, dims=dims, eps=eps)
-        return y if b is None else y + b
-    if b is None:
-        return normalise(x, mean, rstd, w, dims=dims, eps=eps)
-    return normalise(x, mean, rstd, w, b, dims=dims, eps=eps)
+    if w is None and b is not None:
+        return normalise[3](x, mean, rstd, dims=dims, eps=eps) + b
+    tensors = [t for t in (x, mean, rstd, w, b) if t is not None]
+    return normalise[len(tensors)](*tensors, dims=dims, eps=eps)
 
 
 def _wide(*tensors):
@@ -118,7 +122,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
         _update_running(running_mean, mean, momentum)
         _update_running(running_var, var, momentum, unbiased=x.numel() // x.size(1))
         rstd = ops.rsqrt(var + eps)
-    return _normalised(_batch_normalise, x, w, b, mean, rstd, dims, eps).to(input.dtype)
+    return _normalised(_batch, x, w, b, mean, rstd, dims, eps).to(input.dtype)
 
 
 def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
@@ -138,7 +142,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
         _update_running(running_var, var.mean(0), momentum, unbiased=math.prod(x.shape[2:]))
         rstd = ops.rsqrt(var + eps)
     w, b = _per_channel(w, x.dim()), _per_channel(b, x.dim())
-    return _normalised(_batch_normalise, x, w, b, mean, rstd, dims, eps).to(input.dtype)
+    return _normalised(_batch, x, w, b, mean, rstd, dims, eps).to(input.dtype)
 
 
 # -- normalisation within a sample ------------------------------------------------------------------------
@@ -170,7 +174,7 @@ def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None, bi
     with no_grad():
         mean, var = _moments(x.detach(), dims)
         rstd = ops.rsqrt(var + eps)
-    return _normalised(_layer_normalise, x, w, b, mean, rstd, dims, eps).to(input.dtype)
+    return _normalised(_layer, x, w, b, mean, rstd, dims, eps).to(input.dtype)
 
 
 def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
@@ -192,7 +196,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
         mean, var = _moments(x.detach(), (2, 3))
         rstd = ops.rsqrt(var + eps)
     w, b = (None if t is None else t.reshape(1, num_groups, -1, 1) for t in (w, b))
-    y = _normalised(_group_normalise, x, w, b, mean, rstd, (2, 3), eps)
+    y = _normalised(_group, x, w, b, mean, rstd, (2, 3), eps)
     return y.reshape(input.shape).to(input.dtype)
 
 

@@ -34,7 +34,7 @@ def _window(n, kernel_size, stride, padding):
 
 def _batched(x, n, name):
     if x.dim() not in (n + 1, n + 2):
-        raise RuntimeError(f"{name}(): Expected {n + 1}D or {n + 2}D input, but got {x.dim()}D input of size "
+        raise RuntimeError(f"{name}: non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input, but got "
                            f"{list(x.shape)}")
     return x if x.dim() == n + 2 else x.unsqueeze(0)
 

@@ -234,11 +234,11 @@ class ModuleDict(Module):
 
     def update(self, modules) -> None:
         """Add modules from a mapping or from pairs."""
-        for key, module in _pairs(modules, "ModuleDict", "value"):
+        for key, module in _pairs(modules, "ModuleDict"):
             self[key] = module
 
 
-def _pairs(given, kind, _what):
+def _pairs(given, kind):
     if not isinstance(given, Iterable):
         raise TypeError(f"{kind}.update should be called with an iterable of key/value pairs, but got "
                         + type(given).__name__)
@@ -257,12 +257,12 @@ def _as_parameter(value):
     return Parameter(value) if isinstance(value, Tensor) and not isinstance(value, Parameter) else value
 
 
-def _describe(value):
+def _describe(value, kind_of=typename):
     if not isinstance(value, Tensor):
         return f"Object of type: {type(value).__name__}"
     size = "x".join(map(str, value.size()))
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
-    return f"{kind} containing: [{typename(value)} of size {size}]"
+    return f"{kind} containing: [{kind_of(value)} of size {size}]"
 
 
 class ParameterList(Module):
@@ -316,7 +316,7 @@ class ParameterList(Module):
         return [key for key in super().__dir__() if not key.isdigit()]
 
     def extra_repr(self) -> str:
-        return "\n".join(f"  ({i}): {_describe(value)}" for i, value in enumerate(self))
+        return "\n".join(f"  ({i}): {_describe(value, lambda t: t.dtype)}" for i, value in enumerate(self))
 
     def __call__(self, *args, **kwargs):
         raise RuntimeError("ParameterList should not be called.")
@@ -412,7 +412,10 @@ class ParameterDict(Module):
 
     def update(self, parameters) -> None:
         """Add values from a mapping or from pairs."""
-        for key, value in _pairs(parameters, "ParameterDict", "value"):
+        pairs = _pairs(parameters, "ParameterDict")
+        if isinstance(parameters, Mapping) and not isinstance(parameters, OrderedDict):
+            pairs = sorted(pairs)       # as PyTorch does, which came from unordered dictionaries
+        for key, value in pairs:
             self[key] = value
 
     def extra_repr(self) -> str:
