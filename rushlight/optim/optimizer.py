@@ -248,12 +248,15 @@ class Optimizer:
                 raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
             state = states.get(p)
             if not state:
-                state = states[p] = self._fresh(p, group)
+                state = self._fresh(p, group)
+                if state is not None:
+                    states[p] = state
             todo.append((p, -grad if maximize else grad, state))
         return todo
 
-    def _fresh(self, param, group) -> dict:
-        return {}
+    def _fresh(self, param, group) -> dict | None:
+        """The first state of a parameter; None if the step needs none."""
+        return None
 
     def _update(self, todo, group) -> None:
         raise NotImplementedError(f"{type(self).__name__} does not define step")

@@ -35,6 +35,9 @@ class SGD(Optimizer):
             for name in ("foreach", "fused"):
                 group.setdefault(name, None)
 
+    def _fresh(self, param, group):
+        return {} if group["momentum"] != 0 else None
+
     def _update(self, todo, group):
         lr, momentum, decay = number(group["lr"]), group["momentum"], number(group["weight_decay"])
         for p, g, state in todo:
