@@ -29,6 +29,7 @@ from .scalar import cast, emit_body, from_memory, to_memory
 
 BLOCK_K = 256           # k of one block; 128 to 1024 are as fast, shorter sums are more exact
 BLOCK_ROWS = 256        # rows of a tile; with BLOCK_K a quarter of a megabyte of a
+LEAST_ROWS = 128        # rows that are worth packing b once more
 SMALL = 30_000          # multiplications that are not worth waking a thread
 FEW_ROWS = 3 * ROWS     # so few rows read b in place
 PANELS = 4              # panels of a tile: neighbouring columns are read together
@@ -36,6 +37,9 @@ PLENTY = 8              # tiles are not made wider than leaves so many
 ENOUGH = 8              # tiles that occupy the threads; with fewer, k is cut into parts
 PARTED = 24             # (part, tile) pairs to aim at then
 PART_WORK = 500_000     # multiplications that are worth a part of k
+
+ALIASING = 4096         # rows this far apart fight for the same few cache lines
+SWAP_GAIN = 1.08        # what b's columns as rows must save to be worth transposing tiles
 
 Temp = Callable[[int], Ref]
 
@@ -66,8 +70,10 @@ class Grid(NamedTuple):
 
 
 class Finisher(NamedTuple):
+    """A finisher's code and words; `target`: words of `pack_view` and the row stride if tiles may be made in place."""
     code: Code
     words: tuple
+    target: tuple[tuple, int] | None = None
 
 
 def finisher(sizes: Grid, kind: dtype, body: Body | None, views: list[tuple[View, Grid]], inputs: int) -> Finisher:
@@ -78,7 +84,19 @@ def finisher(sizes: Grid, kind: dtype, body: Body | None, views: list[tuple[View
         words += [view.ref, grid.row * view.itemsize, grid.inner]
     for part in ("outer", "batch"):
         words += _table(getattr(sizes, part), [(v, getattr(g, part)) for v, g in views])
-    return Finisher(finish_kernel(kind, body, ways[:inputs], ways[inputs:]), tuple(words))
+    target = _target(sizes, kind, *views[0]) if body is None else None
+    return Finisher(finish_kernel(kind, body, ways[:inputs], ways[inputs:]), tuple(words), target)
+
+
+def _target(sizes: Grid, kind: dtype, view: View, grid: Grid) -> tuple[tuple, int] | None:
+    """Where the result lies, if whole vectors of it may be stored and its rows share the cache well."""
+    size = kind.itemsize
+    if view.dtype is not kind or grid.inner != 1 or sizes.outer or sizes.inner * size % VECTOR_BYTES:
+        return None
+    if sizes.row > 1 and grid.row * size % ALIASING == 0:
+        return None
+    batch = tuple((n, s * size) for n, s in zip(sizes.batch, grid.batch, strict=True))
+    return Matrix(view.ref, grid.row * size, size, 1, 0, batch).words(), grid.row * size
 
 
 def _way(stride: int) -> int | None:
@@ -156,8 +174,8 @@ class Finish:
 (MICRO, READ_A, A_WORDS, PACK_B, B_WORDS, FINISH, FINISH_WORDS, TURN, B_STEP, B_PANEL, COLUMNS,
  M_IMAGE, M_BLOCKS, M_TILE, M_TILES, N, N_TILE, N_TILES, K_IMAGE, K_BLOCKS, K_TILE, K_TILES,
  BATCHES, PART_BLOCKS, A_BYTES, B_BYTES, TILE_BYTES, TURNED_BYTES, TILE_ROW, TURNED_ROW, ROW_TABLE, K_TABLE,
- TABLE_SLACK) = range(33)
-HEADER = 33
+ TABLE_SLACK, LOCATE, TARGET_ROW) = range(35)
+HEADER = 35
 
 
 class Buffers(NamedTuple):
@@ -185,10 +203,24 @@ def driver() -> Code:
         place = batch, *_extent(f, row, M_IMAGE), n0, f.umin(f.word(N_TILE), f.sub(f.word(N), n0))
         first = f.mul(part, f.word(PART_BLOCKS))
         last = f.umin(f.add(first, f.word(PART_BLOCKS)), f.word(K_TILES))
+        number = f.add(f.mul(part, f.word(BATCHES)), batch)
+        tile = _tile(f, buffers, number, *place[1:])
         with f.loop(first, last) as block:
-            _block(f, buffers, place, block.index, f.icmp("eq", block.index, first))
-        _finish(f, buffers, f.add(f.mul(part, f.word(BATCHES)), batch), *place[1:])
+            _block(f, buffers, tile, place, block.index, f.icmp("eq", block.index, first))
+        with f.when(f.icmp("eq", f.word(LOCATE), 0)):
+            _finish(f, buffers, number, *place[1:])
     return f.code()
+
+
+def _tile(f: Function, buffers: Buffers, batch, m0, rows, n0, cols) -> list[Value]:
+    """Address and row stride of where the tile is made: in the result, if it can be located, or privately."""
+    with f.either(f.icmp("ne", f.word(LOCATE), 0)) as either:
+        with either.yes:
+            place = call_word(f, "ptr", LOCATE, [_words(f, FINISH_WORDS), f.args, batch, m0, rows, n0, cols])
+            either.give(place, f.word(TARGET_ROW))
+        with either.no:
+            either.give(buffers.tile, f.word(TILE_ROW))
+    return either.results
 
 
 def _split(f: Function, index, word: int):
@@ -202,7 +234,7 @@ def _extent(f: Function, index: Value, cut: int):
     return f.add(f.mul(image, f.word(cut)), inner), f.umin(f.word(cut + 2), f.sub(f.word(cut), inner))
 
 
-def _block(f: Function, buffers: Buffers, place, block: Value, is_first: Value) -> None:
+def _block(f: Function, buffers: Buffers, tile, place, block: Value, is_first: Value) -> None:
     """Brings one block of k and multiplies it into the tile, panel by panel."""
     batch, m0, rows, n0, cols = place
     k0, kc = _extent(f, block, K_IMAGE)
@@ -210,11 +242,11 @@ def _block(f: Function, buffers: Buffers, place, block: Value, is_first: Value) 
                                      batch, m0, rows, k0, kc])
     b = call_word(f, "ptr", PACK_B, [_words(f, B_WORDS), buffers.b, batch, n0, cols, k0, kc])
     first = f.cast("zext", is_first, "i64")
-    with f.loop(0, cols, f.word(COLUMNS), carried=[b, buffers.tile]) as panel:
+    with f.loop(0, cols, f.word(COLUMNS), carried=[b, tile[0]]) as panel:
         wide = f.icmp("ugt", f.sub(cols, panel.index), f.lshr(f.word(COLUMNS), 1))
         vectors = f.add(f.cast("zext", wide, "i64"), 1)
         call_word(f, "void", MICRO, [a, buffers.row_table, buffers.k_table, panel.values[0], f.word(B_STEP), kc,
-                                     panel.values[1], f.word(TILE_ROW), first, rows, vectors])
+                                     panel.values[1], tile[1], first, rows, vectors])
         panel.next(f.at(panel.values[0], "i8", f.word(B_PANEL)), f.at(panel.values[1], "i8", PANEL_BYTES))
 
 
@@ -354,6 +386,13 @@ def cut_columns(kind: dtype, strips: int, n: int, panels: int = PANELS) -> Cut:
     return balanced(n, panels * columns, columns)
 
 
+def cut_rows(kind: dtype, batches: int, m: int, n: int) -> Cut:
+    """Tiles of up to BLOCK_ROWS rows, fewer where else there were too few tiles."""
+    panels = batches * ceil_div(n, columns_of(kind))
+    wanted = max(1, ceil_div(m, BLOCK_ROWS), min(ceil_div(PLENTY, panels), m // LEAST_ROWS))
+    return balanced(m, ceil_div(m, wanted), ROWS)
+
+
 def contract(c: Contraction, a: Left, b: Right, result: Finisher, temp: Temp, note: str) -> list[Call]:
     """The calls of a contraction: the driver, and `combine` if k is cut into parts."""
     if c.parts == 1:
@@ -389,13 +428,15 @@ def _driver_call(c: Contraction, a: Left, b: Right, result: Finisher, note: str)
     slack = ceil_div(8 * a.slack, VECTOR_BYTES) * VECTOR_BYTES
     row, turned_row = c.n.tile * size, (ceil_div(c.m.tile, LANES) + 1) * LANES * size
     tables = [8 * cut.tile + 2 * slack + VECTOR_BYTES for cut in (c.m, c.k)]
-    head = (entry(micro(c.kind)), entry(a.code), HEADER, entry(b.code), at_b, entry(result.code), at_b + len(b.words),
+    target = None if c.turned else result.target
+    finish = entry(pack_view() if target else result.code)
+    head = (entry(micro(c.kind)), entry(a.code), HEADER, entry(b.code), at_b, finish, at_b + len(b.words),
             entry(turn(c.kind.llvm)) if c.turned else 0, b.step, b.panel, columns_of(c.kind),
             *c.m[:3], c.m.pieces, c.n.total, c.n.tile, c.n.pieces, *c.k[:3], c.k.pieces,
-            c.batches, c.part_blocks, a.size, b.size, (c.m.tile + LANES) * row, c.turned * c.n.tile * turned_row,
-            row, turned_row, *tables, slack)
+            c.batches, c.part_blocks, a.size, b.size, 0 if target else (c.m.tile + LANES) * row, c.turned * c.n.tile * turned_row,
+            row, turned_row, *tables, slack, finish if target else 0, target[1] if target else 0)
     units = c.parts * c.tiles
-    return Call(driver(), (*head, *a.words, *b.words, *result.words), units,
+    return Call(driver(), (*head, *a.words, *b.words, *(target[0] if target else result.words)), units,
                 min(units, max(1, units * SMALL // max(c.work, 1))), note, flops=2 * c.work)
 
 
@@ -414,12 +455,22 @@ def lower_matmul(out: View, a: View, b: View, temp: Temp, epilogue: Epilogue | N
     if n == 1 < m:
         return lower_matmul(turned(out), turned(b), turned(a), temp, turned_epilogue(epilogue))
     kind = float64 if a.dtype is float64 else float32
-    rows = balanced(m, BLOCK_ROWS, ROWS)
-    c = Contraction(kind, prod(batch), rows, cut_columns(kind, prod(batch) * rows.pieces, n), balanced(k, BLOCK_K, 16))
     note = f"matmul {a.dtype.name} {'x'.join(map(str, (*batch, m, k, n)))} {_letter(a)}{_letter(b)}"
-    before: list[Call] = []
+    result, before = _finish_matrix(kind, out, epilogue), []
+    swap = n > 1 and SWAP_GAIN * _cycles(n, m, k, _adjacent(a, -2)) < _cycles(m, n, k, _adjacent(b, -1))
+    if swap:
+        a, b, m, n = turned(b), turned(a), n, m
+    rows = cut_rows(kind, prod(batch), m, n)
+    columns = cut_columns(kind, prod(batch) * rows.pieces, n)
+    c = Contraction(kind, prod(batch), rows, columns, balanced(k, BLOCK_K, 16), swap)
     left, right = _left(before, kind, a, temp), _right(before, c, b, temp)
-    return before + contract(c, left, right, _finish_matrix(kind, out, epilogue), temp, note)
+    return before + contract(c, left, right, result, temp, note)
+
+
+def _cycles(m: int, n: int, k: int, adjacent: bool) -> int:
+    """A guess of the time with m as rows: vectors multiplied, and packed once for each row tile."""
+    vectors, tiles = ceil_div(n, LANES) * k, ceil_div(m, BLOCK_ROWS)
+    return vectors * (m + tiles * (0 if adjacent and m <= FEW_ROWS else 4 if adjacent else 7))
 
 
 def turned(x: View) -> View:
