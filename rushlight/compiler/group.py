@@ -17,6 +17,7 @@ from ..trace.graph import Graph, Use, Vertex
 
 EPILOGUE_LIMIT = 6          # vertices that a contraction takes along
 WITHOUT_EPILOGUE = {"conv_weight_grad"}     # its results are small, and summed from parts
+SCATTERED = {"gather", "write"}     # their memory need not be walked in lanes, as a reduction must
 GROUP_LIMIT = 64            # accesses of one loop nest
 
 
@@ -41,6 +42,8 @@ class Groups:
 
     def __init__(self, graph: Graph):
         self.graph, self.groups, self.home = graph, [], {}
+        self.place_of = {v: i for i, v in enumerate(graph.vertices)}
+        self.made = 0
         for v in graph.vertices:
             self.place(v)
 
@@ -50,7 +53,8 @@ class Groups:
             return                              # a constant: every reader has it at hand
         group = self.joinable(v)
         if group is None:
-            group = Group(kind_of(v), walked(v), v, len(self.groups))
+            group = Group(kind_of(v), walked(v), v, self.made)
+            self.made += 1
             group.dims = v.params["dims"] if v.prim.kind == "reduce" else None
             self.groups.append(group)
         else:
@@ -62,14 +66,47 @@ class Groups:
         self.depend(group, v)
 
     def joinable(self, v: Vertex):
-        if kind_of(v) != "loop":
+        """The group that v joins. If several of its operands' groups could take it they become one."""
+        if kind_of(v) != "loop" or v.prim.kind == "gather":     # what a gather reads must be in memory
             return None
-        best = None
+        found = []
         for use in v.uses:
             group = self.home.get(use.source)
-            if group is not None and group is not best and self.may_join(v, use, group):
-                best = group if best is None or group.number > best.number else best
+            if group is not None and group not in found and self.may_join(v, use, group):
+                found.append(group)
+        if not found:
+            return None
+        best = max(found, key=lambda g: g.number)
+        for other in found:
+            if other is not best and self.may_merge(best, other) and not self.makes_cycle(v, best, other):
+                self.merge(best, other)
         return best
+
+    def may_merge(self, a, b) -> bool:
+        """Two loop groups over the same elements, with no third one that must run between them."""
+        if a.kind != "loop" or b.kind != "loop" or len(a.vertices) + len(b.vertices) > GROUP_LIMIT:
+            return False
+        if a.dims is not None or b.dims is not None or tuple(a.space) != tuple(b.space):
+            return False
+        if any(self.home.get(u.source) in (a, b) and not is_same_walk(u) for g in (a, b) for w in g.vertices for u in w.uses):
+            return False
+        one, two = 1 << a.number, 1 << b.number
+        if not (a.before & two or b.before & one):
+            return True
+        late, early = (a, two) if a.before & two else (b, one)
+        return not any(g.before & early for g in self.groups if late.before >> g.number & 1 and g is not late)
+
+    def merge(self, into, other) -> None:
+        """All of `other` into `into`."""
+        gone, bit = 1 << other.number, 1 << into.number
+        into.vertices = sorted(into.vertices + other.vertices, key=self.place_of.__getitem__)
+        into.before = (into.before | other.before) & ~(gone | bit)
+        for v in other.vertices:
+            self.home[v] = into
+        self.groups.remove(other)
+        for g in self.groups:
+            if g is not into and g.before & (gone | bit):
+                g.before = g.before & ~gone | bit | into.before
 
     def may_join(self, v, use, group) -> bool:
         if not is_same_walk(use) or group.kind == "alone":
@@ -82,10 +119,18 @@ class Groups:
 
     def shares_walk(self, v, group) -> bool:
         """The other operands can be seen in the group's space and do not come out of its own folds."""
+        kinds = {w.prim.kind for w in group.vertices}
+        if v.prim.kind == "reduce" and kinds & SCATTERED or group.dims is not None and v.prim.kind == "write":
+            return False
+        if v.prim.kind == "write" and self.home.get(v.uses[0].source) is group:
+            return False
         if v.prim.kind == "reduce":
+            if any(w.prim.kind == "reduce" and is_arg(w) != is_arg(v) for w in group.vertices):
+                return False        # where an index is carried nothing is cut into parts: sums keep their own cut
             if group.dims is not None and (group.dims != v.params["dims"] or group.space != v.uses[0].layout.shape):
                 return False
-            if group.dims is None and not all(self.fits_space(w, v.uses[0].layout.shape) for w in group.vertices):
+            if group.dims is None and not all(self.fits_space(w, v.uses[0].layout.shape) and not uses_index(w)
+                                              for w in group.vertices):
                 return False
             space = v.uses[0].layout.shape
         else:
@@ -120,11 +165,12 @@ class Groups:
         return all(is_same_walk(u) for u in inside) and not self.makes_cycle(v, group)
 
     # -- order -------------------------------------------------------------------------------------------
-    def makes_cycle(self, v, group) -> bool:
-        bit = 1 << group.number
+    def makes_cycle(self, v, *groups) -> bool:
+        """Whether an operand from elsewhere needs one of these groups first."""
+        bits = sum(1 << g.number for g in groups)
         for use in v.uses:
             other = self.home.get(use.source)
-            if other is not None and other is not group and other.before & bit:
+            if other is not None and other not in groups and other.before & bits:
                 return True
         return False
 
@@ -200,6 +246,10 @@ def has_body(v: Vertex) -> bool:
     """Whether loops can compute it; else it runs by its NumPy meaning."""
     from .bodies import is_native
     return is_native(v)
+
+
+def is_arg(v) -> bool:
+    return v.prim.name in ("argmax", "argmin")
 
 
 def uses_index(v) -> bool:
