@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..layout import packed_strides
 from ..trace.graph import Input, Use, Vertex
 from .group import Group, Groups
-from .kernel import Call, Ref
+from .kernel import Call, Ref, Scalar
 from .schedule import Access, LoopGroup, contract_calls, copy_calls
 
 BLOCK, ARENA, INPUT, OUTPUT, LEAF, SHIFTED = "block", "arena", "input", "output", "leaf", "shifted"
@@ -258,17 +258,38 @@ class Builder:
         return calls
 
     def scatter(self, v) -> list:
-        """A copy of the destination (or its own memory), then the source added into it."""
-        for use in v.uses:
+        """The old values (in place where nobody else needs them), then the source added into them."""
+        dst, *others = v.uses
+        for use in others:
             self.stored(use)
-        dst, src, *indices = v.uses
-        out = self.result(v)
-        before = copy_calls(self, Access(self.ref(dst.source, dst.offset, v.dtype), v.dtype, dst.layout.strides),
-                            dst.layout.shape, out)
-        views = [(self.ref(u.source, u.offset, u.dtype), u.dtype, tuple(u.layout.shape), u.layout.strides)
-                 for u in (src, *indices)]
+        fill, before = self.scatter_target(v, dst)
+        views = [self.view(u) for u in others]
         checks = [self.check(v, axis) for axis, e in enumerate(v.params["coords"]) if e < 0]
-        return before + self.backend.scatter(v, out, views, checks, self.error_ref)
+        return before + self.backend.lower_scatter(v, self.result(v), views, checks, self.error_ref, fill)
+
+    def scatter_target(self, v, dst):
+        """(the number that the kernel itself fills the result with, calls that make the old values)."""
+        source = dst.source
+        if self.is_constant(source) and source not in self.slot_of:
+            if self.backend.can_fill(v):
+                return Scalar(source.scalars[0], v.dtype), []
+            return None, self.filled(source, v)
+        if dst.layout.packed and dst.offset == 0 and v.numel == getattr(source, "numel", -1):
+            self.write_target(v, 0)
+            return None, []
+        here = Access(self.ref(source, dst.offset, v.dtype), v.dtype, dst.layout.strides)
+        return None, copy_calls(self, here, dst.layout.shape, self.result(v))
+
+    def filled(self, source, v) -> list:
+        """Calls that put a constant into the memory of v's result."""
+        fill = Group("loop", (v.numel,), source, -1)
+        self.slot_of[source] = self.result(v).slot
+        made = LoopGroup(fill, self).calls()
+        del self.slot_of[source]
+        return made
+
+    def view(self, use: Use):
+        return (self.ref(use.source, use.offset, use.dtype), use.dtype, tuple(use.layout.shape), use.layout.strides)
 
     def runs_on_host(self, v) -> bool:
         group = self.home.get(v)
