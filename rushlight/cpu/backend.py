@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from .loops import nest_code as nest
+from .scatter import can_fill, can_scatter, lower_scatter
 
 
 def contract(name, params, out, operands, temp, epilogue) -> list:
@@ -18,9 +19,4 @@ def contract(name, params, out, operands, temp, epilogue) -> list:
     return conv.lower_conv_weight_grad(out, *operands, *geometry)
 
 
-def can_scatter(vertex) -> bool:
-    """Whether a native kernel exists for this scatter."""
-    return False
-
-
-__all__ = ["can_scatter", "contract", "nest"]
+__all__ = ["can_fill", "can_scatter", "contract", "lower_scatter", "nest"]
