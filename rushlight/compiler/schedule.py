@@ -155,7 +155,8 @@ class LoopGroup:
             n, strides, folded = self.space[d], [a.strides[d] for a in accesses], d in self.dims
             if n == 1:
                 continue
-            if merged and merged[-1][2] == folded and all(s == t * n for s, t in zip(merged[-1][1], strides)):
+            if merged and merged[-1][2] == folded and (n * merged[-1][0] == 0 or all(
+                    s == t * n for s, t in zip(merged[-1][1], strides))):
                 merged[-1] = (merged[-1][0] * n, strides, folded)
             else:
                 merged.append((n, strides, folded))
