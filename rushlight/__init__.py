@@ -18,6 +18,7 @@ from .random import get_rng_state as get_rng_state, initial_seed as initial_seed
 from .random import seed as seed, set_rng_state as set_rng_state
 from .printing import set_printoptions as set_printoptions
 from .ops.methods import attach as _attach
+from .ops.legacy import TYPES as _TYPES
 from .ops.neural import SHARED as _SHARED
 from . import autograd as autograd
 from .autograd import enable_grad as enable_grad, inference_mode as inference_mode, no_grad as no_grad
@@ -35,6 +36,8 @@ for _d in _dtypes.DTYPES:
     globals()[_d.alias] = _d
 half, float, double, short, int, long = (_dtypes.float16, _dtypes.float32, _dtypes.float64, _dtypes.int16,
                                          _dtypes.int32, _dtypes.int64)
+for _name, _type in _TYPES.items():
+    globals()[_name] = _type
 inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
@@ -91,6 +94,12 @@ def set_default_dtype(d: dtype) -> None:
     _dtypes.default = d
     for prim in _PRIMITIVES.values():       # recipes were worked out for the former default
         prim.memo.clear()
+
+
+def set_default_tensor_type(t) -> None:
+    """The default dtype by a floating point tensor type, such as torch.DoubleTensor or its name."""
+    from .ops.legacy import type_named
+    set_default_dtype(type_named(t))
 
 
 def result_type(tensor1, tensor2) -> dtype:

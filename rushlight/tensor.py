@@ -309,10 +309,18 @@ class Tensor:
         return bool(self.item())
 
     def __int__(self):
-        return int(self.item())
+        return int(self._only())
 
     def __float__(self):
-        return float(self.item())
+        return float(self._only())
+
+    def __complex__(self):
+        return complex(self._only())
+
+    def _only(self):
+        if self.layout.numel != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return self.item()
 
     def __index__(self):
         if self.dtype.rank > 1 or self.layout.numel != 1:

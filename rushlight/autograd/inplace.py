@@ -12,7 +12,7 @@ from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
 from ..trace.record import Signature, record, record_write
 from .grad_mode import mode
-from .node import RELEASED, Saved, attach, is_tracked
+from .node import RELEASED, Saved, attach, is_tracked, named
 
 
 def check_writable(x) -> None:
@@ -39,6 +39,10 @@ def assign(x, y, name: str | None = None):
         y = _broadcast(x, y)
     if y.dtype is not x.dtype:
         y = y.to(x.dtype)
+    if mode.enabled and is_tracked(x) and not is_tracked(y) and x._view_of is None:
+        y = attach(wrap(Tensor, y.storage, y.layout, y.offset), OVERWRITTEN, (x,), {})
+        if name is not None:
+            named(y, name)
     keep_saved(y, x.storage)
     old_fn = _write_history_before(x) if mode.enabled and (is_tracked(y) or is_tracked(x)) else None
     _store(x, y)
@@ -194,6 +198,7 @@ def _part(g, base, view, at):
     return _dense_like(g, base).as_strided(view.shape, view.strides, at)
 
 
+OVERWRITTEN = Gradient("CopyBackwards", (lambda g, _y, _x: g * 0,))
 WRITTEN = Gradient("SliceScatterBackward0", (
     lambda g, _y, _full, _g, *, view, at: _hole(g, packed(tuple(g.shape)), view, at),
     lambda g, _y, _full, _g, *, view, at: g.contiguous().as_strided(view.shape, view.strides, at)))

@@ -24,14 +24,19 @@ from .shape import expand, permute, select, slice_, unsqueeze, view_of
 
 # -- x[index] ------------------------------------------------------------------------------------------------
 def _entries(index):
-    """The index as a list; lists of numbers count as arrays."""
-    if not isinstance(index, tuple):
+    """The index as a list; lists of numbers count as arrays, lists of anything else as tuples."""
+    if isinstance(index, list) and len(index) < 32 and any(
+            i is None or i is Ellipsis or isinstance(i, (slice, Tensor, list, tuple, np.ndarray)) for i in index):
+        index = tuple(index)
+    elif not isinstance(index, tuple):
         index = (index,)
     return [_entry(i) for i in index]
 
 
 def _entry(i):
-    if i is None or i is Ellipsis or isinstance(i, (slice, Tensor)) or type(i) in (int, bool):
+    if isinstance(i, Tensor):
+        return i if i.layout.ndim or i.dtype.rank != 1 else int(i.item())
+    if i is None or i is Ellipsis or isinstance(i, slice) or type(i) in (int, bool):
         return i
     if isinstance(i, np.ndarray):
         return tensor(i)
@@ -41,7 +46,7 @@ def _entry(i):
         return bool(i)
     if hasattr(i, "__index__"):
         return i.__index__()
-    raise TypeError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+    raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
                     f"(got {type(i).__name__})")
 
 
@@ -54,9 +59,11 @@ def _consumed(i) -> int:
 def _expanded(entries, ndim):
     """The ellipsis (or the missing tail) replaced by full slices."""
     dots = [k for k, i in enumerate(entries) if i is Ellipsis]
-    if len(dots) > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
+    entries = [i for k, i in enumerate(entries) if i is not Ellipsis or k == dots[0]]
     used = sum(map(_consumed, entries))
+    if not ndim and len(entries) == 1 and isinstance(entries[0], slice):
+        _bounds(entries[0], 0)
+        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
     if used > ndim:
         raise IndexError(f"too many indices for tensor of dimension {ndim}")
     fill = [slice(None)] * (ndim - used)
@@ -82,6 +89,8 @@ def _basic(x, entries):
                 x = slice_(x, dim, start, stop, step)
             dim += 1
         elif isinstance(i, Tensor):
+            if not i.layout.ndim and i.dtype is dtypes.bool:
+                x, i = unsqueeze(x, dim), i.reshape(1)
             arrays[dim] = i
             dim += _consumed(i)
         else:
@@ -90,9 +99,9 @@ def _basic(x, entries):
 
 
 def _bounds(s, n):
-    if s.step is not None and int(s.step) <= 0:
+    start, stop, step = s.indices(n)
+    if step <= 0:
         raise ValueError("step must be greater than zero")
-    start, stop, step = slice(*(None if v is None else int(v) for v in (s.start, s.stop, s.step))).indices(n)
     return start, max(stop, start), step
 
 
@@ -131,7 +140,10 @@ def _check_mask(x, mask, dim):
 
 def _prepare(x, index):
     """(view, axes, index tensors): the view after basic indexing and what is left to gather."""
-    view, arrays = _basic(x, _expanded(_entries(index), x.layout.ndim))
+    entries = _entries(index)
+    if not x.layout.ndim and len(entries) == 1 and type(entries[0]) is int:
+        return getitem(x, entries[0]), (), ()
+    view, arrays = _basic(x, _expanded(entries, x.layout.ndim))
     if not arrays:
         return view, (), ()
     found = _index_arrays(view, arrays)
@@ -169,6 +181,8 @@ def getitem(x, index):
     kind = type(index)
     if kind is int:
         if not x.layout.ndim:
+            if index:
+                raise IndexError(f"index {index} is out of bounds for dimension 0 with size 0")
             raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in "
                              "C++ to convert a 0-dim tensor to a number")
         return _pick(x, 0, index)
@@ -182,7 +196,11 @@ def getitem(x, index):
 
 def setitem(x, index, value):
     """x[index] = value, in place."""
-    check_device_value(value)
+    check_value(x, value)
+    if isinstance(index, bool):
+        if index:
+            _put(x.unsqueeze(0), value)
+        return
     if isinstance(index, Tensor) and index.dtype is dtypes.bool and _is_number(value) and index.shape == x.shape:
         x.masked_fill_(index, value if not isinstance(value, Tensor) else value)
         return
@@ -190,24 +208,26 @@ def setitem(x, index, value):
     if not axes:
         _put(view, value)
         return
-    value = value if isinstance(value, Tensor) else tensor(value, dtype=x.dtype)
+    if not isinstance(value, Tensor):
+        from .pointwise import as_element
+        value = tensor(as_element(value, x.dtype), dtype=x.dtype)
     _index_put(view, axes, indices, value, "set")
 
 
-def check_device_value(value):
-    if isinstance(value, (str, bytes)):
-        raise TypeError(f"can't assign a {type(value).__name__} to a torch.FloatTensor")
+def check_value(x, value):
+    """What is written by index is a tensor or a number."""
+    if not isinstance(value, (Tensor, int, float, np.generic)):
+        raise TypeError(f"can't assign a {type(value).__module__ + '.' if isinstance(value, np.ndarray) else ''}"
+                        f"{type(value).__name__} to a {type_name(x.dtype)}")
 
 
 def _is_number(value):
-    return not isinstance(value, Tensor) and not isinstance(value, (list, tuple, np.ndarray))
+    return not isinstance(value, Tensor)
 
 
 def _put(view, value):
     if not isinstance(value, Tensor):
-        if _is_number(value):
-            return view.fill_(value)
-        value = tensor(value)
+        return view.fill_(value)
     while value.dim() > view.dim() and value.shape[0] == 1:
         value = value[0]
     view.copy_(value)
@@ -216,10 +236,13 @@ def _put(view, value):
 def _index_put(view, axes, indices, value, mode):
     coords, shape, lined = _coordinates(view, axes, indices)
     try:
-        src = expand(value.to(view.dtype), shape)
+        src = expand(value, shape)
     except RuntimeError:
         raise RuntimeError(f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing "
                            f"result of shape {list(shape)}") from None
+    if value.dtype is not view.dtype:
+        raise RuntimeError("Index put requires the source and destination dtypes match, got "
+                           f"{legacy_name(view.dtype)} for the destination and {legacy_name(value.dtype)} for the source.")
     check_writable(view)
     assign(view, apply(scatter_p, (view, src, *lined), dict(coords=coords, mode=mode, wrap=True, error="index")))
 
@@ -232,7 +255,7 @@ def index_put_(input, indices, values, accumulate=False):
 
 
 def index_put(input, indices, values, accumulate=False):
-    return index_put_(input.clone(), indices, values, accumulate)
+    return named(index_put_(input.clone(), indices, values, accumulate), "IndexPutBackward0")
 
 
 # -- along one axis ---------------------------------------------------------------------------------------------
@@ -321,7 +344,7 @@ def embedding_rows(weight, index):
 
 def take(input, index):
     """Elements of the flat input."""
-    return rows(input.reshape(-1), 0, index, "take", INDEX_SELECT)
+    return named(rows(input.reshape(-1), 0, index, "take", INDEX_SELECT), "TakeBackward0")
 
 
 _MODES = {None: "set", "add": "add", "multiply": "multiply", "sum": "add", "prod": "multiply", "amax": "amax",
@@ -362,7 +385,9 @@ def scatter(input, dim, index, src=None, value=None, *, reduce=None):
     """input with out[index[i][j]][j] = src[i][j] for dim 0, and so on; `src` may be a number."""
     if reduce not in _MODES:
         raise RuntimeError("reduce argument must be either add or multiply.")
-    return _scatter("scatter", input, dim, index, value if src is None else src, _MODES[reduce])
+    src = value if src is None else src
+    return named(_scatter("scatter", input, dim, index, src, _MODES[reduce]),
+                 "ScatterBackward0" if isinstance(src, Tensor) else "ScatterBackward1")
 
 
 def scatter_add(input, dim, index, src):
@@ -376,71 +401,131 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
     x = input
     if not include_self:
-        neutral = {"sum": 0, "mean": 0, "prod": 1}.get(reduce)
-        if neutral is None:
-            limits = (dtypes.finfo if x.dtype.rank == 2 else dtypes.iinfo)(x.dtype)
-            neutral = (float("-inf") if x.dtype.rank == 2 else limits.min) if reduce == "amax" else \
-                (float("inf") if x.dtype.rank == 2 else limits.max)
-        x = _scatter("scatter", x, dim, index, neutral, "set")
-    y = _scatter("scatter_reduce", x, dim, index, src, _MODES.get(reduce, "add"))
+        x = _scatter("scatter", x, dim, index, _neutral(reduce, x.dtype), "set")
+    if reduce in ("prod", "amax", "amin"):
+        if src.dtype is not input.dtype:
+            raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+        src = src[tuple(builtins.slice(n) for n in index.shape)] if src.shape != index.shape else src
+        return _combined(x, src, index, dim=wrap_dim(dim, x.dim()), how=_MODES[reduce])
+    y = _scatter("scatter", x, dim, index, src, "add")
     if reduce != "mean":
-        return y
+        return named(y, "ScatterReduceBackward0")
     from .create import ones_like, zeros_like
     start = ones_like(input) if include_self else zeros_like(input)
     count = _scatter("scatter_reduce", start, dim, index, ones_like(src), "add")
     count = count.clamp(min=1)
-    return y / count if y.dtype.rank >= 2 else y.div(count, rounding_mode="floor")
+    return named(y / count if y.dtype.rank >= 2 else y.div(count, rounding_mode="floor"), "ScatterReduceBackward0")
+
+
+def _neutral(reduce, d):
+    """What a reduction starts from."""
+    if reduce in ("sum", "mean", "prod"):
+        return 1 if reduce == "prod" else 0
+    if d.rank == 2:
+        return float("-inf") if reduce == "amax" else float("inf")
+    if d is dtypes.bool:
+        return reduce == "amin"
+    return dtypes.iinfo(d).min if reduce == "amax" else dtypes.iinfo(d).max
+
+
+def _shares(g, y, x, src, at, dim):
+    """Whether x and src are the extreme y of their place, and the gradient for each that is."""
+    mine, theirs = (x == y).to(g.dtype), (src == gather(y, dim, at)).to(g.dtype)
+    return mine, theirs, g / scatter_add(mine, dim, at, theirs)
+
+
+def _combined_gradient(g, y, x, src, at, *, dim, how):
+    if how == "multiply":
+        from .create import ones_like
+        return g * _combined(ones_like(x), src, at, dim=dim, how=how)
+    mine, _, share = _shares(g, y, x, src, at, dim)
+    return mine * share
+
+
+def _combined_gradient_of_source(g, y, x, src, at, *, dim, how):
+    if how != "multiply":
+        _, theirs, share = _shares(g, y, x, src, at, dim)
+        return theirs * gather(share, dim, at)
+    from .pointwise import where
+    zero = src == 0
+    zeros = gather(scatter_add((x * 0).detach(), dim, at, zero.to(x.dtype)), dim, at)
+    others = _combined(x, where(zero, 1.0, src).to(src.dtype), at, dim=dim, how=how)
+    plain = gather(g * y, dim, at) / where(zero, 1.0, src).to(src.dtype)
+    return where(zero & (zeros == 1), gather(g * others, dim, at), where(zero, 0.0, plain).to(src.dtype))
+
+
+@differentiable("ScatterReduceBackward0", vjp=(_combined_gradient, _combined_gradient_of_source, None))
+def _combined(x, src, at, *, dim, how):
+    return _scatter("scatter", x, dim, at, src, how)
 
 
 def _index_write(input, dim, index, source, mode, alpha=1):
     d = wrap_dim(dim, input.dim())
     n = input.dim()
+    name = "index_add_" if mode == "add" else "index_copy_"
+    if index.dim() > 1:
+        raise IndexError(f"{name}(): Index is supposed to be a vector" + (", but got dim: " + str(index.dim()) +
+                         " with type: Long and size: " + str(list(index.shape)) if mode == "add" else ""))
+    if isinstance(source, Tensor) and source.dtype is not input.dtype:
+        raise RuntimeError(f"{name}(): self ({legacy_name(input.dtype)}) and source ({legacy_name(source.dtype)}) must have "
+                           "the same scalar type")
+    if isinstance(source, Tensor) and n and source.dim() and source.shape[d] != index.numel():
+        raise (RuntimeError if mode == "add" else IndexError)(
+            f"{name}(): Number of indices ({index.numel()}) should be equal to source.size(dim): "
+            f"({source.shape[d]}), for dim: {d}")
     if not isinstance(source, Tensor):
         shape = (*input.shape[:d], index.numel(), *input.shape[d + 1:])
         source = expand(tensor(source, dtype=input.dtype), shape)
     if not n:
         return _index_write(input.reshape(1), 0, index.reshape(-1), source.reshape(1), mode, alpha).reshape(())
-    if index.dim() > 1:
-        raise IndexError("index_add_(): Index is supposed to be a vector")
-    source = source if alpha == 1 else source * alpha
+    source = source if alpha == 1 else (source * alpha).to(source.dtype)
     at = expand(index.to(dtypes.int64).reshape(-1, *[1] * (n - d - 1)), source.layout.shape)
-    if source.shape[d] != index.numel():
-        raise RuntimeError(f"index_add_(): Number of indices ({index.numel()}) should be equal to source.size(dim): "
-                           f"({source.shape[d]}), for dim: {d}")
-    if source.dtype is not input.dtype:
-        raise RuntimeError("index_add_(): self and source expected to have the same dtype, but got (self) "
-                           f"{type_name(input.dtype)} and (source) {type_name(source.dtype)}")
     return apply(scatter_p, (input, source, at), dict(coords=_along(n, d), mode=mode, wrap=False, error="gather"))
 
 
 def index_add(input, dim, index, source, *, alpha=1):
     """input with alpha * source[i] added to entry index[i] of an axis."""
-    return _index_write(input, dim, index, source, "add", alpha)
+    return named(_index_write(input, dim, index, source, "add", alpha), "IndexAddBackward0")
 
 
 def index_copy(input, dim, index, source):
     """input with entry index[i] of an axis replaced by source[i]."""
-    return _index_write(input, dim, index, source, "set")
+    return named(_index_write(input, dim, index, source, "set"), "IndexCopyBackward0")
 
 
 def index_fill(input, dim, index, value):
     """input with the entries index of an axis replaced by one value."""
-    return _index_write(input, dim, index, value.item() if isinstance(value, Tensor) else value, "set")
+    if isinstance(value, Tensor):
+        if value.dim():
+            raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.dim()} "
+                               "dimension(s).")
+        d = wrap_dim(dim, input.dim())
+        value = value.to(input.dtype).expand(*input.shape[:d], index.numel(), *input.shape[d + 1:])
+    return named(_index_write(input, dim, index, value, "set"), "IndexFillBackward0")
 
 
 def masked_select(input, mask):
     """The elements where mask is True, as a vector."""
+    if mask.dtype is not dtypes.bool:
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
     shape = broadcast_shapes(input.layout.shape, mask.layout.shape)
-    return getitem(expand(input, shape), expand(mask, shape))
+    y = getitem(expand(input, shape), expand(mask, shape))
+    return named(y if y.dim() == 1 else y.reshape(-1), "MaskedSelectBackward0")
 
 
 def masked_scatter(input, mask, source):
     """input with its masked elements replaced, in order, by those of source."""
+    if source.dtype is not input.dtype:
+        raise RuntimeError("masked_scatter: expected self and source to have same dtypes but got"
+                           f"{legacy_name(input.dtype)} and {legacy_name(source.dtype)}")
+    if mask.dtype is not dtypes.bool:
+        raise RuntimeError("masked_scatter_ only supports boolean masks, but got mask with dtype "
+                           f"{legacy_name(mask.dtype)}")
     shape = broadcast_shapes(input.layout.shape, mask.layout.shape)
-    x, m = expand(input, shape), expand(mask, shape)
+    x, m = expand(input, shape).contiguous(), expand(mask, shape).contiguous()
     order = (m.reshape(-1).to(dtypes.int64).cumsum(0) - 1).clamp(min=0).reshape(shape)
     from .pointwise import where
-    return where(m, take(source, order), x)
+    return named(where(m, take(source, order), x), "MaskedScatterBackward0")
 
 
 def nonzero(input, *, as_tuple=False):
@@ -845,6 +930,10 @@ def combinations(input, r=2, with_replacement=False):
     return input[tensor(at, dtype=dtypes.int64).reshape(len(at), r)]
 
 
-def isin(elements, test_elements):
-    """Whether each element is among the others."""
-    return (elements.unsqueeze(-1) == test_elements.reshape(-1)).any(-1)
+def isin(elements, test_elements, *, assume_unique=False, invert=False):
+    """Whether each element is among the others; either may be a number."""
+    a, b = (x if isinstance(x, Tensor) else tensor(x) for x in (elements, test_elements))
+    if a.dtype is dtypes.bool or b.dtype is dtypes.bool:
+        raise RuntimeError("Unsupported input type encountered for isin(): Bool")
+    found = (a.unsqueeze(-1) == b.reshape(-1)).any(-1)
+    return ~found if invert else found

@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd.inplace import assign, check_writable
+from ..autograd.node import named
 from ..storage import Share
 from ..tensor import Tensor, check_device, wrap
 from .pointwise import cast, clone
@@ -118,7 +119,7 @@ def to(x, *args, dtype=None, device=None, non_blocking=False, copy=False, memory
     y = x if dtype is None else cast(x, dtypes.as_dtype(dtype))
     if memory_format is not None and not y.is_contiguous(memory_format) and memory_format.name != "preserve_format":
         return y.contiguous(memory_format=memory_format)
-    return clone(y) if copy and y is x else y
+    return named(clone(y), "ToCopyBackward0") if copy and y is x else y
 
 
 def type_(x, dtype=None, non_blocking=False):
@@ -126,11 +127,8 @@ def type_(x, dtype=None, non_blocking=False):
     from ..autograd.node import type_name
     if dtype is None:
         return type_name(x.dtype)
-    if isinstance(dtype, str):
-        dtype = next((d for d in dtypes.DTYPES if type_name(d) == dtype), None)
-        if dtype is None:
-            raise ValueError("invalid type")
-    return cast(x, getattr(dtype, "dtype", dtype))
+    from .legacy import type_named
+    return cast(x, dtypes.PYTHON_TYPES.get(dtype) or type_named(dtype))
 
 
 def cuda(x, *args, **kwargs):
@@ -143,7 +141,10 @@ def copy_(x, src, non_blocking=False):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
     if src is x:
         return x
-    return assign(x, _fresh(src, x))
+    if src.layout.shape != x.layout.shape:
+        from .shape import expand
+        src = expand(src, x.layout.shape)
+    return assign(x, _fresh(src, x), "CopyBackwards")
 
 
 def _fresh(src, x):
@@ -164,12 +165,16 @@ def fill_(x, value):
     if isinstance(value, Tensor):
         if value.dim():
             raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
-        return assign(x, value.to(x.dtype).expand(x.shape))
-    return assign(x, filled(x.layout.shape, value, x.dtype))
+        return assign(x, value.to(x.dtype).expand(x.shape), "FillBackward1")
+    from .pointwise import as_element
+    return assign(x, filled(x.layout.shape, as_element(value, x.dtype), x.dtype), "FillBackward0")
 
 
 def zero_(x):
-    return fill_(x, 0)
+    """Every element of x zero."""
+    check_writable(x)
+    from .create import filled
+    return assign(x, filled(x.layout.shape, 0, x.dtype), "ZeroBackward0")
 
 
 def set_data(x, source):

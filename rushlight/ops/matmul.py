@@ -17,7 +17,13 @@ MM, BMM = Gradient("MmBackward0", c.matmul.vjp), Gradient("BmmBackward0", c.matm
 ADDMM = Gradient("AddmmBackward0", c.matmul.vjp)
 
 
+KERNELS = {"mm": "addmm_impl_cpu_", "mv": "addmv_impl_cpu", "matmul": "bmm", "linear": "addmm_impl_cpu_"}
+
+
 def _same_dtype(a, b, name):
+    need(KERNELS.get(name, name), a.dtype, {1, 2})
+    if a.dtype is not b.dtype and name in ("bmm", "matmul"):
+        raise RuntimeError(f"expected scalar type {legacy_name(a.dtype)} but found {legacy_name(b.dtype)}")
     if a.dtype is not b.dtype:
         short = {"float32": "float", "float64": "double", "int64": "long int", "float16": "c10::Half",
                  "bfloat16": "c10::BFloat16", "int32": "int"}
@@ -80,7 +86,7 @@ def _matmul(a, b):
     if na == 1:
         return _matmul(unsqueeze(a, 0), b).squeeze(-2)
     if nb == 1:
-        return _matmul(a, unsqueeze(b, 1)).squeeze(-1)
+        return mv(a, b) if na == 2 else _matmul(a, unsqueeze(b, 1)).squeeze(-1)
     if nb == 2:                         # one product over all rows
         if a.shape[-1] != b.shape[0]:
             rows = math.prod(a.shape[:-1])
@@ -110,18 +116,25 @@ def dot(input, other, *, out=None):
                            "the same number of elements, but got "
                            f"{input.numel()} and {other.numel()} elements respectively")
     if input.dtype is not other.dtype:
-        raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {type_name(input.dtype)} and "
-                           f"{type_name(other.dtype)}")
-    return _out(apply(c.matmul, (unsqueeze(input, 0), unsqueeze(other, 1)), {}).reshape(()), out)
+        raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {legacy_name(input.dtype)} and "
+                           f"{legacy_name(other.dtype)}")
+    need("dot", input.dtype, {1, 2})
+    y = apply(c.matmul, (unsqueeze(input, 0), unsqueeze(other, 1)), {}).reshape(())
+    return _out(named(y, "DotBackward0"), out)
 
 
-vdot = dot
+def vdot(input, other, *, out=None):
+    """Inner product of two vectors (of the conjugate of the first)."""
+    return named(dot(input, other, out=out), "VdotBackward0")
 
 
 def inner(input, other):
     """Products summed over the last axis of both."""
     if not input.dim() or not other.dim():
         return input * other
+    if input.shape[-1] != other.shape[-1]:
+        raise RuntimeError(f"inner() the last dimension must match on both input tensors but got shapes {list(input.shape)} "
+                           f"and {list(other.shape)}")
     return tensordot(input, other, ([-1], [-1]))
 
 
@@ -132,7 +145,7 @@ def mv(input, vec, *, out=None):
     if input.shape[1] != vec.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({input.shape[0]}), mat ({input.shape[0]}x{input.shape[1]}), vec "
                            f"({vec.shape[0]})")
-    return _out(mm(input, unsqueeze(vec, 1)).squeeze(1), out)
+    return _out(named(mm(input, unsqueeze(vec, 1)).squeeze(1), "MvBackward0"), out)
 
 
 def outer(input, vec2, *, out=None):
@@ -145,32 +158,53 @@ def outer(input, vec2, *, out=None):
 ger = outer
 
 
+def _blend(input, y, beta, alpha, name, out=None):
+    """beta * input + alpha * y; input is not looked at if beta is 0."""
+    if y.dtype.rank < 2:
+        beta, alpha = int(beta), int(alpha)
+    y = y if alpha == 1 else y * alpha
+    if beta == 0:
+        full = y
+    else:
+        if input.dtype is not y.dtype:
+            raise RuntimeError(f"self and mat2 must have the same dtype, but got {legacy_name(input.dtype)} and "
+                               f"{legacy_name(y.dtype)}")
+        _check_expands(input, y.shape)
+        full = (input if beta == 1 else input * beta) + y
+    return _out(named(full, name), out)
+
+
+def _check_expands(x, shape):
+    if x.shape != shape:
+        expand(x, shape)
+
+
 def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
     """beta * input + alpha * (mat1 @ mat2)."""
-    y = mm(mat1, mat2)
-    y = y if alpha == 1 else y * alpha
-    return _out(y if beta == 0 else (input if beta == 1 else input * beta) + y, out)
+    for name, m in (("mat1", mat1), ("mat2", mat2)):
+        if m.dim() != 2:
+            raise RuntimeError(f"{name} must be a matrix, got {m.dim()}-D tensor")
+    return _blend(input, mm(mat1, mat2), beta, alpha, "AddmmBackward0", out)
 
 
-def addmv(input, mat, vec, *, beta=1, alpha=1):
-    y = mv(mat, vec)
-    return (input if beta == 1 else input * beta) + (y if alpha == 1 else y * alpha)
+def addmv(input, mat, vec, *, beta=1, alpha=1, out=None):
+    """beta * input + alpha * (mat @ vec)."""
+    return _blend(input, mv(mat, vec), beta, alpha, "AddmvBackward0", out)
 
 
-def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
-    y = bmm(batch1, batch2).sum(0)
-    return (input if beta == 1 else input * beta) + (y if alpha == 1 else y * alpha)
+def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
+    """beta * input + alpha * the sum of the products of two batches of matrices."""
+    return _blend(input, bmm(batch1, batch2).sum(0), beta, alpha, "AddbmmBackward0", out)
 
 
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
-    y = bmm(batch1, batch2)
-    y = y if alpha == 1 else y * alpha
-    return _out(y if beta == 0 else (input if beta == 1 else input * beta) + y, out)
+    """beta * input + alpha * (batch1 @ batch2), matrix by matrix."""
+    return _blend(input, bmm(batch1, batch2), beta, alpha, "BaddbmmBackward0", out)
 
 
-def addr(input, vec1, vec2, *, beta=1, alpha=1):
-    y = outer(vec1, vec2)
-    return (input if beta == 1 else input * beta) + (y if alpha == 1 else y * alpha)
+def addr(input, vec1, vec2, *, beta=1, alpha=1, out=None):
+    """beta * input + alpha * the outer product of two vectors."""
+    return _blend(input, outer(vec1, vec2), beta, alpha, "AddrBackward0", out)
 
 
 def linear(input, weight, bias=None):
@@ -200,6 +234,9 @@ def chain_matmul(*matrices, out=None):
     ms = list(matrices[0]) if len(matrices) == 1 and not isinstance(matrices[0], Tensor) else list(matrices)
     if not ms:
         raise RuntimeError("chain_matmul(): Expected one or more matrices")
+    for m in ms:
+        if m.dim() != 2:
+            raise RuntimeError(f"Tensor dimension is {m.dim()}, expected 2 instead.")
     sizes = [ms[0].shape[0], *(m.shape[-1] for m in ms)]
     return _out(_chained(ms, sizes, _cuts(sizes), 0, len(ms) - 1), out)
 
@@ -226,7 +263,13 @@ def _chained(ms, sizes, cut, i, j):
 
 def tensordot(a, b, dims=2):
     """Products summed over several axes: the last `dims` of a with the first of b, or two lists of axes."""
+    if a.dtype is not b.dtype:
+        raise RuntimeError("both inputs should have same dtype")
     if isinstance(dims, int):
+        if dims < 0:
+            raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
+        if dims > min(a.dim(), b.dim()):
+            raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
         da, db = list(range(a.dim() - dims, a.dim())), list(range(dims))
     else:
         da, db = ([wrap_dim(d, x.dim()) for d in ((ds,) if isinstance(ds, int) else ds)] for ds, x in zip(dims, (a, b)))

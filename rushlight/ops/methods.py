@@ -7,7 +7,7 @@ from ..tensor import Tensor
 from .. import dtypes, ops
 from . import inplace, interop
 from .index import getitem, setitem
-from .pointwise import _base, _operator, _power_operator
+from .pointwise import _base, _modulo_operator, _operator, _power_operator
 from .shape import contiguous_format
 
 SAME_NAME = """
@@ -53,7 +53,7 @@ def times_matrix(a, b):
 
 
 OPERATORS = {
-    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "mod": "remainder", "and": "bitwise_and",
+    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "and": "bitwise_and",
     "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "shift_left", "rshift": "shift_right"}
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 COMMUTATIVE = {"add", "mul", "and", "or", "xor"}
@@ -77,7 +77,7 @@ def attach() -> None:
         setattr(Tensor, f"__r{name}__", _operator[op] if name in COMMUTATIVE else swapped(_operator[op]))
     for name in COMPARISONS:
         setattr(Tensor, f"__{name}__", _operator[name])
-    for name, op in (("pow", _power_operator), ("floordiv", guarded(ops.floor_divide)), ("matmul", times_matrix)):
+    for name, op in (("pow", _power_operator), ("mod", _modulo_operator), ("floordiv", guarded(ops.floor_divide)), ("matmul", times_matrix)):
         setattr(Tensor, f"__{name}__", op)
         setattr(Tensor, f"__r{name}__", swapped(op))
     for name, method in inplace.METHODS.items():

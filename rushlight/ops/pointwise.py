@@ -123,7 +123,7 @@ def _no_gradient(name):
     return Gradient("NotImplemented", (rule, rule))
 
 
-_FLAT = Gradient("DivBackward1", (lambda g, _y, _a, _b: _mul(g, 0), lambda g, _y, _a, _b: _mul(g, 0)))
+_FLAT = Gradient("DivBackward2", (lambda g, _y, _a, _b: _mul(g, 0), lambda g, _y, _a, _b: _mul(g, 0)))
 _floor_divide = elementwise(p.floor_divide, gradient=_no_gradient("floor_divide"))
 _floored, _truncated = elementwise(p.floor_divide, gradient=_FLAT), elementwise(p.trunc_divide, gradient=_FLAT)
 
@@ -155,6 +155,23 @@ def floor_divide(input, other, *, out=None):
     """The quotient rounded down."""
     y = _divide_whole(_floor_divide, input, other)
     return y if out is None else into(out, y)
+
+
+def remainder(input, other, *, out=None):
+    """What is left of input after floored division; it has the sign of other."""
+    y = _divide_whole(_base["remainder"], input, other)
+    return y if out is None else into(out, y)
+
+
+def fmod(input, other, *, out=None):
+    """What is left of input after truncated division; it has the sign of input."""
+    y = _divide_whole(_base["fmod"], input, other)
+    return y if out is None else into(out, y)
+
+
+def _modulo_operator(a, b):
+    """a % b."""
+    return _divide_whole(_operator["remainder"], a, b)
 
 
 multiply = mul  # noqa: F821
@@ -246,12 +263,29 @@ def clamp(input, min=None, max=None, *, out=None):
     """Elements limited to [min, max]; either bound may be a number, a tensor or None."""
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    d = result_type([x for x in (input, min, max) if x is not None])
+    need("clamp_cpu", d, {1, 2})
     if any(isinstance(b, Tensor) for b in (min, max)):
-        y = input if min is None else maximum(input, min)               # noqa: F821
-        y = y if max is None else minimum(y, max)                       # noqa: F821
+        low, high = (b if b is None or isinstance(b, Tensor) else full_like(input, b) for b in (min, max))
+        y = _clamp_between(*(x if x is None else x.to(d) for x in (input, low, high)))
     else:
         y = _clamp(_fit_bounds(input, min, max), low=min, high=max)
     return y if out is None else into(out, y)
+
+
+def _low_bound_gradient(g, _y, x, low, high):
+    return where(_lt(x, low) if high is None else _lt(x, low) & _lt(low, high), g, 0)
+
+
+def _high_bound_gradient(g, _y, x, low, high):
+    return where(_gt(x, high) if low is None else _gt(x, high) | _lt(high, low), g, 0)
+
+
+@differentiable("ClampBackward0", vjp=(lambda g, _y, x, low, high: where(_inside(x, low, high), g, 0),
+                                       _low_bound_gradient, _high_bound_gradient))
+def _clamp_between(x, low, high):
+    x = x if low is None else _base["maximum"](x, low)
+    return x if high is None else _base["minimum"](x, high)
 
 
 def _fit_bounds(x, *bounds):
@@ -274,12 +308,14 @@ def _inside(x, low, high):
 clip = clamp
 
 
-def clamp_min(input, min):
-    return clamp(input, min=min)
+def clamp_min(input, min, *, out=None):
+    """Elements not below min."""
+    return named(clamp(input, min=min, out=out), "ClampMinBackward" + "01"[isinstance(min, Tensor)])
 
 
-def clamp_max(input, max):
-    return clamp(input, max=max)
+def clamp_max(input, max, *, out=None):
+    """Elements not above max."""
+    return named(clamp(input, max=max, out=out), "ClampMaxBackward" + "01"[isinstance(max, Tensor)])
 
 
 def relu(input):
@@ -303,8 +339,10 @@ def round(input, *, decimals=0, out=None):
     if decimals == 0:
         y = _round(input) if input.dtype.rank >= 2 else input.clone()
     else:
+        need("round_cpu", input.dtype, {2})
         scale = 10.0 ** builtins_abs(decimals)
         y = _round(input * scale) / scale if decimals > 0 else _round(input / scale) * scale
+        named(y, "RoundBackward1")
     return y if out is None else into(out, y)
 
 
@@ -325,24 +363,37 @@ def sinc(input):
 
 def addcmul(input, tensor1, tensor2, *, value=1, out=None):
     """input + value * tensor1 * tensor2."""
+    need("addcmul_cpu_out", result_type((input, tensor1, tensor2)), {1, 2})
     t = _mul(tensor1, tensor2) if value == 1 else _mul(_mul(tensor1, value), tensor2)
-    y = _add(input, t)
+    y = named(_add(input, t), "AddcmulBackward0")
     return y if out is None else into(out, y)
 
 
 def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
     """input + value * tensor1 / tensor2."""
-    y = _add(input, _div(tensor1 if value == 1 else _mul(tensor1, value), tensor2))
+    if tensor1.dtype.rank < 2 and tensor2.dtype.rank < 2:
+        raise RuntimeError("Integer division with addcdiv is no longer supported, and in a future  release addcdiv will "
+                           "perform a true division of tensor1 and tensor2. The historic addcdiv behavior can be implemented "
+                           "as (input + value * torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as "
+                           "(input + value * tensor1 / tensor2) for float inputs. The future addcdiv behavior is just the "
+                           "latter implementation: (input + value * tensor1 / tensor2), for all dtypes.")
+    y = named(_add(input, _div(tensor1 if value == 1 else _mul(tensor1, value), tensor2)), "AddcdivBackward0")
     return y if out is None else into(out, y)
 
 
 def lerp(input, end, weight, *, out=None):
     """input + weight * (end - input), computed from the nearer end as PyTorch does."""
+    for name, x in (("end", end), ("weight", weight)):
+        if isinstance(x, Tensor) and x.dtype is not input.dtype:
+            raise RuntimeError(f"expected dtype {MASK_NAMES.get(input.dtype.name, input.dtype.name)} for `{name}` but got "
+                               f"dtype {MASK_NAMES.get(x.dtype.name, x.dtype.name)}")
+    need("lerp_kernel_" + ("tensor" if isinstance(weight, Tensor) else "scalar"), input.dtype, {2})
     if not isinstance(weight, Tensor):
         y = _lerp_number(input, end, weight)
     else:
         gap = _sub(end, input)
         y = where(_lt(_abs(weight), 0.5), _add(input, _mul(weight, gap)), _sub(end, _mul(gap, _sub(1, weight))))
+    named(y, "LerpBackward" + "01"[isinstance(weight, Tensor)])
     return y if out is None else into(out, y)
 
 
@@ -476,7 +527,7 @@ def polygamma(n, input):
         raise RuntimeError("polygamma(n, x) does not support negative n.")
     x = _as_float(input)
     if n < 2:
-        return digamma(x) if n == 0 else trigamma(x)                    # noqa: F821
+        return digamma(x) if n == 0 else named(trigamma(x), "PolygammaBackward0")       # noqa: F821
     s, far = n + 1, 12
     near = x + far
     total = near ** (1 - s) / (s - 1) + near ** -s / 2
@@ -635,7 +686,7 @@ MASK_NAMES = {"int64": "long int", "int32": "int", "int16": "short int", "uint8"
 
 def _masked(input, mask, value):
     y = where(mask, value, input)
-    return named(y if y.layout.packed else apply(copy, (y,), {}), "MaskedFillBackward0")
+    return named(y if y.layout.packed else apply(copy, (y,), {}), "MaskedFillBackward1")
 
 
 @differentiable("MaskedFillBackward0", vjp=(lambda g, _y, _x, mask, *, value: where(mask, 0, g), None))
