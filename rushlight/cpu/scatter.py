@@ -9,8 +9,8 @@ in the order of the source, whoever adds it. The last free axis may be cut into 
         for i in bound axes:                    load indices, check them
             for j in piece:                     dst[...] (op)= src[...], 16 lanes where both lie in rows
 
-Where there is no free axis worth sharing, each unit takes a range of the destination instead, looks
-at all indices and works on those in its range. Values are rounded to the dtype at each step.
+Where rows are too short to be cut, each unit takes a range of the destination instead, looks at all
+indices and works on those in its range. Values are rounded to the dtype at each step.
 """
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from .. import dtypes
 from ..compiler.kernel import LANES, Call, Code
-from .emit import Function, Value
+from .emit import Function, Value, lanes_of, mangle
 from .scalar import emit_instr, from_memory, from_word, to_memory
 
 MODES = {"set": None, "add": "add", "multiply": "mul", "amax": "max", "amin": "min"}
@@ -40,8 +40,9 @@ class Structure(NamedTuple):
     outer: int
     bound: int
     cut: bool
-    step: str                           # how the source moves along the cut axis: "0", "1" or "s"
-    moves: tuple[bool, ...]             # which index operands move along it
+    step: str                           # how the source moves along the innermost axis: "0", "1" or "s"
+    walk: str                           # how index operands do: "0" not at all, "1" all by one, "s" else
+    near: tuple[bool, ...]              # which index operands count single elements of the destination
     wrap: bool
     parted: bool                        # units are ranges of the first index, too
     filled: bool                        # each unit first fills its part of the destination
@@ -58,7 +59,7 @@ class Words:
         self.fill, self.region = self.take(2)
         self.dst = self.take(1 + s.outer + s.cut)               # pointer, strides of the free axes
         self.src = self.take(1 + axes)                          # pointer, strides
-        self.indices = [self.take(1 + axes + 3) for _ in s.moves]       # ..., stride in dst, size, check
+        self.indices = [self.take(1 + axes + 3) for _ in s.near]       # ..., stride in dst, size, check
 
     def take(self, n: int) -> list[int]:
         first, self.count = self.count, self.count + n
@@ -118,32 +119,69 @@ class Emitter:
                 for p, kind, words in zip(pointers, kinds, (self.w.src, *self.w.indices), strict=True)]
 
     def bound(self, axis: int, pointers) -> None:
-        """Loops over the bound axes from `axis` on."""
+        """Loops over the bound axes from `axis` on; the innermost axis of all is a line."""
         f, s = self.f, self.s
-        if axis == s.outer + s.bound:
-            return self.run(pointers)
-        with f.loop(0, f.word(self.w.sizes[axis]), nonempty=True) as loop:
-            self.bound(axis + 1, self.moved(pointers, axis, loop.index))
-
-    def run(self, pointers) -> None:
-        """One piece of the cut axis, or one element."""
-        src, *indices = pointers
-        if not self.s.cut:
-            self.at_indices(indices, lambda dst: self.element(dst, src))
-        elif any(self.s.moves):
-            self.each(src, indices)
+        inside = s.outer + s.bound
+        if axis < inside - (not s.cut):
+            with f.loop(0, f.word(self.w.sizes[axis]), nonempty=True) as loop:
+                self.bound(axis + 1, self.moved(pointers, axis, loop.index))
+        elif axis < inside:
+            self.first, self.last = 0, f.word(self.w.sizes[axis])
+            self.line(*pointers)
+        elif not s.cut:
+            self.at_indices(pointers[1:], lambda dst: self.element(dst, pointers[0]))
+        elif s.walk == "0":
+            self.at_indices(pointers[1:], lambda dst: self.row(dst, pointers[0]))
         else:
-            self.at_indices(indices, lambda dst: self.row(dst, src))
+            self.line(*pointers)
 
-    def each(self, src, indices) -> None:
-        """Indices that move along the piece: each element has its own place."""
-        f, s, w = self.f, self.s, self.w
-        with f.loop(self.first, self.last) as loop:
-            here = [f.at(p, "i64", f.mul(loop.index, f.word(words[1 + s.outer + s.bound])))
+    def line(self, src, *indices) -> None:
+        """Elements that each have their own place; 16 indices are checked at once where they lie side by side."""
+        f = self.f
+        if self.s.walk != "1":
+            return self.slowly(self.first, self.last, src, indices)
+        whole = f.sub(self.last, f.urem(f.sub(self.last, self.first), LANES))
+        with f.loop(self.first, whole, LANES) as loop, f.either(self.sound(indices, loop.index)) as both:
+            with both.yes:
+                self.quickly(loop.index, src, indices)
+            with both.no:
+                self.slowly(loop.index, f.add(loop.index, LANES), src, indices)
+        self.slowly(whole, self.last, src, indices)
+
+    def sound(self, pointers, at) -> Value:
+        """Whether the indices of the next 16 elements are all in range."""
+        f, w, bad = self.f, self.w, None
+        for pointer, words in zip(pointers, w.indices, strict=True):
+            index = f.load_vector("i64", f.at(pointer, "i64", at))
+            wrong = f.icmp("uge", self.wrapped(index, words[-2]), f.splat(f.word(words[-2])))
+            bad = wrong if bad is None else f.or_(bad, wrong)
+        return f.not_(f.call("i1", f"llvm.vector.reduce.or.{mangle(bad.type)}", bad))
+
+    def quickly(self, start, src, indices) -> None:
+        """16 elements whose indices are in range."""
+        f, w = self.f, self.w
+        turn = 4 if self.s.dtype.itemsize > 2 or not self.s.dtype.is_floating_point else 1
+        with f.loop(start, f.add(start, LANES), turn, nonempty=True) as loop:
+            for k in range(turn):
+                here = f.add(loop.index, k)
+                found = [self.wrapped(f.load("i64", f.at(p, "i64", here)), words[-2])
+                         for p, words in zip(indices, w.indices, strict=True)]
+                self.one(here, self.located(found), src)
+
+    def slowly(self, first, last, src, indices) -> None:
+        f, w, s = self.f, self.w, self.s
+        axis = s.outer + s.bound - (not s.cut)
+        with f.loop(first, last) as loop:
+            here = [f.at(p, "i64", f.mul(loop.index, f.word(words[1 + axis])))
                     for p, words in zip(indices, w.indices, strict=True)]
-            at = f.at(src, s.dtype.llvm, f.mul(loop.index, self.source_step()))
-            move = f.mul(loop.index, f.word(w.dst[-1]))
-            self.at_indices(here, lambda dst: self.element(f.at(dst, s.dtype.llvm, move), at))
+            self.at_indices(here, lambda dst: self.one(loop.index, dst, src))
+
+    def one(self, at, dst, src) -> None:
+        """Element `at` of a line."""
+        f, s = self.f, self.s
+        if s.cut:
+            dst = f.at(dst, s.dtype.llvm, f.mul(at, f.word(self.w.dst[-1])))
+        self.element(dst, f.at(src, s.dtype.llvm, f.mul(at, self.source_step())))
 
     def source_step(self):
         s = self.s
@@ -174,12 +212,13 @@ class Emitter:
         f = self.f
         if not self.s.wrap:
             return index
-        return f.select(f.icmp("slt", index, 0), f.add(index, f.word(size_word)), index)
+        size = f.splat(f.word(size_word), lanes_of(index.type))
+        return f.select(f.icmp("slt", index, 0), f.add(index, size), index)
 
     def located(self, at) -> Value:
         f, dst = self.f, self.dst
-        for index, words in zip(at, self.w.indices, strict=True):
-            dst = f.at(dst, self.s.dtype.llvm, f.mul(index, f.word(words[-3])))
+        for index, words, near in zip(at, self.w.indices, self.s.near, strict=True):
+            dst = f.at(dst, self.s.dtype.llvm, index if near else f.mul(index, f.word(words[-3])))
         return dst
 
     def report(self, found, good) -> None:
@@ -203,8 +242,7 @@ class Emitter:
         f, s = self.f, self.s
         if s.lanes == 1:
             with f.loop(self.first, self.last) as loop:
-                self.element(f.at(dst, s.dtype.llvm, f.mul(loop.index, f.word(self.w.dst[-1]))),
-                             f.at(src, s.dtype.llvm, f.mul(loop.index, self.source_step())))
+                self.one(loop.index, dst, src)
             return
         whole = f.sub(self.last, f.urem(f.sub(self.last, self.first), LANES))
         with f.loop(self.first, whole, LANES) as loop:
@@ -275,7 +313,7 @@ def lower_scatter(v, out, views, checks, error_ref, fill=None) -> list[Call]:
     named = [(axis, -1 - e) for axis, e in enumerate(v.params["coords"]) if e < 0]
     axes = merge(source_axes(v, views))
     outer, bound, cut = arrange(axes, fill is not None)
-    s, shares = choose(v, outer, bound, cut, [k for _, k in named], fill is not None)
+    s, shares = choose(v, outer, bound, cut, named, fill is not None)
     fields = Filler(s, [*outer, *bound, *cut], shares)
     fields.start(v, out, views, error_ref, fill)
     strides = dst_strides(v.shape)
@@ -335,6 +373,7 @@ class Shares(NamedTuple):
 
 
 def choose(v, outer, bound, cut, named, filled) -> tuple[Structure, Shares]:
+    """What follows from the axes and from which (axis of the destination, index operand) are named."""
     rows = bool(cut) and cut[0].dst == 1 and not any(cut[0].strides[1:]) and cut[0].size >= 4
     size = prod(a.size for a in (*outer, *bound, *cut))
     block = blocks = 1
@@ -343,19 +382,24 @@ def choose(v, outer, bound, cut, named, filled) -> tuple[Structure, Shares]:
                      -(-cut[0].size // (PIECE if rows else SHORT)))
         block = -(-cut[0].size // (wanted * LANES)) * LANES
         blocks = -(-cut[0].size // block)
-    parts = ranges(prod(a.size for a in outer) * blocks, size, named)
-    step = cut[0].strides[0] if cut else 0
-    extent = v.shape[next((axis for axis, e in enumerate(v.params["coords"]) if e < 0), 0)] if named else 1
+    parts = ranges(prod(a.size for a in outer) * blocks, size) if rows and named else 1
+    width = -(-v.shape[named[0][0]] // parts) if named else 1
+    step, *walks = (cut or bound)[-1].strides if cut or bound else (0,)
+    walks = [walks[k] for _, k in named] if walks else []
     s = Structure(v.params["mode"], v.dtype, LANES if rows else 1, len(outer), len(bound), bool(cut),
-                  str(step) if step in (0, 1) else "s", tuple(bool(cut) and cut[0].strides[1 + k] != 0 for k in named),
+                  str(step) if step in (0, 1) else "s", way(walks), tuple(prod(v.shape[axis + 1:]) == 1 for axis, _ in named),
                   bool(v.params["wrap"]), parts > 1, filled)
-    return s, Shares(block, blocks, -(-extent // parts), parts)
+    return s, Shares(block, blocks, width, parts)
 
 
-def ranges(units: int, size: int, named) -> int:
+def way(steps) -> str:
+    return "0" if not any(steps) else "1" if all(step == 1 for step in steps) else "s"
+
+
+def ranges(units: int, size: int) -> int:
     """Into how many ranges of the first index the destination is divided; no bit depends on it."""
     from ..runtime.threads import get_num_threads
-    return get_num_threads() if units == 1 and size > SMALL and named else 1
+    return get_num_threads() if units == 1 and size > SMALL else 1
 
 
 class Filler:
