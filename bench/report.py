@@ -1,0 +1,82 @@
+"""Tables on the terminal, in docs/performance.md and in README.md.
+
+A block that a command writes stands between two markers, <!-- bench:NAME --> and
+<!-- /bench:NAME -->; what is outside of them is written by hand and stays.
+"""
+from __future__ import annotations
+
+import datetime
+import os
+import re
+from typing import NamedTuple
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PERFORMANCE, README = (os.path.join(ROOT, *parts) for parts in (("docs", "performance.md"), ("README.md",)))
+SECTIONS = ("machine", "workloads", "overheads", "sweep")
+SHOWN = {"workload": "workload", "rushlight": "rushlight, ms a step", "PyTorch": "PyTorch, ms a step", "ratio": "ratio",
+         "first, cold": "first step, nothing cached", "first, cached": "first step, cached"}
+
+
+class Table(NamedTuple):
+    title: str
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    note: str = ""
+
+    def __str__(self):
+        columns = [c for c in range(len(self.header)) if any(row[c] for row in self.rows)]
+        cells = [[str(row[c]) for c in columns] for row in [self.header, *self.rows]]
+        widths = [max(map(len, column)) for column in zip(*cells)]
+        lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in cells]
+        lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+        return "\n\n".join(filter(None, (f"### {self.title}" if self.title else "", "\n".join(lines), self.note)))
+
+
+def replace_block(text: str, name: str, content: str) -> str:
+    """`text` with the block called `name` replaced; LookupError if there is none."""
+    start, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
+    pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.S)
+    if not pattern.search(text):
+        raise LookupError(f"there is no block between {start} and {end}")
+    return pattern.sub(lambda _: f"{start}\n{content}\n{end}", text)
+
+
+def block(text: str, name: str) -> str:
+    found = re.search(f"<!-- bench:{name} -->\n(.*?)\n?<!-- /bench:{name} -->", text, re.S)
+    return found[1] if found else ""
+
+
+def read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def update_performance(section: str, tables: list[Table], options) -> None:
+    """Put fresh tables into docs/performance.md."""
+    from .machine import describe, load
+    text = read(PERFORMANCE)
+    line = f"Measured {datetime.date.today()}, load before {load()}: {describe(options)}."
+    text = replace_block(text, "machine", line)
+    write(PERFORMANCE, replace_block(text, section, "\n\n".join(map(str, tables))))
+
+
+def update_readme() -> None:
+    """Copy the table of workloads from docs/performance.md."""
+    text = read(PERFORMANCE)
+    lines = [line for line in block(text, "workloads").splitlines() if line.startswith("|")]
+    if not lines:
+        raise SystemExit("docs/performance.md holds no table of workloads yet: run `python -m bench workloads`")
+    content = f"{readme_table(lines)}\n\n{block(text, 'machine')}"
+    write(README, replace_block(read(README), "readme", content))
+
+
+def readme_table(lines: list[str]) -> Table:
+    """The columns that the README shows."""
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    columns = [header.index(name) for name in SHOWN if name in header]
+    return Table("", tuple(SHOWN[header[c]] for c in columns), [tuple(row[c] for c in columns) for row in rows])
