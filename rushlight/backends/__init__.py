@@ -1,0 +1,13 @@
+"""torch.backends: switches of PyTorch's libraries, kept so that programs can set and read them."""
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+cudnn = SimpleNamespace(deterministic=False, benchmark=False, enabled=True, allow_tf32=True, benchmark_limit=10,
+                        is_available=lambda: False, version=lambda: None)
+cuda = SimpleNamespace(matmul=SimpleNamespace(allow_tf32=False, allow_fp16_reduced_precision_reduction=True),
+                       is_built=lambda: False)
+mps = SimpleNamespace(is_available=lambda: False, is_built=lambda: False)
+mkl = SimpleNamespace(is_available=lambda: False)
+mkldnn = SimpleNamespace(is_available=lambda: False, enabled=True)
+openmp = SimpleNamespace(is_available=lambda: False)
