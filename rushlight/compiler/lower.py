@@ -91,7 +91,7 @@ class Builder:
     def program(self) -> Program:
         for group in self.order:
             self.group(group)
-        outputs = [(v.number, self.slot_of[v]) for v in self.groups.graph.vertices if v.is_output]
+        outputs = sorted((v.number, self.slot_of[v]) for v in self.groups.graph.vertices if v.is_output)
         inputs = [None] * len(self.groups.graph.inputs)
         for source, users in self.users.items():
             if isinstance(source, Input):
