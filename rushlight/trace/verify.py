@@ -24,7 +24,7 @@ def faults(v, seen):
         if not isinstance(use.source, Input):
             if use.source not in seen:
                 yield f"operand {use.source} comes later"
-            if use.offset + extent(layout) > max(use.source.numel, 1):
+            if layout.numel and use.offset + extent(layout) > use.source.numel:
                 yield f"operand {use.source} is read beyond its end"
             if use.source.dtype is not dtype:
                 yield f"operand {use.source} is read as {dtype.name}"
