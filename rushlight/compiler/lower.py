@@ -111,8 +111,8 @@ class Builder:
             made = LoopGroup(group, self).calls()
         elif first.prim.name == "concat":
             made = self.concat(first)
-        elif first.prim.kind == "scatter" and self.backend.can_scatter(first):
-            made = self.scatter(first)
+        elif self.backend.is_native(first):
+            made = self.scatter(first) if first.prim.kind == "scatter" else self.native(first)
         else:
             made = [self.host(first)]
         self.calls += made
@@ -291,9 +291,15 @@ class Builder:
     def view(self, use: Use):
         return (self.ref(use.source, use.offset, use.dtype), use.dtype, tuple(use.layout.shape), use.layout.strides)
 
+    def native(self, v) -> list:
+        """A scan or sort."""
+        views = [self.view(self.stored(u)) for u in v.uses]
+        return self.backend.native(v, self.result(v), views, self.temp)
+
     def runs_on_host(self, v) -> bool:
         group = self.home.get(v)
-        return group is not None and group.kind == "alone" and v.prim.kind not in ("random", "concat")
+        return group is not None and group.kind == "alone" and v.prim.kind not in ("random", "concat") \
+            and not self.backend.is_native(v)
 
     def host(self, v) -> Host:
         operands, uses = [], iter(v.uses)

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 from .loops import nest_code as nest
+from .scan import can_scan, lower_scan
 from .scatter import can_fill, can_scatter, lower_scatter
+from .sort import can_sort, lower_sort
 
 
 def contract(name, params, out, operands, temp, epilogue) -> list:
@@ -19,4 +21,15 @@ def contract(name, params, out, operands, temp, epilogue) -> list:
     return conv.lower_conv_weight_grad(out, *operands, *geometry)
 
 
-__all__ = ["can_fill", "can_scatter", "contract", "lower_scatter", "nest"]
+def is_native(vertex) -> bool:
+    """Whether a scatter, scan or sort has a kernel; else its NumPy meaning runs."""
+    kind = vertex.prim.kind
+    return can_scatter(vertex) if kind == "scatter" else kind == "host" and (can_scan(vertex) or can_sort(vertex))
+
+
+def native(vertex, out, views, temp) -> list:
+    """Calls of a scan or sort."""
+    return lower_scan(vertex, out, *views) if can_scan(vertex) else lower_sort(vertex, out, *views, temp)
+
+
+__all__ = ["can_fill", "contract", "is_native", "lower_scatter", "native", "nest"]
