@@ -10,16 +10,47 @@ Weight gradient: dw[(c, taps), o] = sum over (n, p) of x at (n, p, taps) * g[o, 
 from __future__ import annotations
 
 from itertools import product
-from math import gcd, prod
+from math import prod
 from typing import NamedTuple
 
 from ..compiler.kernel import Call, Epilogue, Ref, View
 from ..dtypes import dtype, float32, float64
-from .gemm import (BLOCK_K, BLOCK_ROWS, PANELS, PLENTY, Contraction, Cut, Finisher, Grid, Left, Right, Temp, balanced,
-                   ceil_div, columns_of, contract, cut_columns, finisher, packed, whole_panels)
-from .image import (W, Along, Image, Lines, image_way, image_words, pack_patches, patch_way, patch_words, read_image)
+from .gemm import (
+    BLOCK_K,
+    BLOCK_ROWS,
+    PANELS,
+    PLENTY,
+    Contraction,
+    Cut,
+    Finisher,
+    Grid,
+    Left,
+    Right,
+    Temp,
+    balanced,
+    ceil_div,
+    columns_of,
+    contract,
+    cut_columns,
+    finisher,
+    packed,
+    whole_panels,
+)
+from .image import (
+    Along,
+    Image,
+    Lines,
+    W,
+    image_way,
+    image_words,
+    pack_patches,
+    patch_way,
+    patch_words,
+    read_image,
+)
 from .micro import PANEL_BYTES, ROWS
-from .pack import Matrix, merged, pack_transpose, read_matrix
+from .pack import Matrix, merged, pack_copy, pack_transpose, read_matrix
+from .phases import interleave, phases
 
 POSITIONS = 512         # of a tile; what they read of the image stays in the second-level cache
 FEW = 64                # positions that a tile may go down to for there to be enough tiles
@@ -36,11 +67,10 @@ def lower_conv(out: View, x: View, w: View, stride, padding, dilation, groups: i
     if prod(out.shape) == 0:
         return []
     note = _note("conv", x, w, stride, padding)
-    kind, before, (x, w) = _prepare(temp, x, w)
+    _, before, (x, w) = _prepare(temp, x, w)
     image = _image(x, groups, _windows(x, out.shape, w.shape, stride, padding, dilation))
-    if not _is_packed(w, 1):
-        w = packed(before, kind, w, temp)
-    weights = Weights(w.ref, groups, w.shape[0] // groups, prod(w.shape[1:]), w.strides[0] * w.itemsize)
+    rows, (o, c, *taps) = w.shape[0] // groups, w.strides
+    weights = w._replace(shape=(groups, rows, *w.shape[1:]), strides=(rows * o, o, c, *taps))
     return before + _over_positions(out, x, image, weights, temp, epilogue, note)
 
 
@@ -56,45 +86,34 @@ def lower_conv_input_grad(out: View, g: View, w: View, stride, padding, dilation
         return []
     note = _note("conv input grad", g, w, stride, padding)
     _, before, (g, w) = _prepare(temp, g, w)
-    phases = [_phases(*dim) for dim in zip(out.shape[2:], g.shape[2:], g.strides[2:], w.shape[2:], stride,
-                                           padding, dilation, strict=True)]
-    calls = before
-    for phase in product(*phases):
-        calls += _input_grad_phase(out, g, w, phase, groups, temp, epilogue, note)
-    return calls
+    dims = [list(phases(*dim)) for dim in zip(out.shape[2:], g.shape[2:], g.strides[2:], w.shape[2:], stride,
+                                               padding, dilation, strict=True)]
+    if max(map(len, dims)) == 1:
+        return before + _input_grad_phase(out, g, w, [d for d, in dims], groups, temp, epilogue, note)
+    parts = []
+    for phase in product(*dims):
+        part = _phase_result(out, phase, g.dtype, temp)
+        before += _input_grad_phase(part, g, w, phase, groups, temp, None, note) if part else []
+        parts.append(part)
+    result = _finish_image(g.dtype, out, 1, epilogue)
+    return [*before, interleave(out, g.dtype, parts, [len(d) for d in dims], result, note)]
 
 
-class Phase(NamedTuple):
-    """Image indices first, first + every, ... of one dimension, and the taps that they meet."""
-    first: int
-    every: int
-    tap: int
-    tap_step: int
-    along: Along
-
-
-def _phases(size: int, positions: int, g_stride: int, kernel: int, stride: int, pad: int, step: int):
-    every_tap = stride // gcd(stride, step)
-    for first in range(min(stride, size)):
-        taps = [k for k in range(kernel) if (first + pad - k * step) % stride == 0]
-        tap = taps[0] if taps else 0
-        yield Phase(first, stride, tap, every_tap, Along(
-            g_stride, ceil_div(size - first, stride), positions, 1, (first + pad - tap * step) // stride,
-            -(every_tap * step // stride), len(taps)))
+def _phase_result(out: View, phase, kind: dtype, temp: Temp) -> View | None:
+    """Where a phase goes, packed; None if it meets no taps."""
+    if not all(p.along.taps for p in phase):
+        return None
+    shape = (*out.shape[:2], *(p.along.out for p in phase))
+    strides = tuple(prod(shape[d + 1:]) for d in range(len(shape)))
+    return View(temp(prod(shape) * kind.itemsize), kind, shape, strides)
 
 
 def _input_grad_phase(out, g, w, phase, groups, temp, epilogue, note) -> list[Call]:
-    out, epilogue = _every(out, phase), epilogue and Epilogue(
-        epilogue.body, *(tuple(_every(v, phase) for v in views) for views in epilogue[1:]))
     along = [p.along._replace(stride=p.along.stride * g.itemsize) for p in phase]
-    before: list[Call] = []
-    rows, inner = w.shape[1], w.shape[0] // groups
     taps = _sliced(w, [p.tap for p in phase], [p.tap_step for p in phase], [p.along.taps for p in phase])
-    by_channel = taps._replace(shape=(groups, rows, inner, *taps.shape[2:]),
-                               strides=(inner * w.strides[0], w.strides[1], w.strides[0], *taps.strides[2:]))
-    copy, depth = packed(before, w.dtype, by_channel, temp), prod(by_channel.shape[2:])
-    weights = Weights(copy.ref, groups, rows, depth, depth * w.itemsize)
-    return before + _over_positions(out, g, _image(g, groups, along), weights, temp, epilogue, note)
+    rows, inner, (o, c, *steps) = w.shape[1], w.shape[0] // groups, taps.strides
+    weights = taps._replace(shape=(groups, rows, inner, *taps.shape[2:]), strides=(inner * o, c, o, *steps))
+    return _over_positions(out, g, _image(g, groups, along), weights, temp, epilogue, note)
 
 
 def _sliced(x: View, first, every, count) -> View:
@@ -103,10 +122,6 @@ def _sliced(x: View, first, every, count) -> View:
     offset = sum(f * s for f, s in zip(first, inner, strict=True)) * x.itemsize
     return x._replace(ref=Ref(x.ref.slot, x.ref.offset + offset), shape=(*x.shape[:2], *count),
                       strides=(*x.strides[:2], *(s * e for s, e in zip(inner, every, strict=True))))
-
-
-def _every(x: View, phase) -> View:
-    return _sliced(x, [p.first for p in phase], [p.every for p in phase], [p.along.out for p in phase])
 
 
 def lower_conv_weight_grad(out: View, g: View, x: View, stride, padding, dilation, groups: int,
@@ -154,16 +169,34 @@ def _is_packed(x: View, leading: int) -> bool:
     return True
 
 
-class Weights(NamedTuple):
-    """[group, row, depth], packed in depth; bytes from row to row."""
-    ref: Ref
-    groups: int
-    rows: int
-    depth: int
-    row: int
+def _weight_rows(w: View) -> Matrix | None:
+    """w [group, row, channel, *taps] as rows of (channel, taps), if the taps are packed."""
+    group, row, channel = (s * w.itemsize for s in w.strides[:3])
+    taps = prod(w.shape[3:])
+    if not _is_packed(w, 3):
+        return None
+    inner = w.shape[2] * taps if w.strides[2] == taps or w.shape[2] == 1 else taps
+    return Matrix(w.ref, row, w.itemsize, max(1, inner), channel, ((w.shape[0], group),))
 
-    def matrix(self, itemsize: int) -> Matrix:
-        return Matrix(self.ref, self.row, itemsize, max(1, self.depth), 0, ((self.groups, self.rows * self.row),))
+
+def _weights_as_panels(before: list[Call], c: Contraction, w: View, temp: Temp) -> Right:
+    """B: a column for each row of w, packed once for all positions."""
+    rows = _weight_rows(w)
+    if rows and w.strides[1] == 1 and rows.inner == 1:
+        rows = rows._replace(row=w.itemsize, step=rows.outer)
+        return whole_panels(before, c, pack_copy(c.kind.llvm), rows.words, temp)
+    rows = rows or _weight_rows(packed(before, c.kind, w, temp))
+    return whole_panels(before, c, pack_transpose(c.kind.llvm), rows.words, temp)
+
+
+def _weights_as_rows(before: list[Call], w: View, temp: Temp) -> Left:
+    """A: rows with k at equal steps."""
+    rows = _weight_rows(w)
+    if rows and rows.inner == 1:
+        rows = rows._replace(step=rows.outer)
+    elif rows is None or rows.inner < prod(w.shape[2:]):
+        rows = _weight_rows(packed(before, w.dtype, w, temp))
+    return Left(read_matrix(), rows.words())
 
 
 def _image(x: View, groups: int, along: list[Along]) -> Image:
@@ -236,38 +269,34 @@ def _positions(g: View, c: Contraction) -> Right:
     return Right(pack_transpose(g.dtype.llvm), words, panel, PANEL_BYTES, size)
 
 
-def _over_positions(out: View, x: View, image: Image, weights: Weights, temp: Temp, epilogue: Epilogue | None,
+def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp, epilogue: Epilogue | None,
                     note: str) -> list[Call]:
-    """out[n, o, *p] = sum over (c, taps) of weights[o, (c, taps)] * image at (n, p, taps)."""
+    """out[n, o, *p] = sum over (c, taps) of w[group, o, c, taps] * image at (n, p, taps)."""
     if prod(out.shape) == 0:
         return []
-    kind, result = x.dtype, _finish_image(x.dtype, out, weights.groups, epilogue)
-    depth = _channel_blocks(image, x.shape[1] // weights.groups, BLOCK_K)
-    plenty = x.shape[0] * image.positions * weights.groups * ceil_div(weights.rows, WIDE) // PLENTY
-    reading = _reading(image, x.shape[0], depth.tile, kind, max(FEW, min(POSITIONS, plenty)))
-    if _suits_rows(image, weights, reading):
-        c = _position_rows(image, x, weights, depth, reading)
-        before: list[Call] = []
-        right = whole_panels(before, c, pack_transpose(kind.llvm), weights.matrix(kind.itemsize).words, temp)
+    (groups, outputs), images = w.shape[:2], x.shape[0]
+    kind, result = x.dtype, _finish_image(x.dtype, out, groups, epilogue)
+    depth, before = _channel_blocks(image, w.shape[2], BLOCK_K), []
+    plenty = images * image.positions * groups * ceil_div(outputs, WIDE) // PLENTY
+    reading = _reading(image, images, depth.tile, kind, max(FEW, min(POSITIONS, plenty)))
+    if _suits_rows(image, outputs, depth, reading):
+        columns = cut_columns(kind, groups * reading.cut.pieces, outputs)
+        c = Contraction(kind, groups, reading.cut, columns, depth, turned=True)
+        right = _weights_as_panels(before, c, w, temp)
         return before + contract(c, _image_operand(image, reading, False), right, result, temp, note)
-    rows, n = balanced(weights.rows, BLOCK_ROWS, ROWS), x.shape[0] * image.positions
-    panels = MOST_PANELS if weights.rows * weights.depth < LITTLE else PANELS
-    columns = cut_columns(kind, weights.groups * rows.pieces, n, panels)
-    c = Contraction(kind, weights.groups, rows, columns, balanced(weights.depth, BLOCK_K, 16))
-    left = Left(read_matrix(), weights.matrix(kind.itemsize).words())
-    return contract(c, left, _patch_panels(image, c), result, temp, note)
+    rows = balanced(outputs, BLOCK_ROWS, ROWS)
+    panels = MOST_PANELS if outputs * depth.total < LITTLE else PANELS
+    columns = cut_columns(kind, groups * rows.pieces, images * image.positions, panels)
+    c = Contraction(kind, groups, rows, columns, balanced(depth.total, BLOCK_K, 16))
+    left = _weights_as_rows(before, w, temp)
+    return before + contract(c, left, _patch_panels(image, c), result, temp, note)
 
 
-def _suits_rows(image: Image, weights: Weights, reading: Reading) -> bool:
+def _suits_rows(image: Image, outputs: int, depth: Cut, reading: Reading) -> bool:
     """Whether positions should be rows: outputs fill vectors, taps meet again what they read, it fits the cache."""
-    full = weights.rows * reading.itemsize >= PANEL_BYTES // 2 and weights.depth >= LEAST_DEPTH
+    full = outputs * reading.itemsize >= PANEL_BYTES // 2 and depth.total >= LEAST_DEPTH
     fits = reading.lines is None or reading.lines.bytes <= MOST_LINES
     return full and fits and (image.taps > 1 or image.along[W].move > 1)
-
-
-def _position_rows(image: Image, x: View, weights: Weights, depth: Cut, reading: Reading) -> Contraction:
-    return Contraction(x.dtype, weights.groups, reading.cut,
-                       cut_columns(x.dtype, weights.groups * reading.cut.pieces, weights.rows), depth, turned=True)
 
 
 def _patch_panels(image: Image, c: Contraction) -> Right:

@@ -23,8 +23,19 @@ from ..dtypes import dtype, float32, float64
 from .emit import Function, Value
 from .jit import addresses
 from .micro import PANEL_BYTES, ROWS, VECTOR_BYTES, micro
-from .pack import (Matrix, call_word, copy_call, dynamic_alloca, pack_copy, pack_transpose, pack_view,
-                   pack_whole, read_matrix, table_offset, turn)
+from .pack import (
+    Matrix,
+    call_word,
+    copy_call,
+    dynamic_alloca,
+    pack_copy,
+    pack_transpose,
+    pack_view,
+    pack_whole,
+    read_matrix,
+    table_offset,
+    turn,
+)
 from .scalar import cast, emit_body, from_memory, to_memory
 
 BLOCK_K = 256           # k of one block; 128 to 1024 are as fast, shorter sums are more exact
