@@ -25,7 +25,7 @@ from ..layout import packed_strides
 from .emit import Function, Value, constant, vector
 from .scan import Axis, merged
 
-SHORT = 48              # longer rows go by radix
+SHORT = 80              # longer rows go by radix
 UNITS = 16              # pieces of the rows, each with working memory of its own
 SMALL = 4096            # elements that one thread does alone
 SLACK = 64              # bytes before the first item, for a least one
