@@ -17,15 +17,13 @@ from .. import config
 from ..layout import extent, packed
 from ..runtime import memory
 from ..storage import Share, Storage
+from . import record
 from .record import Node, Signature, pending
-
-lock = threading.RLock()
 
 
 def _new_lock_in_child():
     """A thread that held the lock does not exist in a forked child."""
-    global lock
-    lock = threading.RLock()
+    record.lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -34,7 +32,7 @@ if hasattr(os, "register_at_fork"):
 
 def flush() -> None:
     """Run all pending nodes that something still needs. If it fails nothing has changed."""
-    with lock:
+    with record.lock:
         taken = len(pending.nodes)
         if not taken:
             return

@@ -110,6 +110,7 @@ def build(nodes, d: Description) -> Graph:
     places = {place: k for k, place in enumerate(d.inputs)}
     inputs = [Input(k, leaf, d.donated[leaf]) for k, (leaf, _) in enumerate(d.inputs)]
     vertices: list[Vertex] = []
+    alive = set(d.outputs)              # asked once: another thread may drop a tensor meanwhile
     next_scalar = next_extra = 0
     for node in nodes:
         sig, uses, operands = node.sig, [], iter(zip(node.operands[::2], node.operands[1::2]))
@@ -127,6 +128,6 @@ def build(nodes, d: Description) -> Graph:
         if node.extra is not None:
             extra, next_extra = next_extra, next_extra + 1
         vertex = Vertex(sig, uses, scalars, node.index, extra, node.where)
-        vertex.is_output = node.is_alive()
+        vertex.is_output = node in alive
         vertices.append(vertex)
     return Graph(vertices, inputs)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from weakref import ref
 
 from ..layout import Layout, packed
@@ -75,6 +76,7 @@ class Pending:
 
 
 pending = Pending()
+lock = threading.RLock()    # held while recording and flushing: a node that a flush has not seen waits for its end
 _frame = sys._getframe
 _internal: dict[str, bool] = {}
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -107,18 +109,24 @@ def record(sig: Signature, operands: tuple, scalars: tuple = (), extra=None) -> 
     node.owner = ref(storage)
     node.where = latest = override or user_line()
     nodes = pending.nodes
-    nodes.append(ref(node))
-    if not 1 < len(nodes) <= pending.limit:
-        _at_the_ends()
+    with lock:
+        nodes.append(ref(node))
+        if not 1 < len(nodes) <= pending.limit:
+            _at_the_ends()
     return storage
 
 
 def record_write(storage: Storage, sig: Signature, operands: tuple, scalars: tuple = (), extra=None) -> None:
-    """Append a node whose value replaces that of an existing storage."""
+    """Append a node whose value replaces that of an existing storage (before a cut: else it were dead)."""
+    global latest
     node = Node(sig, operands, scalars, extra)
     node.owner = ref(storage)
-    _append(node)
-    storage.replace(node)
+    node.where = latest = override or user_line()
+    with lock:
+        pending.nodes.append(ref(node))
+        storage.replace(node)
+        if not 1 < len(pending.nodes) <= pending.limit:
+            _at_the_ends()
 
 
 def alias(storage: Storage) -> Storage:
@@ -126,14 +134,6 @@ def alias(storage: Storage) -> Storage:
     copy = Storage(storage.node, storage.dtype, storage.numel)
     storage.node.add_owner(copy)
     return copy
-
-
-def _append(node):
-    global latest
-    node.where = latest = override or user_line()
-    pending.nodes.append(ref(node))
-    if not 1 < len(pending.nodes) <= pending.limit:
-        _at_the_ends()
 
 
 def _at_the_ends():
