@@ -155,7 +155,11 @@ class Emitter:
         wins = emit_instr(f, EXTREMES[s.name][0], dtypes.bool, s.dtype, [new, state[0]], lanes=lanes)
         if s.dtype.is_floating_point:
             wins = f.or_(wins, emit_instr(f, "isnan", dtypes.bool, s.dtype, [new], lanes=lanes))
-        return [f.select(wins, new, state[0]), f.select(wins, f.splat(f.value(number), lanes), state[1])]
+        if lanes > 1:
+            return [f.select(wins, new, state[0]), f.select(wins, f.splat(f.value(number), lanes), state[1])]
+        with f.when(wins, otherwise=state) as branch:       # seldom taken, or often: foreseen by the CPU
+            branch.give(new, number)
+        return branch.results
 
     def stored(self, state, lanes: int) -> Value:
         f, s = self.f, self.s
