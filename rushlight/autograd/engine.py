@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 
+from ..layout import is_dense
 from ..trace import record
 from .grad_mode import mode
 from .node import AccumulateGrad, accumulator, grad_fn_of, is_tracked
@@ -46,14 +47,15 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     seeds = make_seeds(outputs, grad_outputs)
     got = run(seeds, create_graph if retain_graph is None else retain_graph, create_graph, {_place(x): None for x in inputs})
     results = [got[_place(x)] for x in inputs]
-    return tuple(_check_used(g, x, allow_unused, materialize_grads) for g, x in zip(results, inputs))
+    return tuple(_check_used(g, x, i, allow_unused, materialize_grads)
+                 for i, (g, x) in enumerate(zip(results, inputs)))
 
 
-def _check_used(g, x, allow_unused, materialize):
+def _check_used(g, x, i, allow_unused, materialize):
     if g is None and materialize:
         return x.new_zeros(x.shape)
     if g is None and not allow_unused:
-        raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. "
+        raise RuntimeError(f"The differentiated Tensor at index {i} appears to not have been used in the graph. "
                            "Set allow_unused=True if this is the desired behavior.")
     return g
 
@@ -124,7 +126,7 @@ def needed(counts, wanted) -> set:
 def run(seeds, retain_graph, create_graph, wanted=None):
     """Push the seeds through the tape; returns `wanted` filled in (places to gradients)."""
     arrived: dict = {}
-    before, line = mode.enabled, record.override
+    before, line = mode.enabled, mode.line
     mode.enabled = bool(create_graph)
     try:
         for x, g in seeds:
@@ -138,7 +140,7 @@ def run(seeds, retain_graph, create_graph, wanted=None):
             fn = heapq.heappop(heap)[2]
             step(fn, tuple(arrived.pop(fn, [None] * fn.outputs)), arrived, counts, heap, keep, wanted, retain_graph, create_graph)
     finally:
-        mode.enabled = before
+        mode.enabled, mode.line = before, line
         record.set_line(line)
     return wanted
 
@@ -152,11 +154,12 @@ def step(fn, grads, arrived, counts, heap, keep, wanted, retain_graph, create_gr
             if (fn, nr) in wanted:
                 wanted[fn, nr] = g
     if type(fn) is AccumulateGrad:
-        if wanted is None and grads[0] is not None:
+        if wanted is None and grads[0] is not None and fn.variable._requires_grad:
             accumulate(fn.variable, grads[0], create_graph, fn)
         return
     outs = [None] * len(fn.edges)
     if keep is None or fn in keep and any(e is not None and e[0] in keep for e in fn.edges):
+        mode.line = fn.where
         record.set_line(fn.where)
         outs = fn.pull(grads)
         if fn.hooks:
@@ -219,7 +222,7 @@ def accumulate(x, g, create_graph, fn=None):
             if result is not None:
                 g = _check_hook(result, x)
     if x._grad is None:
-        x._grad = g if create_graph else _own(g)
+        x._grad = g if create_graph else _own(g, x.layout)
     elif create_graph:
         x._grad = x._grad + g
     else:
@@ -237,7 +240,13 @@ def _check_hook(result, x):
     return result
 
 
-def _own(g):
-    """A tensor of its own with this value: two leaves may have been given one and the same gradient."""
-    y = g.clone() if g.layout.packed else g.contiguous()
+def _own(g, layout):
+    """A tensor of its own with this value, lying in memory as its leaf does (if that has no gaps).
+
+    Two leaves may have been given one and the same gradient.
+    """
+    if g.layout is not layout and not layout.packed and is_dense(layout):
+        from .inplace import copied
+        return copied(g, layout)
+    y = g.clone() if g.layout.packed or g.layout is layout else g.contiguous()
     return y.detach_() if y._grad_fn is not None else y

@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 
 
 class Mode(threading.local):
     enabled = True
     inference = False
+    line = None         # of the operation that a backward pass of this thread is at
 
 
 mode = Mode()
@@ -28,10 +30,34 @@ class _Switch:
         if isinstance(fn, type):
             raise TypeError("decorating a class with a gradient mode is not supported; decorate its methods")
 
+        if inspect.isgeneratorfunction(fn):
+            return self._around_generator(fn)
+
         @functools.wraps(fn)
         def wrapped(*args, **kwargs):
             with self.__class__(*self._args()):
                 return fn(*args, **kwargs)
+        return wrapped
+
+    def _around_generator(self, fn):
+        """A generator whose body runs in the mode, its consumer between two steps not."""
+        @functools.wraps(fn)
+        def wrapped(*args, **kwargs):
+            generator, step, sent = fn(*args, **kwargs), "send", None
+            try:
+                while True:
+                    with self.__class__(*self._args()):
+                        value = getattr(generator, step)(sent)
+                    try:
+                        step, sent = "send", (yield value)
+                    except GeneratorExit:
+                        with self.__class__(*self._args()):
+                            generator.close()
+                        raise
+                    except BaseException as error:
+                        step, sent = "throw", error
+            except StopIteration as end:
+                return end.value
         return wrapped
 
     def _args(self):
