@@ -201,10 +201,11 @@ class Groups:
     def ordered(self) -> list[Group]:
         """Topological order; of the groups that can run, the one that was recorded first."""
         bits = {g.number: g for g in self.groups}
-        waits = {g: bin(g.before).count("1") for g in self.groups}
+        present = sum(1 << g.number for g in self.groups)
+        waits = {g: bin(g.before & present).count("1") for g in self.groups}
         followers: dict = {g: [] for g in self.groups}
         for g in self.groups:
-            for number in _ones(g.before):
+            for number in _ones(g.before & present):
                 followers[bits[number]].append(g)
         ready = [g.number for g in self.groups if not waits[g]]
         heapq.heapify(ready)

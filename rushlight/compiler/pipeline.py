@@ -7,6 +7,7 @@ from .. import config
 from .group import group
 from .lower import lower
 from .memory import plan_memory
+from .rematerialise import rematerialise
 from .simplify import dedupe, drop_copies, drop_dead
 
 
@@ -24,6 +25,7 @@ PASSES = [
     Pass(dedupe,      "equal nodes become one"),
     Pass(drop_dead,   "after dedupe, so that the losers of a merge go too"),
     Pass(group,       "nodes -> kernels; the only place that decides fusion"),
+    Pass(rematerialise, "after grouping: only what crosses from kernel to kernel costs memory"),
     Pass(lower,       "kernels -> calls of loop nests, contractions and host functions, in running order"),
     Pass(plan_memory, "needs the final order: lifetimes -> one arena, dead inputs reused for outputs"),
 ]   # RUSHLIGHT_SHOW=group prints what goes into and comes out of that pass; RUSHLIGHT_CHECK=1 verifies graphs

@@ -177,12 +177,13 @@ class Plan:
 
     def run_host(self, step, bases, d):
         v, scalars = step.vertex, iter(step.scalars)
+        if v.extra is not None:
+            return d.extras[v.extra].draw_into(self.address_of(step.out, bases))
         arrays = [np.asarray(d.scalars[next(scalars)]).astype(dt.numpy) if o is None else
                   array_at(self.address_of(o[0], bases), o[1], o[2], o[3])
                   for o, dt in zip(step.operands, v.sig.dtypes)]
-        extra = {} if v.extra is None else {"ticket": d.extras[v.extra]}
         try:
-            result = v.prim.reference(*arrays, **v.params, **extra)
+            result = v.prim.reference(*arrays, **v.params)
         except (IndexError, RuntimeError) as error:
             raise errors.located(error, v.where) from None
         if v.numel:

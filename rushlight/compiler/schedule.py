@@ -192,15 +192,16 @@ class LoopGroup:
         kept = [d for d in order if d not in dims]
         folded = [d for d in order if d in dims]
         rows = bool(run) and (prod(space[d] for d in run) >= SHORT_ROW or not kept)
-        if rows:
+        parts_ok = not any(v.prim.name in ARGS for v in folds)
+        length, lines = prod(space[d] for d in run), prod(space[d] for d in folded if d not in run)
+        if rows and not self.keeps_lanes(self.axes(self.loads + stores, run), length, lines):
             self.straighten(run)
         accesses = self.loads + stores
         keeps = self.axes(accesses, kept)
-        parts_ok = not any(v.prim.name in ARGS for v in folds)
         if rows:
             outer = self.axes(accesses, [d for d in folded if d not in run])
-            inner = self.axes(accesses, run)
-            return self.fold_rows(stores, values, folds, keeps, outer, inner, parts_ok)
+            *more, inner = self.axes(accesses, run)
+            return self.fold_rows(stores, values, folds, keeps, outer + more, inner, length, lines, parts_ok)
         keeps = keeps or [(1, [0] * len(accesses), False)]
         inner = self.axes(accesses, folded) or [(1, [0] * len(accesses), True)]
         return self.fold_columns(stores, values, folds, keeps, inner, parts_ok)
@@ -224,17 +225,29 @@ class LoopGroup:
             self.builder.calls += copy_calls(self.builder, a, self.space, ref)
             self.loads[i] = Access(ref, a.dtype, packed_strides(self.space))
 
-    def fold_rows(self, stores, values, folds, keeps, outer, inner, parts_ok):
-        (length, strides, _), = inner
-        lines = prod(n for n, _, _ in outer)
-        block, per = max(length, 1), max(lines, 1)
+    @staticmethod
+    def keeps_lanes(axes, length, lines) -> bool:
+        """Whether walking a run as several axes puts each element into the same lane and part as one axis would."""
+        width = axes[-1][0]
+        if len(axes) == 1:
+            return True
+        return width % LANES == 0 and (length <= ROW_PART or ROW_PART % width == 0 and
+                                       (lines == 1 or length % ROW_PART == 0))
+
+    def fold_rows(self, stores, values, folds, keeps, outer, inner, length, lines, parts_ok):
+        """A part is ROW_PART elements of the run of `length`, or as many whole runs as fit into that."""
+        width = max(inner[0], 1)
+        piece, runs = max(length, 1), max(lines, 1)
         if parts_ok:
-            block = min(block, ROW_PART)
-            per = max(1, ROW_PART // block) if lines > 1 else 1
-        pieces, groups = max(-(-length // block), 1), max(-(-lines // per), 1)
-        merged = keeps + outer + inner
-        return self.folded("rows", merged, len(keeps), stores, values, folds, block, pieces, per,
-                           pieces * groups, prod(n for n, _, _ in keeps), block * per)
+            piece = min(piece, ROW_PART)
+            runs = max(1, ROW_PART // piece) if lines > 1 else 1
+        parts = max(-(-length // piece), 1) * max(-(-lines // runs), 1)
+        block = min(width, piece)
+        pieces = max(-(-inner[0] // block), 1)
+        per = max(piece * runs // width, 1)
+        merged = keeps + outer + [inner]
+        return self.folded("rows", merged, len(keeps), stores, values, folds, block, pieces, per, parts,
+                           prod(n for n, _, _ in keeps), piece * runs)
 
     def fold_columns(self, stores, values, folds, keeps, inner, parts_ok):
         steps = prod(n for n, _, _ in inner)

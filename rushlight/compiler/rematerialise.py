@@ -1,0 +1,161 @@
+"""Computing a value again where that is cheaper than keeping it.
+
+before:  A: y = tanh(x) -> memory            after:  A: ...
+         B: loads x and y, g * (1 - y * y)           B: loads x, y = tanh(x), g * (1 - y * y)
+
+The backward pass is full of this: what it needs of the forward pass is often a few pointwise steps
+from something that it reads anyway. Instructions are the same wherever they stand, so no bit changes.
+"""
+from __future__ import annotations
+
+from ..trace.graph import Use, Vertex
+from .group import GROUP_LIMIT, Groups, is_same_walk
+
+# Nanoseconds of one core for an element (docs/accuracy.md measures the functions); moving 4 bytes costs as much as MOVE.
+MOVE = 0.4
+CHEAP = 0.05
+COSTS = {"exp": 0.2, "log": 0.4, "tanh": 0.4, "sin": 0.5, "cos": 0.5, "erf": 0.5, "div": 0.15, "sqrt": 0.15, "rsqrt": 0.2,
+         "exp2": 0.2, "expm1": 0.3, "log1p": 0.4, "pow": 2.0}
+RARE = 2.0              # any other function
+
+
+def rematerialise(groups: Groups) -> Groups:
+    """After grouping, because only borders between kernels cost memory."""
+    order = groups.ordered()
+    position = {g: i for i, g in enumerate(order)}
+    last = last_readers(groups, position)
+    for group in order:
+        if group.kind != "loop":
+            continue
+        for source in sources(group, groups):
+            recompute(group, source, groups, position, last)
+    tidy(groups)
+    return groups
+
+
+def tidy(groups) -> None:
+    """Drop what nobody reads any more, and list the copies among the graph's vertices."""
+    used: set = set()
+    for group in reversed(groups.ordered()):
+        for v in reversed(group.vertices):
+            if v in used or v.is_output or v.extra is not None or v.prim.may_fail:
+                used.update(u.source for u in v.uses)
+            else:
+                group.vertices.remove(v)
+                del groups.home[v]
+    groups.groups = [g for g in groups.groups if g.vertices]
+    constants = [v for v in groups.graph.vertices if is_constant(v) and v not in groups.home]
+    homed = [v for g in groups.groups for v in g.vertices]
+    groups.graph.vertices = sorted(constants + homed, key=groups.place_of.__getitem__)
+
+
+def last_readers(groups, position) -> dict:
+    """The position of the last group that reads each vertex from memory."""
+    last: dict = {}
+    for g in groups.groups:
+        for v in g.vertices:
+            for use in v.uses:
+                if groups.home.get(use.source) is not g:
+                    last[use.source] = max(last.get(use.source, -1), position[g])
+    return last
+
+
+def sources(group, groups) -> list:
+    """The loop groups whose values this group loads."""
+    found = []
+    for v in group.vertices:
+        for use in v.uses:
+            home = groups.home.get(use.source)
+            if home is not None and home is not group and home.kind == "loop" and home not in found:
+                found.append(home)
+    return found
+
+
+def recompute(group, source, groups, position, last) -> None:
+    """Replace loads from `source` by its instructions if that moves less than it computes."""
+    if group.dims is not None and any(v.prim.kind == "gather" for v in group.vertices):
+        return
+    wanted = loaded(group, source, groups)
+    trees = {v: tree(v, source, groups) for v in wanted}
+    wanted = [v for v in wanted if trees[v] is not None and fits(v, trees[v], group, groups)]
+    if not wanted:
+        return
+    steps = {w for v in wanted for w in trees[v]}
+    leaves = {u.source for w in steps for u in w.uses if u.source not in steps}
+    present = {u.source for v in group.vertices for u in v.uses if groups.home.get(u.source) is not group}
+    at = position[group]
+    new = [x for x in leaves if x not in present and not is_constant(x)]
+    if any(isinstance(x, Vertex) and not x.is_output and last.get(x, -1) < at for x in new):
+        return                      # something big would have to live longer
+    gain = MOVE * sum(v.dtype.itemsize / 4 * (1 + (not v.is_output)) for v in wanted)
+    cost = MOVE * len(new) + sum(price(w) for w in steps)
+    if cost < gain and len(group.vertices) + len(steps) <= GROUP_LIMIT:
+        copy_steps(group, wanted, sorted(steps, key=groups.place_of.__getitem__), groups)
+
+
+def loaded(group, source, groups) -> list:
+    """Vertices of `source` that `group` loads, all of its loads walking as it does."""
+    found: dict = {}
+    for v in group.vertices:
+        for use in v.uses:
+            if groups.home.get(use.source) is source:
+                good = is_same_walk(use) and v.prim.kind in ("pointwise", "reduce") and use.source.prim.kind == "pointwise"
+                found[use.source] = found.get(use.source, True) and good
+    return [v for v, good in found.items() if good]
+
+
+def tree(v, source, groups):
+    """The vertices of `source` that v is made of; None if one of them is no pointwise step."""
+    found, todo = {v}, [v]
+    while todo:
+        for use in todo.pop().uses:
+            w = use.source
+            if groups.home.get(w) is not source:
+                continue
+            if w.prim.kind != "pointwise" or w.prim.name == "iota" or not is_same_walk(use):
+                return None
+            if w not in found:
+                found.add(w)
+                todo.append(w)
+    return found if v.prim.name != "iota" else None
+
+
+def fits(v, steps, group, groups) -> bool:
+    """Whether these steps can walk the group's space."""
+    return all(groups.fits_space(w, group.space) for w in steps)
+
+
+def price(v) -> float:
+    name = v.prim.name
+    if name in COSTS:
+        return COSTS[name]
+    return CHEAP if len(v.sig.layouts) > 1 or name in SIMPLE else RARE
+
+
+SIMPLE = {"neg", "abs", "sign", "cast", "copy", "floor", "ceil", "trunc", "round", "isnan", "signbit", "bitwise_not", "full",
+          "reciprocal"}
+
+
+def is_constant(x) -> bool:
+    return isinstance(x, Vertex) and x.prim.name == "full"
+
+
+def copy_steps(group, wanted, steps, groups) -> None:
+    """Put copies of the steps before the group's own vertices."""
+    copies: dict = {}
+    for w in steps:
+        uses = [Use(copies.get(u.source, u.source), *u[1:]) for u in w.uses]
+        twin = copies[w] = Vertex(w.sig, uses, w.scalars, w.number, None, w.where)
+        groups.home[twin] = group
+        groups.place_of[twin] = groups.place_of[w]
+    replaced = {v: copies[v] for v in wanted}
+    for v in group.vertices:
+        v.uses = [Use(replaced.get(u.source, u.source), *u[1:]) for u in v.uses]
+    group.vertices = list(copies.values()) + group.vertices
+    before = 0
+    for v in copies.values():
+        for use in v.uses:
+            home = groups.home.get(use.source)
+            if home is not None and home is not group:
+                before |= home.before | 1 << home.number
+    group.before |= before
