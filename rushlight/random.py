@@ -8,6 +8,7 @@ he sees what a program that draws at once would have left behind.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import os
 import struct
@@ -57,11 +58,13 @@ def aligned(n: int, dtype=np.uint32) -> np.ndarray:
 class Stream:
     """mt19937: the words, in order. `position` words of the current block are used up."""
 
-    __slots__ = ("state", "block", "position", "is_fresh")
+    __slots__ = ("state", "block", "position", "is_fresh", "state_address", "block_address")
 
     def __init__(self, seed: int):
         self.state = aligned(rng.STATE_WORDS)
         self.block = np.empty(BLOCK, np.uint32)
+        self.state_address, self.block_address = (
+            a.__array_interface__["data"][0] for a in (self.state, self.block))
         self.restart(seed)
 
     def restart(self, seed: int) -> None:
@@ -92,6 +95,30 @@ class Stream:
         self.position += n
         return n
 
+    def fill_at(self, address: int, n: int) -> None:
+        """The next `n` words, to memory; compiled kernels only."""
+        taken = self._take_at(address, n)
+        whole = (n - taken) // BLOCK
+        if whole:
+            NATIVE.blocks_at(self.state_address, address + 4 * taken, whole)
+            self.position, self.is_fresh = BLOCK, False
+        rest = n - taken - whole * BLOCK
+        if rest:
+            NATIVE.blocks_at(self.state_address, self.block_address, 1)
+            self.position, self.is_fresh = 0, False
+            self._take_at(address + 4 * (n - rest), rest)
+
+    def _take_at(self, address: int, n: int) -> int:
+        n = min(n, BLOCK - self.position)
+        if n:
+            ctypes.memmove(address, self.block_address + 4 * self.position, 4 * n)
+            self.position += n
+        return n
+
+    def snapshot(self) -> tuple:
+        """What `load` takes to come back to this place."""
+        return ctypes.string_at(self.state_address, 4 * BLOCK), self.position, self.is_fresh
+
     def skip(self, n: int) -> None:
         unwanted = np.empty(min(n, DISCARD), np.uint32)
         for done in range(0, n, DISCARD):
@@ -117,22 +144,28 @@ def temper(y: np.ndarray) -> np.ndarray:
 class Ticket:
     """A reserved stretch of a generator's stream, drawn at most once; dropped, it is skipped."""
 
-    __slots__ = ("generator", "draws", "count", "value", "__weakref__")
+    __slots__ = ("generator", "draws", "count", "value", "start", "__weakref__")
 
     def __init__(self, generator: Generator, draws: Draws, count: int):
         self.generator, self.draws, self.count, self.value = generator, draws, count, None
+        self.start = None       # where the stream stood, if the values went to memory of others
 
     def draw(self) -> np.ndarray:
         """The values; kept until the ticket is gone, so that a run that failed can be repeated."""
         return self.generator.draw(self)
 
+    def draw_into(self, address: int) -> None:
+        """The values, written to memory; later calls give the same ones."""
+        self.generator.draw_into(self, address)
+
 
 # -- what can be reserved ------------------------------------------------------------------------
 
 class Draws:
-    """`count` numbers made of `needs(count)` words by `make`; here the words themselves."""
+    """`count` numbers made of `needs(count)` words by `make`."""
 
     dtype = np.dtype(np.uint32)
+    are_words = False       # whether they are the words as they come
 
     def needs(self, count: int) -> int:
         return count
@@ -143,14 +176,28 @@ class Draws:
     def draw(self, generator: Generator, count: int) -> np.ndarray:
         return self.make(generator._next(self.needs(count)), count)
 
+    def draw_into(self, generator: Generator, count: int, address: int) -> None:
+        """The same, written to memory: words as they come, what is made of them by a copy."""
+        if self.are_words:
+            generator._stream.fill_at(address, self.needs(count))
+        else:
+            _copy(self.draw(generator, count), address)
+
     def skip(self, generator: Generator, count: int) -> None:
         generator._stream.skip(self.needs(count))
+
+
+class Words(Draws):
+    """uint32 words."""
+
+    are_words = True
 
 
 class WordPairs(Draws):
     """int64 over two words each: the first one, which counts as the high one, in the low bits."""
 
     dtype = np.dtype(np.int64)
+    are_words = True
 
     def needs(self, count):
         return 2 * count
@@ -259,7 +306,7 @@ class WideIntegers(Draws):
         return out
 
 
-WORDS, WORD_PAIRS = Draws(), WordPairs()
+WORDS, WORD_PAIRS = Words(), WordPairs()
 PAIRED_NORMALS, PERMUTATION = PairedNormals(), Permutation()
 
 
@@ -291,9 +338,29 @@ class Generator:
     def draw(self, ticket: Ticket) -> np.ndarray:
         """What `ticket` reserved; earlier reservations are settled on the way."""
         with lock:
+            if ticket.value is None and ticket.start is not None:
+                ticket.value = ticket.draws.draw(self._at(*ticket.start), ticket.count)
             while ticket.value is None:
                 self._settle(1)
             return ticket.value
+
+    def draw_into(self, ticket: Ticket, address: int) -> None:
+        """The same to memory, without an array between: only the start is kept for repetitions."""
+        with lock:
+            while ticket.value is None and ticket.start is None and self._open[0][0]() is not ticket:
+                self._settle(1)
+            if ticket.value is not None or ticket.start is not None:
+                return _copy(self.draw(ticket), address)
+            ticket.start = (*self._stream.snapshot(), self._normal)
+            self._open.popleft()
+            ticket.draws.draw_into(self, ticket.count, address)
+
+    def _at(self, key: bytes, position: int, is_fresh: bool, normal: float | None) -> Generator:
+        """A generator that stands where this one stood."""
+        other = Generator(self._device)
+        other._stream.load(np.frombuffer(key, np.uint32), position, is_fresh)
+        other._normal = normal
+        return other
 
     def take(self, count: int, draws: Draws = WORDS) -> np.ndarray:
         """The next `count` numbers of a kind at once."""
@@ -416,6 +483,10 @@ class Generator:
 
     def __deepcopy__(self, _memo):
         return self.clone_state()
+
+
+def _copy(array: np.ndarray, address: int) -> None:
+    ctypes.memmove(address, array.__array_interface__["data"][0], array.nbytes)
 
 
 def _restored(device: str, state: bytes) -> Generator:

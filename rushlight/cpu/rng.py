@@ -19,7 +19,11 @@ class Native:
 
     def blocks(self, state: np.ndarray, out: np.ndarray) -> None:
         """Fill `out` (a multiple of 624 words) and advance `state` (STATE_WORDS words)."""
-        self.run("mersenne.block_generator", (_address(state), _address(out)), out.size // BLOCK)
+        self.blocks_at(_address(state), _address(out), out.size // BLOCK)
+
+    def blocks_at(self, state: int, out: int, count: int) -> None:
+        """The same by addresses, for `count` blocks."""
+        self.run("mersenne.block_generator", (state, out), count)
 
     def permute(self, words: np.ndarray, n: int) -> np.ndarray:
         """int64 [n]: a random order of 0 .. n - 1 from n - 1 words."""

@@ -1,0 +1,44 @@
+"""Random words drawn straight into a plan's memory."""
+import numpy as np
+import pytest
+
+import rushlight
+from rushlight.random import PAIRED_NORMALS, PERMUTATION, WORD_PAIRS, WORDS, BlockNormals, Generator, aligned
+
+KINDS = [WORDS, WORD_PAIRS, BlockNormals(), PAIRED_NORMALS, PERMUTATION]
+
+
+@pytest.mark.parametrize("draws", KINDS, ids=lambda d: type(d).__name__)
+def test_memory_gets_what_draw_gives(draws):
+    one, other = (Generator().manual_seed(11) for _ in range(2))
+    for count in (0, 1, 17, 623, 624, 2000):
+        tickets = [g.reserve(count, draws) for g in (one, other)]
+        out = aligned(count, draws.dtype)
+        tickets[0].draw_into(out.ctypes.data)
+        assert (out == tickets[1].draw()).all()
+        assert (tickets[0].draw() == out).all()             # a repetition
+        again = aligned(count, draws.dtype)
+        tickets[0].draw_into(again.ctypes.data)
+        assert (again == out).all()
+    assert one.state_bytes() == other.state_bytes()
+
+
+def test_earlier_tickets_come_first():
+    one, other = (Generator().manual_seed(12) for _ in range(2))
+    first, second = one.reserve(10), one.reserve(5)
+    out = aligned(5)
+    second.draw_into(out.ctypes.data)
+    assert (np.concatenate([first.draw(), out]) == other.take(15)).all()
+
+
+def test_a_run_that_failed_is_repeated_with_the_same_numbers():
+    rushlight.manual_seed(5)
+    wanted = rushlight.rand(5).tolist(), rushlight.rand(700).tolist(), rushlight.rand(4).tolist()
+    rushlight.manual_seed(5)
+    a, b = rushlight.rand(5), rushlight.rand(700)
+    bad = rushlight.zeros(3)[rushlight.tensor([7])]
+    for x in (a, b):
+        with pytest.raises(IndexError):
+            x.tolist()
+    del bad
+    assert (a.tolist(), b.tolist(), rushlight.rand(4).tolist()) == wanted
