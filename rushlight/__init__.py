@@ -23,6 +23,8 @@ from .ops.neural import SHARED as _SHARED
 from . import autograd as autograd
 from .autograd import enable_grad as enable_grad, inference_mode as inference_mode, no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
+from .autograd.anomaly_mode import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
+from .autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_enabled
 from .autograd.grad_mode import is_grad_enabled as is_grad_enabled
 from .autograd.grad_mode import is_inference_mode_enabled as is_inference_mode_enabled
 from . import random as random
@@ -53,6 +55,12 @@ class layout:
 
     def __reduce__(self):
         return self._name
+
+    def __eq__(self, other):
+        return self is other or self._name == "strided" and type(other).__name__ == "Layout"
+
+    def __hash__(self):
+        return hash(self._name)
 
 
 strided = layout("strided")

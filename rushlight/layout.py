@@ -49,6 +49,9 @@ class Layout:
     def __repr__(self):
         return f"Layout({tuple(self.shape)}, {self.strides})"
 
+    def __str__(self):
+        return "torch.strided"          # users read it as `tensor.layout`
+
 
 _table: WeakValueDictionary = WeakValueDictionary()
 _packed: dict[tuple, Layout] = {}

@@ -72,6 +72,7 @@ class Tensor:
     _view_of = None             # the same, if the view was taken with gradients enabled
     _view_version = 0
     _is_inference = False
+    _is_data = False            # `x.data` and its views: writes do not count in x's version
     __array_priority__ = 1000
 
     def __new__(cls, *args, **kwargs):
@@ -122,9 +123,14 @@ class Tensor:
         return self.offset
 
     def data_ptr(self) -> int:
-        return self.storage.realize().address + self.offset * self.dtype.itemsize if self.layout.numel else 0
+        """The address of the first element; stays until the tensor is written to."""
+        if not self.layout.numel:
+            return 0
+        from .ops.interop import own_buffer
+        return own_buffer(self.storage).address + self.offset * self.dtype.itemsize
 
     device = property(lambda self: CPU)
+    is_cpu, names = True, property(lambda self: (None,) * self.layout.ndim)
     is_cuda = is_sparse = is_quantized = is_meta = is_mkldnn = is_mps = is_nested = is_xpu = False
 
     @property
@@ -149,6 +155,25 @@ class Tensor:
 
     def is_inference(self) -> bool:
         return self._is_inference
+
+    def is_conj(self) -> bool:
+        return False
+
+    is_neg = is_conj
+
+    def dense_dim(self) -> int:
+        return self.layout.ndim
+
+    def sparse_dim(self) -> int:
+        return 0
+
+    def has_names(self) -> bool:
+        return False
+
+    def untyped_storage(self):
+        """The memory behind this tensor, as bytes."""
+        from .ops.interop import UntypedStorage
+        return UntypedStorage(self)
 
     def get_device(self) -> int:
         return -1
@@ -238,7 +263,8 @@ class Tensor:
     def detach(self):
         """The same memory outside of the tape."""
         y = wrap(Tensor, self.storage, self.layout, self.offset)
-        y._root = self._root if self._root is not None else self
+        if self._is_data:
+            y._is_data = True
         return y
 
     def detach_(self):
@@ -254,7 +280,10 @@ class Tensor:
 
     @property
     def data(self):
-        return wrap(Tensor, self.storage, self.layout, self.offset)
+        """The same memory outside of the tape and of version counting."""
+        y = wrap(Tensor, self.storage, self.layout, self.offset)
+        y._is_data = True
+        return y
 
     @data.setter
     def data(self, value):
@@ -285,6 +314,11 @@ class Tensor:
     def __array__(self, dtype=None, copy=None):
         a = self.numpy()
         return a if dtype is None else a.astype(dtype, copy=False)
+
+    def __array_wrap__(self, array, context=None, return_scalar=False):
+        """What NumPy's functions make of tensors are tensors."""
+        from .ops.create import from_numpy
+        return from_numpy(np.array(array.astype(np.uint8) if array.dtype == bool else array))
 
     def __dlpack__(self, **kwargs):
         return self.numpy().__dlpack__()
@@ -342,6 +376,12 @@ class Tensor:
             return self.item().__format__(spec)
         return object.__format__(self, spec)
 
+    def __copy__(self):
+        y = wrap(type(self), self.storage, self.layout, self.offset)
+        y.__dict__.update({k: v for k, v in self.__dict__.items() if not k.startswith("_")})
+        y._requires_grad = self._requires_grad
+        return y
+
     def __deepcopy__(self, memo):
         from .ops.interop import deepcopy_tensor
         return deepcopy_tensor(self, memo)
@@ -367,7 +407,9 @@ def check_grad(x, value):
         raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
     if value is x:
         raise RuntimeError("can't assign Variable as its own grad")
-    if value.dtype is not x.dtype:
-        raise RuntimeError(f"assigned grad has data of a different type: expected {x.dtype!r}, found {value.dtype!r}")
     if value.shape != x.shape:
-        raise RuntimeError(f"assigned grad has data of a different size: expected {list(x.shape)}, found {list(value.shape)}")
+        raise RuntimeError(f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
+                           f"'{list(x.shape)}'. Please ensure that the gradient and the tensor are the same size")
+    if value.dtype is not x.dtype:
+        raise RuntimeError(f"attempting to assign a gradient with dtype '{value.dtype.name}' to a tensor with grad_dtype "
+                           f"'{x.dtype.name}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype).")

@@ -1,9 +1,12 @@
 """Automatic differentiation: the tape, the backward pass, gradient modes, functions, hooks."""
 from . import grad_mode as grad_mode
+from . import anomaly_mode as anomaly_mode, graph as graph
+from .anomaly_mode import detect_anomaly as detect_anomaly, set_detect_anomaly as set_detect_anomaly
 from .engine import grad as grad
 from .function import Function as Function
 from .grad_mode import enable_grad as enable_grad, inference_mode as inference_mode, no_grad as no_grad
 from .grad_mode import set_grad_enabled as set_grad_enabled
+from .gradcheck import gradcheck as gradcheck, gradgradcheck as gradgradcheck
 
 
 def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, grad_variables=None, inputs=None):

@@ -10,6 +10,7 @@ import heapq
 
 from ..layout import is_dense
 from ..trace import record
+from .anomaly_mode import check, state as anomaly
 from .grad_mode import mode
 from .node import AccumulateGrad, accumulator, grad_fn_of, is_tracked
 
@@ -152,7 +153,7 @@ def step(fn, grads, arrived, counts, heap, keep, wanted, retain_graph, create_gr
     if wanted is not None:
         for nr, g in enumerate(grads):
             if (fn, nr) in wanted:
-                wanted[fn, nr] = g
+                wanted[fn, nr] = hooked(fn.variable, g) if type(fn) is AccumulateGrad and g is not None else g
     if type(fn) is AccumulateGrad:
         if wanted is None and grads[0] is not None and fn.variable._requires_grad:
             accumulate(fn.variable, grads[0], create_graph, fn)
@@ -164,6 +165,8 @@ def step(fn, grads, arrived, counts, heap, keep, wanted, retain_graph, create_gr
         outs = fn.pull(grads)
         if fn.hooks:
             outs = _post_hooks(fn, outs, grads)
+        if anomaly.enabled:
+            check(fn, outs)
         if not retain_graph:
             fn.release()
     for e, g in zip(fn.edges, outs):
@@ -216,11 +219,8 @@ def _post_hooks(fn, outs, grads):
 
 def accumulate(x, g, create_graph, fn=None):
     """x.grad += g, keeping the tensor that is there (so that views of it see the sum)."""
-    if x._hooks and (fn is not None or x._grad_fn is None):
-        for hook in list(x._hooks.values()):
-            result = hook(g)
-            if result is not None:
-                g = _check_hook(result, x)
+    if fn is not None:
+        g = hooked(x, g)
     if x._grad is None:
         x._grad = g if create_graph else _own(g, x.layout)
     elif create_graph:
@@ -232,6 +232,16 @@ def accumulate(x, g, create_graph, fn=None):
             hook(x)
     if fn is not None and fn.hooks:
         _post_hooks(fn, (), (g,))
+
+
+def hooked(x, g):
+    """The gradient of a leaf after the functions that were hung on it."""
+    if x._hooks:
+        for hook in list(x._hooks.values()):
+            result = hook(g)
+            if result is not None:
+                g = _check_hook(result, x)
+    return g
 
 
 def _check_hook(result, x):

@@ -1,6 +1,7 @@
 """Functions that users hang on tensors."""
 from __future__ import annotations
 
+from collections import OrderedDict
 from weakref import ref
 
 from ..utils.hooks import RemovableHandle
@@ -9,7 +10,7 @@ from .node import AccumulateGrad, grad_fn_of, is_tracked
 
 def _add(x, slot, hook):
     if getattr(x, slot) is None:
-        setattr(x, slot, {})
+        setattr(x, slot, OrderedDict())
     table = getattr(x, slot)
     handle = RemovableHandle(table)
     table[handle.id] = hook
@@ -34,7 +35,10 @@ def register_tensor_hook(x, hook):
         if tuple(result.shape) != tuple(shape):
             raise RuntimeError(f"hook '{getattr(hook, '__name__', hook)}' has changed the size of value")
         return (*grads[:nr], result, *grads[nr + 1:])
-    return fn.register_prehook(pre_hook)
+    handle = fn.register_prehook(pre_hook)
+    if x._retains_grad:                 # what is retained is the gradient after all hooks
+        fn.pre_hooks.move_to_end(x._retain_handle.id)
+    return handle
 
 
 def register_post_accumulate(x, hook):
@@ -59,4 +63,4 @@ def retain_grad(x) -> None:
         if target is not None and grads[nr] is not None:
             g = grads[nr].detach()
             target._grad = g if target._grad is None else target._grad + g
-    fn.register_prehook(keep)
+    x._retain_handle = fn.register_prehook(keep)

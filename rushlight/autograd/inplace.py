@@ -27,7 +27,12 @@ def check_writable(x) -> None:
         raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed. You can make a "
                            "clone to get a normal tensor before doing inplace update. See "
                            "https://github.com/pytorch/rfcs/pull/17 for more details.")
-    if x.layout.numel > 1 and not x.layout.packed and overlaps_itself(x.layout):
+    if mode.enabled and x._root is not None and x._view_of is None and is_tracked(x._root):
+        raise RuntimeError("A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given "
+                           "that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
+                           "moving both the view and the inplace either both inside the no_grad block (if you don't want "
+                           "the inplace to be tracked) or both outside (if you want the inplace to be tracked).")
+    if x.layout.numel > 1 and not x.layout.packed and any(s == 0 and n > 1 for n, s in zip(x.layout.shape, x.layout.strides)):
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
                            "memory location. Please clone() the tensor before performing the operation.")
 
@@ -46,6 +51,8 @@ def assign(x, y, name: str | None = None):
     keep_saved(y, x.storage)
     old_fn = _write_history_before(x) if mode.enabled and (is_tracked(y) or is_tracked(x)) else None
     _store(x, y)
+    if x._is_data:
+        x.storage.version -= 1
     if mode.enabled and (is_tracked(y) or is_tracked(x)):
         _rewrite_history(x, y, old_fn)
     return x
@@ -63,7 +70,7 @@ def _store(x, y):
     storage, l = x.storage, x.layout
     if l.numel == storage.numel and x.offset == 0 and is_dense(l):
         if y.layout is not l or y.storage.numel != l.numel or y.storage.share is not None or _is_shown(y):
-            y = _copied(y, l)
+            y = copied(y, l)
         node = y.storage.node
         storage.replace(node)
         node.add_owner(storage)
@@ -89,7 +96,7 @@ def write_signature(storage, l, y) -> Signature:
     return sig
 
 
-def _copied(y, l: Layout):
+def copied(y, l: Layout):
     """The value of y recorded anew in the memory order of the dense layout l."""
     from ..ops.promote import operand
     order = sorted(range(l.ndim), key=lambda d: (-l.strides[d], d))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import functools
 import itertools
+from collections import OrderedDict
 from weakref import ref
 
 from ..trace import record
@@ -70,7 +71,7 @@ class GradFn:
                 "graph a second time or if you need to access saved tensors after calling backward.")
         values = [None] * (len(self.edges) + 1)
         for position, item in zip(self.gradient.saves(self.mask), self.saved):
-            values[position] = item if type(item) is not Saved else item.unpack(self)
+            values[position] = item.unpack(self) if type(item) in (Saved, Packed) else item
         return values
 
     def release(self):
@@ -110,7 +111,7 @@ def _register(owner, slot, fn):
     from ..utils.hooks import RemovableHandle
     table = getattr(owner, slot)
     if table is None:
-        table = {}
+        table = OrderedDict()       # a handle refers to it weakly, which a dict does not allow
         setattr(owner, slot, table)
     handle = RemovableHandle(table)
     table[handle.id] = fn
@@ -131,6 +132,11 @@ class Saved:
         self.nr = x._output_nr
         self.leaf = x if fn is None and x._requires_grad else None
 
+    def bare(self):
+        """The value as a tensor without history."""
+        from ..tensor import Tensor, wrap
+        return wrap(Tensor, self.storage, self.layout, self.offset)
+
     def unpack(self, owner):
         if self.storage.version != self.version:
             raise RuntimeError(
@@ -143,11 +149,30 @@ class Saved:
                 "with torch.autograd.set_detect_anomaly(True).")
         if self.leaf is not None:
             return self.leaf
-        from ..tensor import Tensor, wrap
-        x = wrap(Tensor, self.storage, self.layout, self.offset)
+        x = self.bare()
         if self.requires_grad:
             x._requires_grad, x._grad_fn, x._output_nr = True, self.fn or owner, self.nr
         return x
+
+
+SAVE_HOOKS: list[tuple] = []        # of autograd.graph.saved_tensors_hooks: (pack, unpack), innermost last
+
+
+class Packed:
+    """What a user's hook made of a saved value."""
+
+    __slots__ = ("value", "unhook")
+
+    def __init__(self, saved: Saved):
+        pack, self.unhook = SAVE_HOOKS[-1]
+        before, mode.enabled = mode.enabled, False
+        try:
+            self.value = pack(saved.leaf if saved.leaf is not None else saved.bare())
+        finally:
+            mode.enabled = before
+
+    def unpack(self, _owner):
+        return self.unhook(self.value)
 
 
 def type_name(dtype) -> str:
@@ -170,7 +195,7 @@ class AccumulateGrad:
         self.variable, self.pre_hooks, self.hooks = variable, None, None
 
     def name(self) -> str:
-        return "AccumulateGrad"
+        return "torch::autograd::AccumulateGrad"
 
     next_functions = ()
     register_hook = GradFn.register_hook
@@ -230,6 +255,8 @@ def attach(out, gradient, inputs, params, where=None):
     positions = gradient.saves(mask)
     if positions:
         fn.saved = tuple([_save(out, inputs, p) for p in positions])
+        if SAVE_HOOKS:
+            fn.saved = tuple([Packed(item) if type(item) is Saved else item for item in fn.saved])
     else:
         fn.saved = ()
     return out

@@ -7,25 +7,34 @@ import math
 import numpy as np
 
 from .. import dtypes
-from ..layout import packed
+from ..layout import is_dense, packed, permute
 from ..prims.pointwise import full as full_p, iota
 from ..tensor import Tensor, check_device, wrap
 from ..trace.flush import from_array, share_array
-from .promote import source
+from .promote import output_order, source
 
 
-def sizes(args) -> tuple[int, ...]:
+def sizes(args, name="empty") -> tuple[int, ...]:
     """A shape given as numbers or as one sequence."""
     if len(args) == 1 and not isinstance(args[0], (int, np.integer, Tensor)):
+        if not isinstance(args[0], (tuple, list)) and not hasattr(args[0], "__iter__") or isinstance(args[0], str):
+            raise TypeError(f"{name}(): argument 'size' (position 1) must be tuple of ints, not {type(args[0]).__name__}")
         args = args[0]
     shape = []
     for i, n in enumerate(args):
         if isinstance(n, bool) or not hasattr(n, "__index__"):
-            raise TypeError(f"size must be a tuple of ints, but found element of type {type(n).__name__} at pos {i}")
+            raise TypeError(f"{name}(): argument 'size' failed to unpack the object at pos {i + 1} with error \"type must be "
+                            f"tuple of ints,but got {type(n).__name__}\"")
         shape.append(int(n))
     if any(n < 0 for n in shape):
-        raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {shape}")
+        raise RuntimeError("zeros: Dimension size must be non-negative." if name == "zeros" else
+                           f"Trying to create tensor with negative dimension {min(shape)}: {shape}")
     return tuple(shape)
+
+
+def check_dtype(name, dtype):
+    if dtype is not None and not isinstance(dtype, (dtypes.dtype, type)):
+        raise TypeError(f"{name}(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
 
 
 def finished(x, requires_grad=False):
@@ -33,6 +42,8 @@ def finished(x, requires_grad=False):
     from ..autograd.grad_mode import mode
     if mode.inference:
         x._is_inference = True
+    if requires_grad and x.dtype.rank < 2:
+        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     return x.requires_grad_() if requires_grad else x
 
 
@@ -51,7 +62,7 @@ def filled(shape, value, dtype) -> Tensor:
 def _check_fits(value, dtype):
     if dtype is not dtypes.bool:
         info = np.iinfo(dtype.numpy)
-        if not info.min <= value <= info.max and not (dtype is dtypes.uint8 and -256 < value < 256):
+        if not info.min <= value <= info.max:
             raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
 
 
@@ -59,8 +70,10 @@ def _factory(value, name):
     def make(*args, size=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, out=None,
              memory_format=None):
         check_device(device)
+        check_dtype(name, dtype)
         d = dtypes.as_dtype(dtype) or (out.dtype if out is not None else dtypes.default)
-        y = filled(sizes(args if size is None else (size,)), value, d)
+        shape = sizes(args if size is None else (size,), name)
+        y = _in_order(filled, shape, None if memory_format is None else ORDERS.get(memory_format.name), d, value)
         if out is not None:
             from .pointwise import into
             return into(out, y)
@@ -68,22 +81,34 @@ def _factory(value, name):
 
     def like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
         check_device(device)
-        return finished(_laid_out(filled, input, dtypes.as_dtype(dtype) or input.dtype, value), requires_grad)
+        y = _laid_out(filled, input, dtypes.as_dtype(dtype) or input.dtype, value, memory_format)
+        return finished(y, requires_grad)
     make.__name__, like.__name__ = name, f"{name}_like"
     make.__doc__ = f"A tensor of the given sizes filled with {value}."
     like.__doc__ = f"A tensor of another one's shape and dtype filled with {value}."
     return make, like
 
 
-def _laid_out(fill, x, dtype, value):
-    """Filled in x's shape; a dense permuted x keeps its memory order."""
-    from ..layout import is_dense, permute
+def _laid_out(fill, x, dtype, value, memory_format=None):
+    """Filled in x's shape; unless a memory format says otherwise axes lie in the order of x's."""
     l = x.layout
-    if l.packed or not is_dense(l):
-        return fill(l.shape, value, dtype)
-    order = sorted(builtins.range(l.ndim), key=lambda d: (-l.strides[d], d))
-    y = fill(tuple(l.shape[d] for d in order), value, dtype)
-    y.layout = permute(y.layout, [order.index(d) for d in builtins.range(l.ndim)])
+    name = "preserve_format" if memory_format is None else memory_format.name
+    if name == "preserve_format" and is_dense(l):
+        order = None if l.packed else sorted(builtins.range(l.ndim), key=lambda d: (-l.strides[d], d))
+    else:
+        order = output_order([l], l.shape) if name == "preserve_format" else ORDERS.get(name)
+    return _in_order(fill, l.shape, order, dtype, value)
+
+
+ORDERS = {"channels_last": (0, 2, 3, 1), "channels_last_3d": (0, 2, 3, 4, 1)}
+
+
+def _in_order(fill, shape, order, dtype, value):
+    """Filled with axes lying in memory in a given order, outermost first."""
+    if order is None:
+        return fill(shape, value, dtype)
+    y = fill(tuple(shape[d] for d in order), value, dtype)
+    y.layout = permute(y.layout, [order.index(d) for d in builtins.range(len(order))])
     return y
 
 
@@ -107,7 +132,8 @@ def full(size, fill_value, *, dtype=None, layout=None, device=None, requires_gra
 def full_like(input, fill_value, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
     """A tensor of another one's shape filled with one value."""
     check_device(device)
-    return finished(_laid_out(filled, input, dtypes.as_dtype(dtype) or input.dtype, fill_value), requires_grad)
+    y = _laid_out(filled, input, dtypes.as_dtype(dtype) or input.dtype, fill_value, memory_format)
+    return finished(y, requires_grad)
 
 
 def empty_strided(size, stride, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
@@ -213,6 +239,8 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
         return finished(y if d is None else y.to(d), requires_grad)
     array = to_array(data)
     d = d or _inferred(data, array)
+    if d.rank == 1 and array.ndim == 0 and array.dtype.kind in "iu" and not isinstance(data, (np.generic, np.ndarray)):
+        _check_fits(int(array), d)
     with np.errstate(all="ignore"):
         made = from_array(array.astype(d.numpy) if array.dtype != d.numpy else array, d)
     return finished(wrap(Tensor, made, packed(tuple(array.shape)), 0), requires_grad)
@@ -225,18 +253,28 @@ def to_array(data) -> np.ndarray:
     if isinstance(data, (list, tuple)):
         data = _without_tensors(data)
         _check_rectangular(data)
+    if isinstance(data, str) or isinstance(data, list) and _first(data, str) is not None:
+        raise TypeError("new(): invalid data type 'str'") if isinstance(data, str) or len(data) != 1 else \
+            ValueError("too many dimensions 'str'")
     try:
         array = np.array(data)
     except OverflowError:
-        raise RuntimeError("Overflow when unpacking long long") from None
+        raise ValueError("Overflow when unpacking long long") from None
     if array.dtype == object:
         bad = _first_foreign(data)
-        raise TypeError(f"new(): invalid data type '{type(bad).__name__}'" if isinstance(bad, str) else
-                        f"must be real number, not {type(bad).__name__}" if not isinstance(bad, int) else
-                        "Overflow when unpacking long long")
-    if array.dtype.kind in "US":
-        raise TypeError(f"new(): invalid data type '{type(data).__name__ if not isinstance(data, (list, tuple)) else 'str'}'")
+        if isinstance(bad, int):
+            raise ValueError("Overflow when unpacking long long")
+        raise RuntimeError(f"Could not infer dtype of {type(bad).__name__}")
     return array
+
+
+def _first(data, kind):
+    """The first element of a kind in nested lists, or None."""
+    for x in data:
+        found = _first(x, kind) if isinstance(x, list) else x if isinstance(x, kind) else None
+        if found is not None:
+            return found
+    return None
 
 
 def _without_tensors(data):
@@ -253,7 +291,7 @@ def _check_rectangular(data, dim=0):
         return
     for n, x in zip(lengths, data):
         if n is None:
-            raise TypeError(f"not a sequence: expected a sequence of length {lengths[0]} at dim {dim + 1}")
+            raise TypeError("not a sequence")
         if n != lengths[0]:
             raise ValueError(f"expected sequence of length {lengths[0]} at dim {dim + 1} (got {n})")
     for x in data:
@@ -263,7 +301,8 @@ def _check_rectangular(data, dim=0):
 
 def _first_foreign(data):
     while isinstance(data, (list, tuple)) and data:
-        data = next((x for x in data if isinstance(x, (list, tuple)) or not isinstance(x, (int, float, bool))), data[0])
+        data = next((x for x in data if isinstance(x, (list, tuple)) or not isinstance(x, (int, float, bool))),
+                    max(data, key=lambda x: x if isinstance(x, int) else 0))
     return data
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from .. import dtypes
+from ..layout import packed_strides
 from ..autograd.inplace import assign, check_writable
 from .interop import copy_, fill_, zero_
 from .support import legacy_name
@@ -69,3 +70,17 @@ def resize_(self, *sizes):
 
 
 METHODS["resize_"] = resize_
+
+
+def set_(self, source=None, storage_offset=0, size=None, stride=None):
+    """Show the memory of another tensor: as it does, or by the offset, size and stride given."""
+    source = self.new_empty(0) if source is None else source
+    if source.dtype is not self.dtype:
+        raise RuntimeError("Could not set tensor of type " + source.type().split(".")[-1].lower() + " to a tensor of type "
+                           + self.type().split(".")[-1].lower())
+    seen = source if size is None else source.as_strided(size, stride or packed_strides(size), storage_offset)
+    self.storage, self.layout, self.offset = seen.storage, seen.layout, seen.offset
+    return self
+
+
+METHODS["set_"] = set_

@@ -9,7 +9,7 @@ from .. import dtypes
 from ..autograd.inplace import assign, check_writable
 from ..autograd.node import named
 from ..storage import Share
-from ..tensor import Tensor, check_device, wrap
+from ..tensor import Tensor, check_device, device, wrap
 from .pointwise import cast, clone
 
 
@@ -224,6 +224,32 @@ def is_nonzero(input) -> bool:
 
 def record_stream(x, stream):
     """Accepted: there are no streams on the CPU."""
+
+
+class UntypedStorage:
+    """The bytes behind a tensor and its views."""
+
+    def __init__(self, x):
+        self._storage = x.storage
+
+    def data_ptr(self) -> int:
+        return own_buffer(self._storage).address if self._storage.numel else 0
+
+    def nbytes(self) -> int:
+        return self._storage.numel * self._storage.dtype.itemsize
+
+    size = __len__ = nbytes
+
+    def tolist(self) -> list:
+        return list(self._storage.realize().as_numpy(np.uint8, (self.nbytes(),)))
+
+    def __eq__(self, other):
+        return isinstance(other, UntypedStorage) and self._storage is other._storage
+
+    def __hash__(self):
+        return id(self._storage)
+
+    device = property(lambda self: device("cpu"))
 
 
 def storage_of(x):

@@ -38,7 +38,8 @@ def view_of(x, layout, offset, gradient, params) -> Tensor:
     """A tensor on x's memory; taped with a rule that undoes the layout change."""
     y = wrap(Tensor, x.storage, layout, offset)
     y._root = x if x._root is None else x._root
-    y._is_inference = x._is_inference
+    if x._is_data:
+        y._is_data = True
     if mode.enabled:
         y._view_of, y._view_version = x._view_of if x._view_of is not None else x, x.storage.version
         if is_tracked(x):
@@ -51,7 +52,9 @@ def views_of(x, cuts, name, join) -> tuple:
     outs = []
     for l, at in cuts:
         y = wrap(Tensor, x.storage, l, x.offset + at)
-        y._root, y._is_inference = x if x._root is None else x._root, x._is_inference
+        y._root = x if x._root is None else x._root
+        if x._is_data:
+            y._is_data = True
         if mode.enabled:
             y._view_of, y._view_version = x._view_of if x._view_of is not None else x, x.storage.version
         outs.append(y)

@@ -1,0 +1,131 @@
+"""Gradients against differences: gradcheck and gradgradcheck."""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .. import dtypes
+from .engine import grad
+from .grad_mode import enable_grad, no_grad
+
+
+class GradcheckError(RuntimeError):
+    """A gradient that does not agree with the differences of the function."""
+
+
+def gradcheck(func: Callable, inputs, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
+              raise_exception: bool = True, nondet_tol: float = 0.0, check_undefined_grad: bool = True,
+              check_grad_dtypes: bool = False, check_batched_grad: bool = False, check_batched_forward_grad: bool = False,
+              check_forward_ad: bool = False, check_backward_ad: bool = True, fast_mode: bool = False,
+              masked: bool | None = None, is_sparse: bool = False) -> bool:
+    """Whether the gradients of `func` with respect to those `inputs` that require one are right.
+
+    Each is compared with central differences of step `eps`; inputs should be float64. A wrong one
+    raises GradcheckError, or gives False without `raise_exception`.
+    """
+    try:
+        _check(func, _tuple(inputs), eps, atol, rtol, nondet_tol)
+    except GradcheckError:
+        if raise_exception:
+            raise
+        return False
+    return True
+
+
+def gradgradcheck(func: Callable, inputs, grad_outputs=None, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
+                  gen_non_contig_grad_outputs: bool = False, raise_exception: bool = True, nondet_tol: float = 0.0,
+                  **options) -> bool:
+    """gradcheck of the gradients of `func`: whether its second derivatives are right."""
+    inputs = _tuple(inputs)
+    given = _outputs(func(*inputs)) if grad_outputs is None else _tuple(grad_outputs)
+    rng = np.random.default_rng(0)
+    seeds = [_filled_like(y, rng.normal(size=tuple(y.shape))).requires_grad_() for y in given] if grad_outputs is None \
+        else list(given)
+    n, flags = len(inputs), [_is_checked(x) for x in inputs]
+
+    def gradients(*args):
+        with enable_grad():
+            xs = [x.detach().requires_grad_() if on and not x.requires_grad else x for x, on in zip(args[:n], flags)]
+            wanted = [x for x, on in zip(xs, flags) if on]
+            got = grad(_outputs(func(*xs)), wanted, args[n:], create_graph=True, allow_unused=True)
+            return tuple(g for g in got if g is not None and g.requires_grad)
+    return gradcheck(gradients, (*inputs, *seeds), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception,
+                     nondet_tol=nondet_tol)
+
+
+def _tuple(x):
+    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
+
+
+def _is_checked(x) -> bool:
+    return getattr(x, "requires_grad", False)
+
+
+def _outputs(result):
+    return [y for y in _tuple(result) if _is_checked(y)]
+
+
+def _filled_like(y, values):
+    from ..ops import tensor
+    return tensor(np.asarray(values), dtype=y.dtype)
+
+
+def _check(func, inputs, eps, atol, rtol, nondet_tol):
+    checked = [x for x in inputs if _is_checked(x)]
+    if not checked:
+        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have "
+                         "requires_grad=True.")
+    for x in checked:
+        if x.dtype not in (dtypes.float64, dtypes.complex128):
+            import warnings
+            warnings.warn("Input requires gradient and is not a double precision floating point or complex. This check "
+                          "will likely fail if all the inputs are not of double precision floating point or complex. ",
+                          stacklevel=4)
+    outs = _outputs(func(*inputs))
+    again = _outputs(func(*inputs))
+    for i, y in enumerate(outs):
+        for j, x in enumerate(checked):
+            differences = _numerical(func, inputs, x, i, eps)
+            first, second = _analytical(y, x), _analytical(again[i], x)
+            if not np.allclose(first, second, rtol=0, atol=nondet_tol):
+                raise GradcheckError("Backward is not reentrant, i.e., running backward with same input and grad_output "
+                                     "multiple times gives different values, although analytical gradient matches numerical "
+                                     f"gradient.The tolerance for nondeterminism was {nondet_tol}.")
+            if not np.allclose(first, differences, rtol=rtol, atol=atol, equal_nan=True):
+                raise GradcheckError(f"Jacobian mismatch for output {i} with respect to input {j},\n"
+                                     f"numerical:{differences}\nanalytical:{first}\n")
+
+
+def _analytical(y, x) -> np.ndarray:
+    """The Jacobian [inputs, outputs] by one backward pass for each output element."""
+    jacobian = np.zeros((x.numel(), y.numel()))
+    for k in range(y.numel()):
+        seed = np.zeros(y.numel())
+        seed[k] = 1
+        (g,) = grad(y, x, _filled_like(y, seed.reshape(tuple(y.shape))), retain_graph=True, allow_unused=True)
+        if g is not None:
+            jacobian[:, k] = np.array(g.detach().to(dtypes.float64).numpy()).reshape(-1)
+    return jacobian
+
+
+def _numerical(func, inputs, x, i, eps) -> np.ndarray:
+    """The Jacobian of output i [inputs, outputs] by central differences."""
+    with no_grad():
+        values = np.array(x.detach().numpy())
+        flat, columns = values.reshape(-1), []
+        for k in range(flat.size):
+            sides = []
+            for step in (eps, -eps):
+                before, flat[k] = flat[k], flat[k] + step
+                moved = [_filled_like(x, values) if v is x else v for v in inputs]
+                sides.append(_value(func(*moved), i))
+                flat[k] = before
+            columns.append((sides[0] - sides[1]) / (2 * eps))
+    return np.stack(columns) if columns else np.zeros((0, _value(func(*inputs), i).size))
+
+
+def _value(result, i) -> np.ndarray:
+    """Output i, counted among the floating ones, as a vector."""
+    ys = [y for y in _tuple(result) if hasattr(y, "dtype") and y.dtype.rank >= 2]
+    return np.array(ys[i].detach().to(dtypes.float64).numpy()).reshape(-1)
