@@ -245,17 +245,20 @@ class Builder:
         return use
 
     def concat(self, v) -> list:
-        calls, start = [], 0
+        """A copy of each operand; the small ones together in one call."""
+        calls, small, start = [], [], 0
         out, dim = self.result(v), v.params["dim"]
         strides = packed_strides(v.shape)
         for use, n in zip(v.uses, v.params["sizes"]):
             if use.layout.numel:
-                self.stored(use)
-                source = Access(self.ref(use.source, use.offset, use.dtype), use.dtype, use.layout.strides)
+                source = self.ref(self.stored(use).source, use.offset, use.dtype)
                 place = Ref(out.slot, start * strides[dim] * v.dtype.itemsize)
-                calls += copy_calls(self, source, use.layout.shape, place, strides)
+                piece = self.backend.small_piece(source, use.layout, place, strides, dim, v.dtype.itemsize)
+                small += [piece] if piece else []
+                if piece is None:
+                    calls += copy_calls(self, Access(source, use.dtype, use.layout.strides), use.layout.shape, place, strides)
             start += n
-        return calls
+        return calls + self.backend.copy_pieces(small)
 
     def scatter(self, v) -> list:
         """The old values (in place where nobody else needs them), then the source added into them."""
