@@ -161,12 +161,13 @@ def how_made(nodes, d) -> list[str]:
 
 
 def explained_groups(nodes, d) -> Explained:
-    graph = build(nodes, d)
+    """What `lower` gets, from groups that know why they ended."""
+    ir = build(nodes, d)
     for step in PASSES:
-        if step.name == "group":
-            return Explained(graph)
-        graph = step.run(graph)
-    raise LookupError("the compiler has no pass `group`")
+        if step.name == "lower":
+            break
+        ir = Explained(ir) if step.name == "group" else step.run(ir)
+    return ir
 
 
 class Explained(grouping.Groups):
