@@ -189,17 +189,24 @@ def kl_div(input: Tensor, target: Tensor, size_average=None, reduce=None, reduct
 
 
 # -- classification ---------------------------------------------------------------------------------------
-def _class_mask(x, target):
+def _class_mask(target, classes):
     """Where along axis 1 the target stands: a comparison, which fuses with what follows."""
-    classes = ops.arange(x.size(1)).reshape(1, -1, *[1] * (x.dim() - 2))
-    return classes == target.unsqueeze(1)
+    places = ops.arange(classes).reshape(1, -1, *[1] * (target.dim() - 1))
+    return places == target.unsqueeze(1)
 
 
-@differentiable("NllLossBackward0", vjp=(
-    lambda g, _y, x, target, scale: ops.where(_class_mask(x, target), -(g * scale).unsqueeze(1), 0.0), None, None))
-def _negative_picked(x, target, scale):
-    """-scale x[target] along axis 1."""
-    return -(_picked(x, target) * scale)
+def _nll_rule(g, _y, _x, target, scale, *, reduction, classes):
+    share = g * scale / scale.sum() if reduction == "mean" else g * scale
+    return ops.where(_class_mask(target, classes), -share.unsqueeze(1), 0.0)
+
+
+@differentiable("NllLossBackward0", vjp=(_nll_rule, None, None))
+def _negative_picked(x, target, scale, *, reduction, classes):
+    """-scale x[target] along axis 1; the mean divides by the sum of scales."""
+    losses = -(_picked(x, target) * scale)
+    if reduction == "none":
+        return losses
+    return losses.sum() / scale.sum() if reduction == "mean" else losses.sum()
 
 
 def _picked(x, target):
@@ -229,15 +236,12 @@ def _check_classes(input, target, weight):
 
 
 def _nll(x, target, weight, ignore_index, reduction):
-    """Negative log-likelihood of (N, C, ...) at (N, ...), and the total weight of what counts."""
+    """Negative log-likelihood of (N, C, ...) at (N, ...)."""
     target = target if target.dtype == dtypes.int64 else target.to(dtypes.int64)
     counts = target != ignore_index
     safe = ops.where(counts, target, 0)
     scale = counts.to(x.dtype) if weight is None else ops.where(counts, _picked_weight(weight, safe), 0.0)
-    losses = _negative_picked(x, safe, scale)
-    if reduction == "none":
-        return losses
-    return losses.sum() / scale.sum() if reduction == "mean" else losses.sum()
+    return _negative_picked(x, safe, scale, reduction=reduction, classes=x.size(1))
 
 
 def _picked_weight(weight, target):
@@ -407,7 +411,7 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
     excess = (margin - x.gather(1, t.unsqueeze(1)) + x).clamp(min=0)
     excess = excess if p == 1 else excess * excess
     excess = excess if weight is None else excess * weight.index_select(0, t).unsqueeze(1)
-    losses = ops.where(_class_mask(x, t), 0.0, excess).sum(1) / x.size(1)
+    losses = ops.where(_class_mask(t, x.size(1)), 0.0, excess).sum(1) / x.size(1)
     return reduced(losses if input.dim() == 2 else losses.squeeze(0), reduction)
 
 
