@@ -110,32 +110,32 @@ def geometry(stride, padding, dilation, groups):
     return dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
-def _conv_batch(prim, size, xs, batched, *, groups, **params):
+def _conv_batch(prim, n, xs, batched, /, *, groups, **params):
     """Fold the batch axis into images (x batched) or into groups (both, or only the second batched)."""
     a, b = xs
     if not batched[1]:
-        return prim(a.flatten(0, 1), b, groups=groups, **params).unflatten(0, (size, -1))
-    a = a if batched[0] else a.unsqueeze(0).expand(size, *a.shape)
-    return _grouped(prim, size, a, b, groups, params)
+        return prim(a.flatten(0, 1), b, groups=groups, **params).unflatten(0, (n, -1))
+    a = a if batched[0] else a.unsqueeze(0).expand(n, *a.shape)
+    return _grouped(prim, n, a, b, groups, params)
 
 
-def _grouped(prim, size, a, b, groups, params):
-    """One convolution of size x groups: the batch axis stands before the channels of both operands."""
+def _grouped(prim, n, a, b, groups, params):
+    """One convolution of n x groups: the batch axis stands before the channels of both operands."""
     if prim is conv:
-        y = conv(a.movedim(0, 1).flatten(1, 2), b.flatten(0, 1), groups=groups * size, **params)
-        return y.unflatten(1, (size, -1)).movedim(1, 0)
+        y = conv(a.movedim(0, 1).flatten(1, 2), b.flatten(0, 1), groups=groups * n, **params)
+        return y.unflatten(1, (n, -1)).movedim(1, 0)
     if prim is conv_input_grad:
         channels, *spatial = params["size"]
-        y = conv_input_grad(a.movedim(0, 1).flatten(1, 2), b.flatten(0, 1), groups=groups * size,
-                            **{**params, "size": (channels * size, *spatial)})
-        return y.unflatten(1, (size, -1)).movedim(1, 0)
-    y = conv_weight_grad(a.movedim(0, 1).flatten(1, 2), b.movedim(0, 1).flatten(1, 2), groups=groups * size, **params)
-    return y.unflatten(0, (size, -1))
+        y = conv_input_grad(a.movedim(0, 1).flatten(1, 2), b.flatten(0, 1), groups=groups * n,
+                            **{**params, "size": (channels * n, *spatial)})
+        return y.unflatten(1, (n, -1)).movedim(1, 0)
+    y = conv_weight_grad(a.movedim(0, 1).flatten(1, 2), b.movedim(0, 1).flatten(1, 2), groups=groups * n, **params)
+    return y.unflatten(0, (n, -1))
 
 
-def _weight_grad_batch(prim, size, xs, batched, *, groups, **params):
-    a, b = (x if on else x.unsqueeze(0).expand(size, *x.shape) for x, on in zip(xs, batched))
-    return _grouped(prim, size, a, b, groups, params)
+def _weight_grad_batch(prim, n, xs, batched, /, *, groups, **params):
+    a, b = (x if on else x.unsqueeze(0).expand(n, *x.shape) for x, on in zip(xs, batched))
+    return _grouped(prim, n, a, b, groups, params)
 
 
 _CASES = [  # x shape, w shape, stride, padding, dilation, groups
@@ -179,7 +179,7 @@ conv_input_grad = Primitive(
     (lambda t, _y, g, w, *, size, **geo: conv(t, w, **geo),
      lambda t, _y, g, w, *, size, **geo: conv_weight_grad(g, t, size=tuple(w.shape[2:]), **geo)),
     bilinear_tangent(lambda g, w, **p: conv_input_grad(g, w, **p)),
-    lambda prim, size, xs, batched, **p: _conv_batch(prim, size, xs, batched, **p),
+    _conv_batch,
     samples=_conv_samples(_case_input), ulp=64)
 
 conv_weight_grad = Primitive(

@@ -53,11 +53,10 @@ def _indices(size, xs, batched):
     return [x if on else x.unsqueeze(0).expand(size, *x.shape) for x, on in zip(xs, batched)]
 
 
-def _gather_batch(prim, size, xs, batched, *, coords, shape, size_=None, **params):
-    x, idx = xs[0], _indices(size, xs[1:], batched[1:])
+def _gather_batch(prim, n, xs, batched, /, *, coords, shape, size, **params):
+    x, idx = xs[0], _indices(n, xs[1:], batched[1:])
     coords = _batched_coords(coords) if batched[0] else tuple(e + 1 if e >= 0 else e for e in coords)
-    extent = params.pop("size")
-    return gather(x, *idx, coords=coords, shape=(size, *shape), size=(size, *extent) if batched[0] else extent, **params)
+    return gather(x, *idx, coords=coords, shape=(n, *shape), size=(n, *size) if batched[0] else size, **params)
 
 
 def _gather_samples(rng):
@@ -173,7 +172,8 @@ def _write_samples(rng):
             for d in (np.float32, np.float64) for n, l, at in cases]
 
 
-write = Primitive("write", "write", _write_reference, lambda shapes, *, n, **_: (n,), same_dtype, samples=_write_samples)
+write = Primitive("write", "write", _write_reference, lambda shapes, *, n, **_: (n,), same_dtype, samples=_write_samples,
+                  without="a write is taped as an operation on tensors (autograd/inplace.py)")
 
 
 # -- concat: sizes are the operands' along `dim` -----------------------------------------------------------

@@ -35,13 +35,14 @@ class Primitive:
     dtype: Callable                     # (dtypes, **params) -> dtype
     vjp: tuple = ()                     # per operand: rule(g, y, *xs, **params) -> gradient, or None
     jvp: Callable | None = None         # rule(ts, y, *xs, **params) -> tangent; ts holds None where zero
-    batch: Callable | None = None       # rule(prim, size, xs, batched, **params) -> result; batch axes are first
+    batch: Callable | None = None       # rule(prim, n, xs, batched, **params) -> result; n batch axes are first
     body: Callable | None = None        # (k, *values, **params) -> value, in scalar instructions
     samples: Callable | None = None     # rng -> list of (arrays, params): what tests and fuzzing feed it
     ulp: float = 0                      # how far compiled may be from the meaning
     raises: Callable | None = None      # rng -> list of (arrays, params, exception, phrase)
     identity: object = None             # of a reducer
     may_fail: bool = False              # depends on values: checked while the plan runs
+    without: str = ""                   # why it has no rules of gradient and batching
     memo: dict = field(default_factory=dict)
     gradient: "Gradient" = None
 
