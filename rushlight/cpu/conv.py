@@ -1,11 +1,11 @@
 """Convolutions in 1, 2 and 3 dimensions as contractions that read images as they are needed.
 
-Forward: out[(n, p), o] = sum over (c, taps) of x at (n, p, taps) * w[o, (c, taps)], a tile of positions at a
-    time, transposed on the way out. With few outputs the other way round: w times packed patches of x.
-Input gradient: for each phase of the stride, the image positions that meet the same taps, the forward
-    contraction of g with those taps of w, walked backwards.
-Weight gradient: dw[(c, taps), o] = sum over (n, p) of x at (n, p, taps) * g[o, (n, p)], g transposed block by
-    block; where there are few weights, (n, p) is cut into parts of fixed size added in order.
+Forward: out[(n, p), o] = sum over (c, taps) of x at (n, p, taps) * w[o, (c, taps)], a tile of
+    positions at a time, transposed on the way out; with few outputs w times packed patches of x.
+Input gradient: for each phase of the stride, the image positions that meet the same taps, the
+    forward contraction of g with those taps of w, walked backwards.
+Weight gradient: dw[(c, taps), o] = sum over (n, p) of x at (n, p, taps) * g[o, (n, p)], transposed
+    block by block; with few weights (n, p) is cut into parts of fixed size, added in order.
 """
 from __future__ import annotations
 
@@ -15,41 +15,14 @@ from typing import NamedTuple
 
 from ..compiler.kernel import Call, Epilogue, Ref, View
 from ..dtypes import dtype, float32, float64
-from .gemm import (
-    BLOCK_K,
-    BLOCK_ROWS,
-    PANELS,
-    PLENTY,
-    Contraction,
-    Cut,
-    Finisher,
-    Grid,
-    Left,
-    Right,
-    Temp,
-    balanced,
-    ceil_div,
-    columns_of,
-    contract,
-    cut_columns,
-    finisher,
-    packed,
-    whole_panels,
-)
-from .image import (
-    Along,
-    Image,
-    Lines,
-    W,
-    image_way,
-    image_words,
-    pack_patches,
-    patch_way,
-    patch_words,
-    read_image,
-)
+from .contract import (BLOCK_K, BLOCK_ROWS, PANELS, PLENTY, Contraction, Cut, Left, Right, Temp,
+                       balanced, ceil_div, columns_of, contract, cut_columns, whole_panels)
+from .finish import Finisher, Grid, finisher
+from .gemm import packed
+from .image import Along, Image, Lines, W, image_way, image_words, read_image
 from .micro import PANEL_BYTES, ROWS
 from .pack import Matrix, merged, pack_copy, pack_transpose, read_matrix
+from .patches import pack_patches, patch_way, patch_words
 from .phases import interleave, phases
 
 POSITIONS = 512         # of a tile; what they read of the image stays in the second-level cache
@@ -63,7 +36,7 @@ MOST_PANELS = 8
 
 def lower_conv(out: View, x: View, w: View, stride, padding, dilation, groups: int, temp: Temp,
                epilogue: Epilogue | None = None) -> list[Call]:
-    """out [n, o, *p] = convolution of x [n, c, *size] with w [o, c / groups, *taps], then the epilogue."""
+    """out [n, o, *p] = x [n, c, *size] convolved with w [o, c / groups, *taps], and epilogue."""
     if prod(out.shape) == 0:
         return []
     note = _note("conv", x, w, stride, padding)
@@ -75,21 +48,28 @@ def lower_conv(out: View, x: View, w: View, stride, padding, dilation, groups: i
 
 
 def _windows(x: View, out, kernel, stride, padding, dilation) -> list[Along]:
-    return [Along(s * x.itemsize, p, n, move, -pad, step, k) for s, p, n, move, pad, step, k in zip(
-        x.strides[2:], out[2:], x.shape[2:], stride, padding, dilation, kernel[2:], strict=True)]
+    dims = zip(x.strides[2:], out[2:], x.shape[2:], stride, padding, dilation, kernel[2:],
+               strict=True)
+    return [Along(s * x.itemsize, p, n, move, -pad, step, taps)
+            for s, p, n, move, pad, step, taps in dims]
 
 
-def lower_conv_input_grad(out: View, g: View, w: View, stride, padding, dilation, groups: int, temp: Temp,
-                          epilogue: Epilogue | None = None) -> list[Call]:
-    """out [n, c, *size] = gradient of a convolution in its input, from g [n, o, *p]; transposed convolution."""
+def lower_conv_input_grad(out: View, g: View, w: View, stride, padding, dilation, groups: int,
+                          temp: Temp, epilogue: Epilogue | None = None) -> list[Call]:
+    """out [n, c, *size] = gradient of a convolution in its input, from g [n, o, *p].
+
+    The same is the transposed convolution of g.
+    """
     if prod(out.shape) == 0:
         return []
     note = _note("conv input grad", g, w, stride, padding)
     _, before, (g, w) = _prepare(temp, g, w)
-    dims = [list(phases(*dim)) for dim in zip(out.shape[2:], g.shape[2:], g.strides[2:], w.shape[2:], stride,
-                                               padding, dilation, strict=True)]
+    dims = [list(phases(*dim)) for dim in zip(
+        out.shape[2:], g.shape[2:], g.strides[2:], w.shape[2:], stride, padding, dilation,
+        strict=True)]
     if max(map(len, dims)) == 1:
-        return before + _input_grad_phase(out, g, w, [d for d, in dims], groups, temp, epilogue, note)
+        phase = [d for d, in dims]
+        return before + _input_grad_phase(out, g, w, phase, groups, temp, epilogue, note)
     parts = []
     for phase in product(*dims):
         part = _phase_result(out, phase, g.dtype, temp)
@@ -110,9 +90,11 @@ def _phase_result(out: View, phase, kind: dtype, temp: Temp) -> View | None:
 
 def _input_grad_phase(out, g, w, phase, groups, temp, epilogue, note) -> list[Call]:
     along = [p.along._replace(stride=p.along.stride * g.itemsize) for p in phase]
-    taps = _sliced(w, [p.tap for p in phase], [p.tap_step for p in phase], [p.along.taps for p in phase])
+    taps = _sliced(w, [p.tap for p in phase], [p.tap_step for p in phase],
+                   [p.along.taps for p in phase])
     rows, inner, (o, c, *steps) = w.shape[1], w.shape[0] // groups, taps.strides
-    weights = taps._replace(shape=(groups, rows, inner, *taps.shape[2:]), strides=(inner * o, c, o, *steps))
+    weights = taps._replace(shape=(groups, rows, inner, *taps.shape[2:]),
+                            strides=(inner * o, c, o, *steps))
     return _over_positions(out, g, _image(g, groups, along), weights, temp, epilogue, note)
 
 
@@ -134,11 +116,15 @@ def lower_conv_weight_grad(out: View, g: View, x: View, stride, padding, dilatio
     image = _image(x, groups, _windows(x, g.shape, out.shape, stride, padding, dilation))
     if not _is_packed(g, 2):
         g = packed(before, kind, g, temp)
-    rows, n = _channel_blocks(image, x.shape[1] // groups, BLOCK_ROWS), out.shape[0] // groups
-    reading = _reading(image, g.shape[0], rows.tile, kind, POSITIONS)
-    c = Contraction(kind, groups, rows, cut_columns(kind, groups * rows.pieces, n), reading.cut, turned=True)
-    left = _image_operand(image, reading, True)
-    return before + contract(c, left, _positions(g, c), _finish_weights(kind, out, groups), temp, note)
+    for most in (BLOCK_ROWS, BLOCK_ROWS // 4, BLOCK_ROWS // 16, 1):
+        rows = _channel_blocks(image, x.shape[1] // groups, most)
+        reading = _reading(image, g.shape[0], rows.tile, kind, POSITIONS)
+        if reading.fits:
+            break
+    columns = cut_columns(kind, groups * rows.pieces, out.shape[0] // groups)
+    c = Contraction(kind, groups, rows, columns, reading.cut, turned=True)
+    left, result = _image_operand(image, reading, True), _finish_weights(kind, out, groups)
+    return before + contract(c, left, _positions(g, c), result, temp, note)
 
 
 def _finish_weights(kind: dtype, out: View, groups: int) -> Finisher:
@@ -150,7 +136,7 @@ def _finish_weights(kind: dtype, out: View, groups: int) -> Finisher:
     return finisher(Grid((groups,), outputs, (), depth), kind, None, [(out, grid)], 0)
 
 
-# --- operands ----------------------------------------------------------------------------------------
+# --- operands -------------------------------------------------------------------------------------
 
 def _prepare(temp: Temp, *operands: View) -> tuple[dtype, list[Call], list[View]]:
     """The dtype to compute in, and the operands in it."""
@@ -220,17 +206,24 @@ def _joins(outer: Along, inner: Along) -> bool:
 
 
 def _channel_blocks(image: Image, channels: int, most: int) -> Cut:
-    """(channel, taps) in blocks of whole channels."""
+    """(channel, taps) in blocks, of whole channels if those are not too large."""
+    if image.taps > most:
+        return balanced(channels * image.taps, most, ROWS)
     cut = balanced(channels, max(1, most // max(1, image.taps)), 1)
     return Cut(cut.image * image.taps, cut.blocks, cut.tile * max(1, image.taps))
 
 
 class Reading(NamedTuple):
-    """How positions are cut into blocks, and the lines that one copies (None: it reads in place)."""
+    """How positions are cut into blocks, and the lines that a block copies (None: in place)."""
     cut: Cut
     lines: Lines | None
     way: str
     itemsize: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether the lines are small enough for the cache and the stack."""
+        return self.lines is None or self.lines.bytes <= MOST_LINES
 
 
 def _reading(image: Image, images: int, depth: int, kind: dtype, most: int) -> Reading:
@@ -242,21 +235,28 @@ def _reading(image: Image, images: int, depth: int, kind: dtype, most: int) -> R
         return Reading(balanced(images * image.positions, most, ROWS), None, way, kind.itemsize)
     if plane <= most:
         some = balanced(planes, most // plane, 1)
-        cut, sizes = Cut(planes * plane, some.blocks, some.tile * plane), (some.tile, high.out, wide.out)
+        cut = Cut(planes * plane, some.blocks, some.tile * plane)
+        sizes = some.tile, high.out, wide.out
     elif wide.out <= most:
         some = balanced(high.out, most // wide.out, 1)
-        cut, sizes = Cut(plane, some.blocks, some.tile * wide.out, planes), (1, some.tile, wide.out)
+        cut = Cut(plane, some.blocks, some.tile * wide.out, planes)
+        sizes = 1, some.tile, wide.out
     else:
         some = balanced(wide.out, most, ROWS)
-        cut, sizes = Cut(wide.out, some.blocks, some.tile, planes * high.out), (1, 1, some.tile)
+        cut = Cut(wide.out, some.blocks, some.tile, planes * high.out)
+        sizes = 1, 1, some.tile
     channels = ceil_div(depth, max(1, image.taps)) + 1
-    return Reading(cut, Lines(sizes[0], channels, deep.taps, high.span(sizes[1]), wide.span(sizes[2]), kind.itemsize),
-                   way, kind.itemsize)
+    lines = Lines(sizes[0], channels, deep.taps, high.span(sizes[1]), wide.span(sizes[2]),
+                  kind.itemsize)
+    if lines.bytes > MOST_LINES and most > FEW:
+        return _reading(image, images, depth, kind, most // 2)
+    return Reading(cut, lines, way, kind.itemsize)
 
 
 def _image_operand(image: Image, reading: Reading, positions_are_k: bool) -> Left:
     element = "float" if reading.itemsize == 4 else "double"
-    return Left(read_image(element, reading.way), image_words(image, positions_are_k, reading.lines),
+    return Left(read_image(element, reading.way),
+                image_words(image, positions_are_k, reading.lines),
                 reading.lines.bytes if reading.lines else 0, image.taps + 8)
 
 
@@ -264,13 +264,14 @@ def _positions(g: View, c: Contraction) -> Right:
     """g as B: k = (image, position), a column for each channel."""
     image, channel = (s * g.itemsize for s in g.strides[:2])
     panel = c.k.tile * PANEL_BYTES
-    words = Matrix(g.ref, channel, g.itemsize, prod(g.shape[2:]), image, ((c.batches, c.n.total * channel),)).words(panel)
+    words = Matrix(g.ref, channel, g.itemsize, prod(g.shape[2:]), image,
+                   ((c.batches, c.n.total * channel),)).words(panel)
     size = ceil_div(c.n.tile, columns_of(c.kind)) * panel + 4 * PANEL_BYTES
     return Right(pack_transpose(g.dtype.llvm), words, panel, PANEL_BYTES, size)
 
 
-def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp, epilogue: Epilogue | None,
-                    note: str) -> list[Call]:
+def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp,
+                    epilogue: Epilogue | None, note: str) -> list[Call]:
     """out[n, o, *p] = sum over (c, taps) of w[group, o, c, taps] * image at (n, p, taps)."""
     if prod(out.shape) == 0:
         return []
@@ -283,7 +284,8 @@ def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp, epilo
         columns = cut_columns(kind, groups * reading.cut.pieces, outputs)
         c = Contraction(kind, groups, reading.cut, columns, depth, turned=True)
         right = _weights_as_panels(before, c, w, temp)
-        return before + contract(c, _image_operand(image, reading, False), right, result, temp, note)
+        left = _image_operand(image, reading, False)
+        return before + contract(c, left, right, result, temp, note)
     rows = balanced(outputs, BLOCK_ROWS, ROWS)
     panels = MOST_PANELS if outputs * depth.total < LITTLE else PANELS
     columns = cut_columns(kind, groups * rows.pieces, images * image.positions, panels)
@@ -293,25 +295,27 @@ def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp, epilo
 
 
 def _suits_rows(image: Image, outputs: int, depth: Cut, reading: Reading) -> bool:
-    """Whether positions should be rows: outputs fill vectors, taps meet again what they read, it fits the cache."""
+    """Whether positions should be rows: outputs fill vectors, taps share what is read, it fits."""
     full = outputs * reading.itemsize >= PANEL_BYTES // 2 and depth.total >= LEAST_DEPTH
-    fits = reading.lines is None or reading.lines.bytes <= MOST_LINES
-    return full and fits and (image.taps > 1 or image.along[W].move > 1)
+    return full and reading.fits and (image.taps > 1 or image.along[W].move > 1)
 
 
 def _patch_panels(image: Image, c: Contraction) -> Right:
     """Patches as B: k = (channel, taps), a column for each position."""
     panel = c.k.tile * PANEL_BYTES
     code = pack_patches(c.kind.llvm, patch_way(image, c.kind.itemsize))
-    return Right(code, patch_words(image, panel), panel, PANEL_BYTES, ceil_div(c.n.tile, columns_of(c.kind)) * panel)
+    return Right(code, patch_words(image, panel), panel, PANEL_BYTES,
+                 ceil_div(c.n.tile, columns_of(c.kind)) * panel)
 
 
 def _finish_image(kind: dtype, out: View, groups: int, epilogue: Epilogue | None) -> Finisher:
     views = [out] if epilogue is None else [*epilogue.inputs, *epilogue.outputs]
     channels = out.shape[1] // groups
-    columns = merged((out.shape[0], *out.shape[2:]), [(v.strides[0], *v.strides[2:]) for v in views])
+    columns = merged((out.shape[0], *out.shape[2:]),
+                     [(v.strides[0], *v.strides[2:]) for v in views])
     sizes = Grid((groups,), channels, tuple(n for n, _ in columns[:-1]), columns[-1][0])
-    grids = [(v, Grid((channels * v.strides[1],), v.strides[1], tuple(s[i] for _, s in columns[:-1]), columns[-1][1][i]))
+    grids = [(v, Grid((channels * v.strides[1],), v.strides[1],
+                      tuple(s[i] for _, s in columns[:-1]), columns[-1][1][i]))
              for i, v in enumerate(views)]
     body, inputs = (None, 0) if epilogue is None else (epilogue.body, len(epilogue.inputs))
     return finisher(sizes, kind, body, grids, inputs)

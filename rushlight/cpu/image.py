@@ -1,8 +1,7 @@
-"""Images as operands of a contraction: (channel, taps) by (image, positions), zeros around the edges.
+"""Images as operands of a contraction: (channel, taps) by (image, positions), zeros at the edges.
 
-    read_image      A where either side is rows and the other k. Without padding it lies in the image
-                    itself; else the lines that a block needs are copied with their borders
-    pack_patches    B whose columns are positions: every tap of every position is copied
+    read_image      A where either side is rows and the other k. Without padding it lies in the
+                    image itself; else the lines that a block needs are copied with their borders
 """
 from __future__ import annotations
 
@@ -12,8 +11,8 @@ from typing import NamedTuple
 
 from ..compiler.kernel import Code, Ref
 from .emit import SIZES, Function, Value, constant, iota, lanes_of, vector
-from .micro import PANEL_BYTES, VECTOR_BYTES, VECTORS
-from .pack import PACK_PARAMS, READ_PARAMS, dynamic_alloca, fill_table
+from .micro import VECTOR_BYTES
+from .pack import READ_PARAMS, fill_table
 
 IMAGE, GROUP, BATCH, CHANNEL, TAPS = range(5)
 ALONG = 5               # then for each of depth, height, width: the fields of `Along`
@@ -23,7 +22,7 @@ D, H, W = range(3)
 
 
 class Along(NamedTuple):
-    """One spatial dimension: position p and tap t read index p * move + start + t * step, if in [0, size)."""
+    """One dimension: position p and tap t meet index p * move + start + t * step of `size`."""
     stride: int             # of the image, in bytes
     out: int                # number of positions
     size: int
@@ -49,7 +48,7 @@ class Along(NamedTuple):
 
 
 class Image(NamedTuple):
-    """A tensor [batch, channel, depth, height, width] and how windows move over it; strides in bytes."""
+    """[batch, channel, depth, height, width] and how windows move over it; strides in bytes."""
     ref: Ref
     group: int
     batch: int
@@ -87,13 +86,14 @@ def total(f: Function, *terms):
     return result
 
 
-# --- A: read where it is, or lines with borders ------------------------------------------------------
+# --- A: read where it is, or lines with borders ---------------------------------------------------
 
-POSITIONS_ARE_K, SLOT, SLOT_CHANNEL, SLOT_PLANE, SLOT_ROW, ROWS, COLS, LOW_H, LOW_W, ORIGIN = range(HEADER, HEADER + 10)
+(POSITIONS_ARE_K, SLOT, SLOT_CHANNEL, SLOT_PLANE, SLOT_ROW, ROWS, COLS, LOW_H, LOW_W,
+ ORIGIN) = range(HEADER, HEADER + 10)
 
 
 class Lines(NamedTuple):
-    """Bordered lines of a block: [plane][channel][depth tap][row][column], sizes for the largest block."""
+    """Bordered lines [plane][channel][depth tap][row][column] of the largest block."""
     planes: int
     channels: int
     depths: int
@@ -118,8 +118,8 @@ def image_words(image: Image, positions_are_k: bool, lines: Lines | None) -> tup
         return (*image.words(), int(positions_are_k), *[0] * 9)
     _, high, wide = image.along
     row, size = lines.strides[3], lines.itemsize
-    return (*image.words(), int(positions_are_k), *lines.strides, lines.rows, lines.cols, high.low, wide.low,
-            -high.low * row - wide.low * size)
+    return (*image.words(), int(positions_are_k), *lines.strides, lines.rows, lines.cols,
+            high.low, wide.low, -high.low * row - wide.low * size)
 
 
 def image_way(image: Image, itemsize: int) -> str:
@@ -149,7 +149,8 @@ class InPlace:
         self.position_table = f.select(swap, f.k_table, f.row_table)
         self.ck0, self.cks = f.select(swap, f.r0, f.k0), f.select(swap, f.rows, f.kc)
         self.tap_table = f.select(swap, f.row_table, f.k_table)
-        self.channels = f.udiv(self.ck0, f.word(TAPS)), f.ceil_div(f.add(self.ck0, self.cks), f.word(TAPS))
+        end = f.add(self.ck0, self.cks)
+        self.channels = f.udiv(self.ck0, f.word(TAPS)), f.ceil_div(end, f.word(TAPS))
         self.image = f.at(f.word(IMAGE, "ptr"), "i8", f.mul(f.batch, f.word(GROUP)))
         self.column_step = self.steps()[1]
 
@@ -169,8 +170,8 @@ class InPlace:
     def place(self, plane: Value, row: Value, column: Value) -> Value:
         f, (down, right) = self.f, self.steps()
         number, depth = f.udiv(plane, along(f, D, A_OUT)), f.urem(plane, along(f, D, A_OUT))
-        return total(f, f.mul(number, f.word(BATCH)), f.mul(depth, reach(f, D, A_MOVE)), f.mul(row, down),
-                     f.mul(column, right))
+        return total(f, f.mul(number, f.word(BATCH)), f.mul(depth, reach(f, D, A_MOVE)),
+                     f.mul(row, down), f.mul(column, right))
 
     def split(self, position: Value):
         """(plane, row, column) of a position."""
@@ -215,23 +216,26 @@ class Bordered(InPlace):
         return self.f.at(self.f.dst, "i8", self.f.word(ORIGIN))
 
     def steps(self):
-        f = self.f
-        return f.mul(along(f, H, A_MOVE), f.word(SLOT_ROW)), f.mul(along(f, W, A_MOVE), SIZES[self.element])
+        f, size = self.f, SIZES[self.element]
+        return f.mul(along(f, H, A_MOVE), f.word(SLOT_ROW)), f.mul(along(f, W, A_MOVE), size)
 
     def tap_steps(self):
         f = self.f
-        return (f.word(SLOT_CHANNEL), f.word(SLOT_PLANE), f.mul(along(f, H, A_STEP), f.word(SLOT_ROW)),
+        return (f.word(SLOT_CHANNEL), f.word(SLOT_PLANE),
+                f.mul(along(f, H, A_STEP), f.word(SLOT_ROW)),
                 f.mul(along(f, W, A_STEP), self.size))
 
     def place(self, plane: Value, row: Value, column: Value) -> Value:
         f, (down, right) = self.f, self.steps()
-        plane, row, column = (f.sub(a, b) for a, b in zip((plane, row, column), self.origin, strict=True))
+        places = zip((plane, row, column), self.origin, strict=True)
+        plane, row, column = (f.sub(at, first) for at, first in places)
         return total(f, f.mul(plane, f.word(SLOT)), f.mul(row, down), f.mul(column, right))
 
     def copy_planes(self) -> None:
         f = self.f
         plane0 = self.origin[0]
-        end = f.ceil_div(f.add(self.first, self.count), f.mul(along(f, H, A_OUT), along(f, W, A_OUT)))
+        end = f.ceil_div(f.add(self.first, self.count),
+                         f.mul(along(f, H, A_OUT), along(f, W, A_OUT)))
         with f.loop(plane0, end, carried=[f.dst]) as plane:
             with f.loop(*self.channels, carried=[plane.values[0]]) as channel:
                 with f.loop(0, along(f, D, A_TAPS)) as tap:
@@ -243,23 +247,29 @@ class Bordered(InPlace):
     def copy_plane(self, plane: Value, channel: Value, tap: Value, dst: Value) -> None:
         f = self.f
         number, depth = f.udiv(plane, along(f, D, A_OUT)), f.urem(plane, along(f, D, A_OUT))
-        depth = total(f, f.mul(depth, along(f, D, A_MOVE)), along(f, D, A_START), f.mul(tap, along(f, D, A_STEP)))
-        row, column = (total(f, f.mul(at, along(f, dim, A_MOVE)), along(f, dim, A_START), f.word(low))
-                       for at, dim, low in zip(self.origin[1:], (H, W), (LOW_H, LOW_W), strict=True))
-        places = (f.mul(number, f.word(BATCH)), f.mul(channel, f.word(CHANNEL)),
-                  *(f.mul(at, along(f, dim, A_STRIDE)) for dim, at in ((D, depth), (H, row), (W, column))))
-        source = f.at(self.image, "i8", total(f, *places))
-        copy = f.helper(f"copy_lines_{self.way}", self.copier)
-        arguments = [dst, source, f.word(SLOT_ROW), along(f, H, A_STRIDE), along(f, W, A_STRIDE), f.word(ROWS),
-                     f.word(COLS), f.select(f.icmp("ult", depth, along(f, D, A_SIZE)), along(f, H, A_SIZE), 0), row,
+        depth = self.index(D, depth, f.mul(tap, along(f, D, A_STEP)))
+        row = self.index(H, self.origin[1], f.word(LOW_H))
+        column = self.index(W, self.origin[2], f.word(LOW_W))
+        inner = (f.mul(at, along(f, dim, A_STRIDE)) for dim, at in enumerate((depth, row, column)))
+        place = total(f, f.mul(number, f.word(BATCH)), f.mul(channel, f.word(CHANNEL)), *inner)
+        height = f.select(f.icmp("ult", depth, along(f, D, A_SIZE)), along(f, H, A_SIZE), 0)
+        arguments = [dst, f.at(self.image, "i8", place), f.word(SLOT_ROW), along(f, H, A_STRIDE),
+                     along(f, W, A_STRIDE), f.word(ROWS), f.word(COLS), height, row,
                      along(f, W, A_SIZE), column]
+        copy = f.helper(f"copy_lines_{self.way}", self.copier)
         f.line(f"call void @{copy.name}({', '.join(a.typed for a in arguments)})")
 
+    def index(self, dim: int, position: Value, beyond: Value) -> Value:
+        """The index of the image that a position meets first, and `beyond`."""
+        f = self.f
+        return total(f, f.mul(position, along(f, dim, A_MOVE)), along(f, dim, A_START), beyond)
+
     def copier(self) -> Function:
-        """rows x cols of an image from (row, column) on, of which only [0, height) x [0, width) exists."""
-        g = Function(f"copy_lines_{self.way}", (
-            ("ptr", "dst"), ("ptr", "source"), ("i64", "to_row"), ("i64", "from_row"), ("i64", "from_col"),
-            ("i64", "rows"), ("i64", "cols"), ("i64", "height"), ("i64", "row"), ("i64", "width"), ("i64", "column")))
+        """rows x cols from (row, column) on of an image where [0, height) x [0, width) exists."""
+        numbers = ("to_row", "from_row", "from_col", "rows", "cols", "height", "row", "width",
+                   "column")
+        g = Function(f"copy_lines_{self.way}",
+                     (("ptr", "dst"), ("ptr", "source"), *(("i64", name) for name in numbers)))
         offsets = g.mul(g.splat(g.from_col, self.lanes), iota(vector("i64", self.lanes)))
         with g.loop(0, g.rows, carried=[g.dst, g.source]) as row:
             live = g.select(g.icmp("ult", g.add(g.row, row.index), g.height), g.width, 0)
@@ -286,163 +296,3 @@ def gather_bytes(f: Function, element: str, source: Value, offsets: Value, mask:
     kind = vector(element, lanes)
     return f.call(kind, f"llvm.masked.gather.v{lanes}f{8 * size}.v{lanes}p0",
                   (f.at(source, "i8", offsets), f"align {size}"), mask, constant(kind, 0))
-
-
-# --- B: patches --------------------------------------------------------------------------------------
-
-PANEL, TABLE_BYTES = HEADER, HEADER + 1
-
-
-def patch_words(image: Image, panel: int) -> tuple:
-    return *image.words(), panel, 16 * max(1, image.taps)
-
-
-def patch_way(image: Image, itemsize: int) -> str:
-    """How neighbouring positions lie in memory: adjacent, every second, or anyhow."""
-    width = image.along[W]
-    return {itemsize: "adjacent", 2 * itemsize: "second"}.get(width.stride * width.move, "gather")
-
-
-@cache
-def pack_patches(element: str, way: str) -> Code:
-    f = Function(f"pack_patches_{way}_{element}", PACK_PARAMS, "ptr")
-    lanes = VECTOR_BYTES // SIZES[element]
-    patch = Patch(f, element, way)
-    with f.loop(0, f.ceil_div(f.rows, lanes)) as vectors:
-        first = f.mul(vectors.index, lanes)
-        place = f.add(f.mul(f.udiv(vectors.index, VECTORS), f.word(PANEL)),
-                      f.mul(f.urem(vectors.index, VECTORS), VECTOR_BYTES))
-        patch.vector(f.at(f.dst, "i8", place), f.add(f.r0, first), f.umin(f.sub(f.rows, first), lanes))
-    f.give_back(f.dst)
-    return f.code()
-
-
-class Patch:
-    """Emits one vector of positions for all (channel, tap) rows of a block.
-
-    What is left after an output row ends is another segment. For each segment a table of
-    (offset, mask) by tap is made first, then the rows are walked in memory order.
-    """
-
-    def __init__(self, f: Function, element: str, way: str):
-        self.f, self.element, self.way = f, element, way
-        self.image = f.at(f.word(IMAGE, "ptr"), "i8", f.mul(f.batch, f.word(GROUP)))
-        self.lanes = VECTOR_BYTES // SIZES[element]
-        self.iota = iota(vector("i32", self.lanes))
-        self.width = self.lanes * (2 if way == "second" else 1)     # elements that a load may touch
-        self.table = dynamic_alloca(f, f.word(TABLE_BYTES))
-        self.channel = f.mul(f.udiv(f.k0, f.word(TAPS)), f.word(CHANNEL))
-        self.first_tap = f.urem(f.k0, f.word(TAPS))
-
-    def vector(self, dst: Value, position: Value, count: Value) -> None:
-        """Cuts the vector where an output row ends."""
-        f = self.f
-        with f.loop(0, count, nonempty=True) as cut:
-            at = f.add(position, cut.index)
-            column, rest = f.urem(at, along(f, W, A_OUT)), f.udiv(at, along(f, W, A_OUT))
-            run = f.umin(f.sub(along(f, W, A_OUT), column), f.sub(count, cut.index))
-            own = self.between(f.sub(self.iota, self.splat(cut.index)), run)
-            number = self.fill_table(cut.index, own, column, rest)
-            self.fill_rows(dst, own, f.at(self.image, "i8", f.mul(number, f.word(BATCH))))
-            cut.step = run
-
-    def fill_table(self, lane: Value, own: Value, column: Value, rest: Value) -> Value:
-        """(offset, mask) for each tap of the positions from `lane` on; gives the number of their image."""
-        f = self.f
-        row, rest = f.urem(rest, along(f, H, A_OUT)), f.udiv(rest, along(f, H, A_OUT))
-        depth, number = f.urem(rest, along(f, D, A_OUT)), f.udiv(rest, along(f, D, A_OUT))
-        start = [self.first_index(dim, at) for dim, at in enumerate((depth, row, column))]
-        start[W] = f.sub(start[W], f.mul(lane, along(f, W, A_MOVE)))
-        spread = f.mul(self.iota, self.splat(along(f, W, A_MOVE)))
-        with f.loop(0, along(f, D, A_TAPS), carried=[self.table, start[D]]) as d:
-            with f.loop(0, along(f, H, A_TAPS), carried=[d.values[0], start[H]]) as h:
-                inside = f.and_(self.inside(D, d.values[1]), self.inside(H, h.values[1]))
-                live = f.and_(own, f.splat(inside, self.lanes))
-                line = f.add(self.offset(D, d.values[1]), self.offset(H, h.values[1]))
-                with f.loop(0, along(f, W, A_TAPS), carried=[h.values[0], start[W]]) as w:
-                    place, index = w.values
-                    columns = f.add(spread, self.splat(index))
-                    mask = f.and_(live, self.between(columns, along(f, W, A_SIZE)))
-                    f.store(f.add(line, self.offset(W, index)), place)
-                    f.store(self.mask_bits(mask), f.at(place, "i64", 1))
-                    w.next(f.at(place, "i64", 2), f.add(index, along(f, W, A_STEP)))
-                h.next(w.results[0], f.add(h.values[1], along(f, H, A_STEP)))
-            d.next(h.results[0], f.add(d.values[1], along(f, D, A_STEP)))
-        return number
-
-    def fill_rows(self, dst: Value, own: Value, image: Value) -> None:
-        f, taps = self.f, self.f.word(TAPS)
-        walk = f.helper(f"walk_{self.way}", self.walker)
-        end = f.at(self.table, "i8", f.mul(taps, 16))
-        begin = f.at(self.table, "i8", f.mul(self.first_tap, 16))
-        step = f.mul(along(f, W, A_STRIDE), along(f, W, A_MOVE))
-        arguments = [self.table, end, begin, f.at(image, "i8", self.channel), f.word(CHANNEL), dst,
-                     f.value(PANEL_BYTES), f.kc, as_bits(f, own), step]
-        f.line(f"call void @{walk.name}({', '.join(a.typed for a in arguments)})")
-
-    def walker(self) -> Function:
-        """All rows of a segment; a function of its own, so that the loop has the registers for itself."""
-        w = Function(f"walk_{self.way}", (
-            ("ptr", "table"), ("ptr", "end"), ("ptr", "begin"), ("ptr", "source"), ("i64", "channel"), ("ptr", "dst"),
-            ("i64", "to_row"), ("i64", "rows"), (f"i{self.lanes}", "own"), ("i64", "step")))
-        load, own = self.loader(w), as_mask(w, w.own)
-        with w.loop(0, w.rows, carried=[w.dst, w.source, w.begin]) as row:
-            dst, source, entry = row.values
-            mask = as_mask(w, w.load(f"i{self.width}", w.at(entry, "i64", 1)))
-            place = w.at(source, "i8", w.load("i64", entry))
-            _prefetch(w, w.at(place, "i8", PANEL_BYTES))
-            w.masked_store(load(place, mask), dst, own)
-            following = w.at(entry, "i8", 16)
-            wraps = w.icmp("eq", following, w.end)
-            onward = w.at(source, "i8", w.channel)
-            row.next(w.at(dst, "i8", w.to_row), w.select(wraps, onward, source), w.select(wraps, w.table, following))
-        return w
-
-    def mask_bits(self, mask: Value) -> Value:
-        """The mask of a load as an integer."""
-        f, lanes = self.f, self.lanes
-        if self.way == "second":
-            mask = f.shuffle(mask, constant(mask.type, 0), [n // 2 + lanes * (n % 2) for n in range(2 * lanes)])
-        return as_bits(f, mask)
-
-    def loader(self, w: Function):
-        """How a vector of neighbouring positions is read, zero where the mask is not set."""
-        element = self.element
-        if self.way == "adjacent":
-            return lambda source, mask: w.masked_load(element, source, mask)
-        if self.way == "second":
-            return lambda source, mask: w.shuffle(w.masked_load(element, source, mask), None,
-                                                  list(range(0, self.width, 2)))
-        offsets = w.strided_offsets(w.step, self.lanes)
-        return lambda source, mask: gather_bytes(w, element, source, offsets, mask)
-
-    def splat(self, number: Value) -> Value:
-        return self.f.splat(self.f.cast("trunc", number, "i32"), self.lanes)
-
-    def between(self, numbers: Value, count: Value) -> Value:
-        """Lanes whose number is in [0, count)."""
-        return self.f.icmp("ult", numbers, self.splat(count))
-
-    def first_index(self, dim: int, position: Value) -> Value:
-        f = self.f
-        return f.add(f.mul(position, along(f, dim, A_MOVE)), along(f, dim, A_START))
-
-    def inside(self, dim: int, index: Value) -> Value:
-        return self.f.icmp("ult", index, along(self.f, dim, A_SIZE))
-
-    def offset(self, dim: int, index: Value) -> Value:
-        return self.f.mul(index, along(self.f, dim, A_STRIDE))
-
-
-def _prefetch(f: Function, pointer: Value) -> None:
-    """Asks for a line in the second-level cache; any address will do."""
-    f.declared["llvm.prefetch.p0"] = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
-    f.line(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 2, i32 1)")
-
-
-def as_bits(f: Function, mask: Value) -> Value:
-    return f.let(f"i{lanes_of(mask.type)}", f"bitcast {mask.typed} to i{lanes_of(mask.type)}")
-
-
-def as_mask(f: Function, bits: Value) -> Value:
-    return f.let(f"<{bits.type[1:]} x i1>", f"bitcast {bits.typed} to <{bits.type[1:]} x i1>")

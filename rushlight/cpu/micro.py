@@ -1,4 +1,4 @@
-"""Micro-kernels: a few rows of C in registers, B one packed column panel, A read element by element.
+"""Micro-kernels: a few rows of C in registers, B one packed panel, A read element by element.
 
     micro(a, row table, k table, b, k stride of b, kc, c, row stride of c, first, rows, vectors)
         c[r, 0:panel] (+)= sum over k < kc of a[row table[r] + k table[k]] * b[k, 0:panel]
@@ -6,9 +6,9 @@
 Tables and strides are in bytes. Two tables let A be a matrix of any strides or an image: a row of
 positions and a k of (channel, tap) just as well as the reverse.
 
-Rows are cut into balanced groups of at most `ROWS`; `vectors` (1 or 2) says how much of the panel is
-used. Each output element has one accumulator, summed in order of k by fma, then stored (`first`) or
-added to what c holds, so no choice made here changes a bit of the result.
+Rows are cut into balanced groups of at most `ROWS`; `vectors` (1 or 2) says how much of the panel
+is used. Each output element has one accumulator, summed in order of k by fma, then stored (`first`)
+or added to what c holds, so no choice made here changes a bit of the result.
 """
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ VECTOR_BYTES = 64
 VECTORS = 2                             # of a full panel
 PANEL_BYTES = VECTORS * VECTOR_BYTES
 ROWS = 8                                # 8 x 2 accumulators already saturate the fma units from L2
-TILE_PARAMS = (("ptr", "a"), ("ptr", "row_table"), ("ptr", "k_table"), ("ptr", "b"), ("i64", "bs"), ("i64", "kc"),
+TILE_PARAMS = (("ptr", "a"), ("ptr", "row_table"), ("ptr", "k_table"), ("ptr", "b"), ("i64", "bs"),
+               ("i64", "kc"),
                ("ptr", "c"), ("i64", "cs"), ("i64", "first"))
 MICRO_PARAMS = (*TILE_PARAMS, ("i64", "rows"), ("i64", "vectors"))
 FAMILY = [(rows, vectors) for vectors in range(1, VECTORS + 1) for rows in range(1, ROWS + 1)]
@@ -65,7 +66,8 @@ def _tile(element: str, rows: int, vectors: int) -> Function:
     with f.loop(0, f.kc, carried=[f.b, *[zero] * (rows * vectors)]) as loop:
         b, *sums = loop.values
         a = f.at(f.a, "i8", f.load("i64", f.at(f.k_table, "i64", loop.index)))
-        panel = [f.load_vector(element, f.at(b, "i8", v * VECTOR_BYTES), lanes) for v in range(vectors)]
+        panel = [f.load_vector(element, f.at(b, "i8", v * VECTOR_BYTES), lanes)
+                 for v in range(vectors)]
         values = (f.load_splat(element, f.at(a, "i8", place), lanes) for place in places)
         products = [(value, column) for value in values for column in panel]
         loop.next(f.at(b, "i8", f.bs), *(f.fma(*p, s) for p, s in zip(products, sums, strict=True)))

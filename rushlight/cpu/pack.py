@@ -1,7 +1,7 @@
 """Readers and packers: bring a block of an operand into the shape that micro-kernels read.
 
-    read(desc, dst, row table, k table, batch, r0, rows, k0, kc) -> ptr       for A: fills the tables
-    pack(desc, dst, batch, r0, rows, k0, kc) -> ptr                          for B: [panel][k][PANEL_BYTES]
+    read(desc, dst, row table, k table, batch, r0, rows, k0, kc) -> ptr    A: fills the tables
+    pack(desc, dst, batch, r0, rows, k0, kc) -> ptr                        B: [panel][k][bytes]
 
 All share these signatures, so one driver serves matmul and convolution; `desc` points at the
 function's own words. They may read up to 63 bytes past an operand. Here are those for matrices:
@@ -9,7 +9,7 @@ function's own words. They may read up to 63 bytes past an operand. Here are tho
     read_matrix       A of any strides where it lies
     pack_view         B where it lies
     pack_copy         B whose columns are adjacent in memory
-    pack_transpose    B whose k are adjacent, in registers, 16 bytes of k at a time; k may be (outer, inner)
+    pack_transpose    B whose k are adjacent, 16 bytes of k at a time; k may be (outer, inner)
 """
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from .micro import PANEL_BYTES, VECTOR_BYTES, VECTORS
 
 BLOCK_PARAMS = (("i64", "batch"), ("i64", "r0"), ("i64", "rows"), ("i64", "k0"), ("i64", "kc"))
 PACK_PARAMS = (("ptr", "args"), ("ptr", "dst"), *BLOCK_PARAMS)
-READ_PARAMS = (("ptr", "args"), ("ptr", "dst"), ("ptr", "row_table"), ("ptr", "k_table"), *BLOCK_PARAMS)
+READ_PARAMS = (("ptr", "args"), ("ptr", "dst"), ("ptr", "row_table"), ("ptr", "k_table"),
+               *BLOCK_PARAMS)
 
 
-# --- operands that are matrices ----------------------------------------------------------------------
+# --- operands that are matrices -------------------------------------------------------------------
 
 POINTER, ROW, STEP, INNER, OUTER, PANEL, DIMS, TABLE = range(8)
 
@@ -43,11 +44,12 @@ class Matrix(NamedTuple):
 
     def words(self, panel: int = 0) -> tuple:
         table = [word for pair in reversed(self.batch) for word in pair]
-        return (self.ref, self.row, self.step, self.inner, self.outer, panel, len(self.batch), *table)
+        return (self.ref, self.row, self.step, self.inner, self.outer, panel, len(self.batch),
+                *table)
 
 
 def table_offset(f: Function, rest, count, first: int, width: int, offsets: list) -> list:
-    """Adds index * stride of `count` dimensions to each offset; a table row is (size, stride, ...)."""
+    """Adds index * stride of `count` dimensions to each offset; rows are (size, stride, ...)."""
     with f.loop(0, count, carried=[rest, *offsets]) as loop:
         rest, *offsets = loop.values
         row = f.at(f.args, "i64", f.add(f.mul(loop.index, width), first))
@@ -77,7 +79,8 @@ def read_matrix() -> Code:
 def fill_table(f: Function, table: Value, count, first: Value, step) -> None:
     """first, first + step, ... ; may write a vector past the end."""
     lanes = VECTOR_BYTES // 8
-    start = f.add(f.splat(first, lanes), f.mul(f.splat(f.value(step), lanes), iota(vector("i64", lanes))))
+    start = f.add(f.splat(first, lanes),
+                  f.mul(f.splat(f.value(step), lanes), iota(vector("i64", lanes))))
     stride = f.splat(f.mul(step, lanes), lanes)
     with f.loop(0, count, lanes, carried=[start]) as loop:
         f.store(loop.values[0], f.at(table, "i64", loop.index))
@@ -112,7 +115,8 @@ def _copy_panel(f: Function, element: str, source: Value, dst: Value, vectors: i
     with f.loop(0, f.kc, carried=[source, dst]) as loop:
         source, dst = loop.values
         for v in range(vectors):
-            f.store(f.load(type, f.at(source, "i8", v * VECTOR_BYTES)), f.at(dst, "i8", v * VECTOR_BYTES))
+            f.store(f.load(type, f.at(source, "i8", v * VECTOR_BYTES)),
+                    f.at(dst, "i8", v * VECTOR_BYTES))
         loop.next(f.at(source, "i8", f.word(STEP)), f.at(dst, "i8", PANEL_BYTES))
 
 
@@ -175,7 +179,8 @@ def transpose_lines(f: Function, element: str, rows: list[Value], dst: Value, st
 @cache
 def turn(element: str) -> Code:
     """Transposes a tile; writes whole vectors and quads, so both sides need slack."""
-    f = Function(f"turn_{element}", (("ptr", "tile"), ("i64", "ts"), ("i64", "rows"), ("i64", "cols"),
+    f = Function(f"turn_{element}",
+                 (("ptr", "tile"), ("i64", "ts"), ("i64", "rows"), ("i64", "cols"),
                                      ("ptr", "dst"), ("i64", "ds")))
     size = SIZES[element]
     lanes, quad = VECTOR_BYTES // size, 16 // size
@@ -196,7 +201,8 @@ def _join(f: Function, parts: list[Value]) -> Value:
     """Vectors end to end."""
     while len(parts) > 1:
         lanes = int(parts[0].type[1:].split()[0])
-        parts = [f.shuffle(a, b, list(range(2 * lanes))) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+        both = list(range(2 * lanes))
+        parts = [f.shuffle(a, b, both) for a, b in zip(parts[::2], parts[1::2], strict=True)]
     return parts[0]
 
 
@@ -209,7 +215,8 @@ def _transpose_quads(f: Function, rows: list[Value]) -> list[Value]:
     high = [i + 2 for i in low]
     firsts = [(f.shuffle(a, b, low), f.shuffle(a, b, high)) for a, b in (rows[:2], rows[2:])]
     pair = [q + n % 2 + lanes * (n // 2) for q in range(0, lanes, quad) for n in range(quad)]
-    return [f.shuffle(firsts[0][k // 2], firsts[1][k // 2], [i + 2 * (k % 2) for i in pair]) for k in range(4)]
+    return [f.shuffle(firsts[0][k // 2], firsts[1][k // 2], [i + 2 * (k % 2) for i in pair])
+            for k in range(4)]
 
 
 def dynamic_alloca(f: Function, size: Value) -> Value:
@@ -219,9 +226,10 @@ def dynamic_alloca(f: Function, size: Value) -> Value:
     return value
 
 
-# --- whole operands ----------------------------------------------------------------------------------
+# --- whole operands -------------------------------------------------------------------------------
 
 W_PACK, W_WORDS, W_OUT, W_PANELS, W_COLUMNS, W_N, W_K, W_PANEL = range(8)
+W_HEADER = 8
 
 
 @cache
@@ -233,7 +241,8 @@ def pack_whole() -> Code:
         column = f.mul(panel, f.word(W_COLUMNS))
         count = f.umin(f.word(W_COLUMNS), f.sub(f.word(W_N), column))
         dst = f.at(f.word(W_OUT, "ptr"), "i8", f.mul(unit.index, f.word(W_PANEL)))
-        call_word(f, "ptr", W_PACK, [f.at(f.args, "i64", f.word(W_WORDS)), dst, batch, column, count, 0, f.word(W_K)])
+        call_word(f, "ptr", W_PACK, [f.at(f.args, "i64", f.word(W_WORDS)), dst, batch, column,
+                                     count, 0, f.word(W_K)])
     return f.code()
 
 
@@ -254,7 +263,8 @@ def copy_call(out: Ref, kind: dtype, x: View) -> Call:
     words = (x.ref, out, inner, stride, runs, apart * x.itemsize, len(outer), *table)
     code = copy_kernel(x.dtype.llvm, kind.llvm, "adjacent" if stride == 1 else "gather")
     units, work = prod(n for n, _ in outer), max(1, runs * inner)
-    return Call(code, words, units, min(units, max(1, COPY_GRAIN // work)), f"copy {'x'.join(map(str, x.shape))}",
+    return Call(code, words, units, min(units, max(1, COPY_GRAIN // work)),
+                f"copy {'x'.join(map(str, x.shape))}",
                 bytes=units * work * (x.itemsize + kind.itemsize))
 
 
@@ -262,12 +272,12 @@ COPY_GRAIN = 8192       # elements that are not worth waking a thread
 
 
 def merged(sizes, strides) -> list[tuple[int, tuple[int, ...]]]:
-    """(size, stride in each layout) of dimensions, joined where all layouts allow; none of size 1."""
+    """(size, stride in each layout) of dimensions, joined where all layouts allow; no size 1."""
     dims: list[tuple[int, tuple[int, ...]]] = []
     for n, *steps in zip(sizes, *strides, strict=True):
         if n == 1:
             continue
-        if dims and all(before == n * step for before, step in zip(dims[-1][1], steps, strict=True)):
+        if dims and dims[-1][1] == tuple(n * step for step in steps):
             n *= dims.pop()[0]
         dims.append((n, tuple(steps)))
     return dims or [(1, tuple(1 for _ in strides))]

@@ -120,6 +120,20 @@ CASES = [   # x, w, stride, padding, dilation, groups
 ]
 
 
+EXTREMES = [
+    ((1, 2, 3000), (20, 2, 3), (2,), (1,), (1,), 1),                # one long line
+    ((1, 2, 2000), (20, 2, 400), (3,), (7,), (1,), 1),              # more taps than a block of k
+    ((1, 32, 30, 70), (20, 32, 3, 3), (1, 1), (20, 20), (20, 20), 1),
+    ((1, 16, 5, 700), (16, 16, 3, 3), (1, 2), (1, 1), (1, 1), 1),
+    ((1, 300, 12, 12), (16, 300, 1, 1), (2, 2), (3, 3), (1, 1), 1),
+]
+
+
+@pytest.mark.parametrize("case", EXTREMES, ids=str)
+def test_extreme_sizes(case):
+    check(*case)
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_the_three_convolutions(case, kind):
@@ -168,19 +182,27 @@ def test_threads_change_no_bit(case):
         assert one.tobytes() == two.tobytes()
 
 
-def test_epilogue_is_the_body_on_the_plain_result():
-    rng = np.random.default_rng(5)
-    xs, ws, *geometry = CASES[1]
-    body = sum_with_bias()
-    for lower, a, shape in ((lower_conv, xs, (2, 4, 4, 5)), (lower_conv_input_grad, (2, 4, 4, 5), xs)):
-        memory = Memory()
-        va, vw, plain, fused = memory.put(draw(rng, a)), memory.put(draw(rng, ws)), memory.new(shape), memory.new(shape)
-        bias = rng.uniform(-1, 1, shape[1]).astype(np.float32)
-        full = np.broadcast_to(bias[:, None, None], shape)
-        memory.run(lower(plain, va, vw, *geometry, memory.temp))
-        epilogue = Epilogue(body, (memory.put(full),), (fused,))
-        memory.run(lower(fused, va, vw, *geometry, memory.temp, epilogue))
-        assert (memory.array(fused) == memory.array(plain) + full).all()
+def epilogue_inputs(rng, shape):
+    """A bias by channel, and full inputs in two memory orders."""
+    bias = draw(rng, (shape[1],))
+    yield np.broadcast_to(bias.reshape(-1, *[1] * (len(shape) - 2)), shape)
+    yield draw(rng, shape)
+    yield draw(rng, shape, axes=(0, *range(2, len(shape)), 1))
+
+
+@pytest.mark.parametrize("case", [CASES[1], CASES[3], CASES[5], CASES[9]], ids=str)
+def test_epilogue_is_the_body_on_the_plain_result(case):
+    rng, (xs, ws, *geometry) = np.random.default_rng(5), case
+    ys = (xs[0], ws[0], *out_sizes(xs, ws, *geometry))
+    for lower, a, shape in ((lower_conv, xs, ys), (lower_conv_input_grad, ys, xs)):
+        for added in epilogue_inputs(rng, shape):
+            memory = Memory()
+            va, vw = memory.put(draw(rng, a)), memory.put(draw(rng, ws))
+            plain, fused = memory.new(shape), memory.new(shape)
+            memory.run(lower(plain, va, vw, *geometry, memory.temp))
+            epilogue = Epilogue(sum_with_bias(), (memory.put(added),), (fused,))
+            memory.run(lower(fused, va, vw, *geometry, memory.temp, epilogue))
+            assert (memory.array(fused) == memory.array(plain) + added).all()
 
 
 def sum_with_bias():
@@ -194,7 +216,7 @@ def test_new_sizes_need_no_new_code():
     check(*CASES[0])
     before = jit.compilations + jit.loads
     for turn in range(20):
-        c, o, n = (rnd.randint(1, 40) for _ in range(3))
+        c, o, n = (rnd.randint(1, 20) for _ in range(3))
         case = ((1 + n % 5, c, 3 + n, 5 + o), (o, c, 3, 3), (1, 1), (1, 1), (1, 1), 1)
         check(*case, seed=turn)
     assert jit.compilations + jit.loads - before <= 4

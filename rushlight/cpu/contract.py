@@ -1,0 +1,289 @@
+"""Contractions: one driver over readers, packers, micro-kernels and finishers.
+
+A unit is a tile of the output. For each block of k the driver has its part of a read and its part
+of b packed, runs the micro-kernels into a private tile (or the result itself), and lets a finisher
+bring the tile through the epilogue to memory. What differs between uses (transposition, images,
+epilogue) is a function reached through a word, so all contractions share the driver, and all of a
+dtype the micro-kernels.
+
+Every element is a sum over k in order within a block, the blocks' sums added in order. Where the
+output is too small to occupy threads, k is also cut into parts, which are added in order. Blocks,
+tiles and parts follow from the shape alone.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+from ..compiler.kernel import LANES, Call, Code, Ref, View
+from ..dtypes import dtype
+from .emit import Function, Value
+from .finish import C_HEADER, Finisher, Grid, combine, entry, finisher
+from .micro import PANEL_BYTES, ROWS, VECTOR_BYTES, micro
+from .pack import W_HEADER, Matrix, call_word, dynamic_alloca, pack_view, pack_whole, turn
+
+BLOCK_K = 256           # k of one block; 128 to 1024 are as fast, shorter sums are more exact
+BLOCK_ROWS = 256        # rows of a tile; with BLOCK_K a quarter of a megabyte of a
+LEAST_ROWS = 128        # rows that are worth packing b once more
+SMALL = 30_000          # multiplications that are not worth waking a thread
+PANELS = 4              # panels of a tile: neighbouring columns are read together
+PLENTY = 8              # tiles are not made wider than leaves so many
+ENOUGH = 8              # tiles that occupy the threads; with fewer, k is cut into parts
+PARTED = 24             # (part, tile) pairs to aim at then
+PART_WORK = 500_000     # multiplications that are worth a part of k
+
+Temp = Callable[[int], Ref]
+
+
+def ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+# --- the driver -----------------------------------------------------------------------------------
+
+(MICRO, READ_A, A_WORDS, PACK_B, B_WORDS, FINISH, FINISH_WORDS, TURN, B_STEP, B_PANEL, COLUMNS,
+ M_IMAGE, M_BLOCKS, M_TILE, M_TILES, N, N_TILE, N_TILES, K_IMAGE, K_BLOCKS, K_TILE, K_TILES,
+ BATCHES, PART_BLOCKS, A_BYTES, B_BYTES, TILE_BYTES, TURNED_BYTES, ROW_TABLE, K_TABLE, TABLE_SLACK,
+ TILE_ROW, TURNED_ROW, LOCATE, TARGET_ROW) = range(35)
+HEADER = 35
+
+
+class Buffers(NamedTuple):
+    """Private memory of a driver call."""
+    a: Value
+    b: Value
+    tile: Value
+    turned: Value
+    row_table: Value
+    k_table: Value
+
+
+@cache
+def driver() -> Code:
+    """One unit is (part of k, batch, row tile, column tile), the last running fastest."""
+    f = Function("contract")
+    arrays = [dynamic_alloca(f, f.word(w))
+              for w in (A_BYTES, B_BYTES, TILE_BYTES, TURNED_BYTES, ROW_TABLE, K_TABLE)]
+    tables = [f.at(table, "i8", f.word(TABLE_SLACK)) for table in arrays[4:]]
+    buffers = Buffers(*arrays[:4], *tables)
+    with f.loop(f.lo, f.hi) as unit:
+        rest, column = _split(f, unit.index, N_TILES)
+        rest, row = _split(f, rest, M_TILES)
+        part, batch = _split(f, rest, BATCHES)
+        n0 = f.mul(column, f.word(N_TILE))
+        place = batch, *_extent(f, row, M_IMAGE), n0, f.umin(f.word(N_TILE), f.sub(f.word(N), n0))
+        first = f.mul(part, f.word(PART_BLOCKS))
+        last = f.umin(f.add(first, f.word(PART_BLOCKS)), f.word(K_TILES))
+        number = f.add(f.mul(part, f.word(BATCHES)), batch)
+        tile = _tile(f, buffers, number, *place[1:])
+        with f.loop(first, last) as block:
+            _block(f, buffers, tile, place, block.index, f.icmp("eq", block.index, first))
+        with f.when(f.icmp("eq", f.word(LOCATE), 0)):
+            _finish(f, buffers, number, *place[1:])
+    return f.code()
+
+
+def _tile(f: Function, buffers: Buffers, batch, m0, rows, n0, cols) -> list[Value]:
+    """Address and row stride of where the tile is made: in the result if it can be located."""
+    with f.either(f.icmp("ne", f.word(LOCATE), 0)) as either:
+        with either.yes:
+            place = call_word(f, "ptr", LOCATE,
+                              [_words(f, FINISH_WORDS), f.args, batch, m0, rows, n0, cols])
+            either.give(place, f.word(TARGET_ROW))
+        with either.no:
+            either.give(buffers.tile, f.word(TILE_ROW))
+    return either.results
+
+
+def _split(f: Function, index, word: int):
+    return f.udiv(index, f.word(word)), f.urem(index, f.word(word))
+
+
+def _extent(f: Function, index: Value, cut: int):
+    """Where piece `index` of the `Cut` at word `cut` starts, and its size."""
+    image, block = _split(f, index, cut + 1)
+    inner = f.mul(block, f.word(cut + 2))
+    size = f.umin(f.word(cut + 2), f.sub(f.word(cut), inner))
+    return f.add(f.mul(image, f.word(cut)), inner), size
+
+
+def _block(f: Function, buffers: Buffers, tile, place, block: Value, is_first: Value) -> None:
+    """Brings one block of k and multiplies it into the tile, panel by panel."""
+    batch, m0, rows, n0, cols = place
+    k0, kc = _extent(f, block, K_IMAGE)
+    tables = [buffers.row_table, buffers.k_table]
+    a = call_word(f, "ptr", READ_A,
+                  [_words(f, A_WORDS), buffers.a, *tables, batch, m0, rows, k0, kc])
+    b = call_word(f, "ptr", PACK_B, [_words(f, B_WORDS), buffers.b, batch, n0, cols, k0, kc])
+    first = f.cast("zext", is_first, "i64")
+    with f.loop(0, cols, f.word(COLUMNS), carried=[b, tile[0]]) as panel:
+        wide = f.icmp("ugt", f.sub(cols, panel.index), f.lshr(f.word(COLUMNS), 1))
+        vectors = f.add(f.cast("zext", wide, "i64"), 1)
+        b, c = panel.values
+        call_word(f, "void", MICRO, [a, *tables, b, f.word(B_STEP), kc, c, tile[1], first, rows,
+                                     vectors])
+        panel.next(f.at(b, "i8", f.word(B_PANEL)), f.at(c, "i8", PANEL_BYTES))
+
+
+def _finish(f: Function, buffers: Buffers, batch, m0, rows, n0, cols) -> None:
+    """The tile, transposed if there is a function for that, goes to the finisher."""
+    tile, turned = (buffers.tile, f.word(TILE_ROW)), (buffers.turned, f.word(TURNED_ROW))
+    words = _words(f, FINISH_WORDS)
+    with f.either(f.icmp("eq", f.word(TURN), 0)) as either:
+        with either.yes:
+            call_word(f, "void", FINISH, [words, *tile, batch, m0, rows, n0, cols])
+        with either.no:
+            call_word(f, "void", TURN, [*tile, rows, cols, *turned])
+            call_word(f, "void", FINISH, [words, *turned, batch, n0, cols, m0, rows])
+
+
+def _words(f: Function, word: int) -> Value:
+    """The address of a descriptor inside the args block."""
+    return f.at(f.args, "i64", f.word(word))
+
+
+# --- planning -------------------------------------------------------------------------------------
+
+class Cut(NamedTuple):
+    """A dimension as images of equal size, each cut into blocks of `tile`, the last one smaller."""
+    image: int
+    blocks: int
+    tile: int
+    images: int = 1
+
+    @property
+    def total(self) -> int:
+        return self.image * self.images
+
+    @property
+    def pieces(self) -> int:
+        return self.blocks * self.images
+
+
+def balanced(total: int, most: int, step: int) -> Cut:
+    """Pieces of at most `most`, as equal as multiples of `step` can be."""
+    pieces = max(1, ceil_div(total, most))
+    tile = max(step, ceil_div(ceil_div(total, pieces), step) * step)
+    return Cut(total, max(1, ceil_div(total, tile)), tile)
+
+
+class Left(NamedTuple):
+    """How A is read: a reader of pack.py or image.py, its words, what memory it needs."""
+    code: Code
+    words: tuple
+    size: int = 0           # bytes of scratch
+    slack: int = 0          # entries that it may write before and after a table's own
+
+
+class Right(NamedTuple):
+    """How B is packed; bytes between panels, between k, and of scratch."""
+    code: Code
+    words: tuple
+    panel: int
+    step: int
+    size: int = 0
+
+
+class Contraction(NamedTuple):
+    """What the driver is told about sizes. `turned`: the finisher gets (n, m) instead of (m, n)."""
+    kind: dtype
+    batches: int
+    m: Cut
+    n: Cut
+    k: Cut
+    turned: bool = False
+
+    @property
+    def work(self) -> int:
+        return self.batches * self.m.total * self.n.total * self.k.total
+
+    @property
+    def tiles(self) -> int:
+        return self.batches * self.m.pieces * self.n.pieces
+
+    @property
+    def part_blocks(self) -> int:
+        """Blocks of k in a part: all, or fewer where there are too few tiles."""
+        wanted = PARTED // self.tiles if self.tiles < ENOUGH else 1
+        return ceil_div(self.k.pieces, max(1, min(wanted, self.work // PART_WORK)))
+
+    @property
+    def parts(self) -> int:
+        return ceil_div(self.k.pieces, self.part_blocks)
+
+    @property
+    def result(self) -> tuple[int, int]:
+        """Rows and columns that the finisher sees."""
+        return (self.n.total, self.m.total) if self.turned else (self.m.total, self.n.total)
+
+
+def columns_of(kind: dtype) -> int:
+    """Columns of a full panel."""
+    return PANEL_BYTES // kind.itemsize
+
+
+def cut_columns(kind: dtype, strips: int, n: int, panels: int = PANELS) -> Cut:
+    """Tiles of up to `panels` panels where `strips` rows of tiles leave enough of them."""
+    columns = columns_of(kind)
+    panels = max(1, min(panels, strips * ceil_div(n, columns) // PLENTY))
+    return balanced(n, panels * columns, columns)
+
+
+def cut_rows(kind: dtype, batches: int, m: int, n: int) -> Cut:
+    """Tiles of up to BLOCK_ROWS rows, fewer where else there were too few tiles."""
+    panels = batches * ceil_div(n, columns_of(kind))
+    wanted = max(1, ceil_div(m, BLOCK_ROWS), min(ceil_div(PLENTY, panels), m // LEAST_ROWS))
+    return balanced(m, ceil_div(m, wanted), ROWS)
+
+
+def contract(c: Contraction, a: Left, b: Right, result: Finisher, temp: Temp,
+             note: str) -> list[Call]:
+    """The calls of a contraction: the driver, and `combine` if k is cut into parts."""
+    if c.parts == 1:
+        return [_driver_call(c, a, b, result, note)]
+    (rows, cols), size = c.result, c.kind.itemsize
+    batches, part = c.parts * c.batches, c.batches * rows * cols * size
+    parts = View(temp(c.parts * part), c.kind, (batches, rows, cols), (rows * cols, cols, 1))
+    keep = finisher(Grid((batches,), rows, (), cols), c.kind, None,
+                    [(parts, Grid((rows * cols,), cols, (), 1))], 0)
+    head = (parts.ref, c.parts, part, rows, cols, entry(result.code), C_HEADER)
+    units, grain = c.batches * rows, max(1, SMALL // (cols * c.parts))
+    return [_driver_call(c, a, b, keep, note),
+            Call(combine(c.kind.llvm), (*head, *result.words), units, grain,
+                 f"{note}, adding {c.parts} parts", bytes=c.parts * part)]
+
+
+def whole_panels(before: list[Call], c: Contraction, code: Code, words: Callable[[int], tuple],
+                 temp: Temp) -> Right:
+    """All of B packed ahead by `code`; `words(panel)` describes it for panels of so many bytes."""
+    columns, panels = columns_of(c.kind), ceil_div(c.n.total, columns_of(c.kind))
+    panel = (c.k.total + 4) * PANEL_BYTES           # packers may overrun by up to 3 of k
+    out = temp(c.batches * panels * panel)
+    if c.k.total:
+        head = (entry(code), W_HEADER, out, panels, columns, c.n.total, c.k.total, panel)
+        units, grain = c.batches * panels, max(1, SMALL // (columns * c.k.total))
+        before.append(Call(pack_whole(), (*head, *words(panel)), units, grain,
+                           f"pack {c.k.total}x{c.n.total}", bytes=2 * units * panel))
+    view = Matrix(out, panel // columns, PANEL_BYTES, 1, 0, ((c.batches, panels * panel),)).words()
+    return Right(pack_view(), view, panel, PANEL_BYTES)
+
+
+def _driver_call(c: Contraction, a: Left, b: Right, result: Finisher, note: str) -> Call:
+    size, target = c.kind.itemsize, None if c.turned else result.target
+    finish, finish_words = (pack_view(), target[0]) if target else (result.code, result.words)
+    at_b = HEADER + len(a.words)
+    slack = ceil_div(8 * a.slack, VECTOR_BYTES) * VECTOR_BYTES
+    row, turned_row = c.n.tile * size, (ceil_div(c.m.tile, LANES) + 1) * LANES * size
+    tables = [8 * cut.tile + 2 * slack + VECTOR_BYTES for cut in (c.m, c.k)]
+    tile_bytes = 0 if target else (c.m.tile + LANES) * row, c.turned * c.n.tile * turned_row
+    head = (entry(micro(c.kind)), entry(a.code), HEADER, entry(b.code), at_b, entry(finish),
+            at_b + len(b.words), entry(turn(c.kind.llvm)) if c.turned else 0,
+            b.step, b.panel, columns_of(c.kind),
+            *c.m[:3], c.m.pieces, c.n.total, c.n.tile, c.n.pieces, *c.k[:3], c.k.pieces,
+            c.batches, c.part_blocks, a.size, b.size, *tile_bytes, *tables, slack, row, turned_row,
+            entry(finish) if target else 0, target[1] if target else 0)
+    units = c.parts * c.tiles
+    grain = min(units, max(1, units * SMALL // max(c.work, 1)))
+    return Call(driver(), (*head, *a.words, *b.words, *finish_words), units, grain, note,
+                flops=2 * c.work)

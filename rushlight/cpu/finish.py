@@ -1,0 +1,183 @@
+"""Finishers: a tile of a contraction goes through the epilogue to memory.
+
+    finish(desc, tile, row stride of the tile, batch, m0, rows, n0, cols)
+
+What n counts may be several dimensions of a view, as (image, position) of a convolution: a tile is
+cut where the innermost one ends. `combine` adds up the parts of a contraction that was cut along k,
+and then finishes.
+"""
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+from ..compiler.kernel import LANES, Body, Code, View
+from ..dtypes import dtype
+from .emit import Function, Value
+from .jit import addresses
+from .micro import VECTOR_BYTES
+from .pack import Matrix, call_word, table_offset
+from .scalar import cast, emit_body, from_memory, to_memory
+
+ALIASING = 4096         # rows this far apart fight for the same few cache lines
+
+FINISH_PARAMS = (("ptr", "args"), ("ptr", "tile"), ("i64", "ts"), ("i64", "batch"), ("i64", "m0"),
+                 ("i64", "rows"), ("i64", "n0"), ("i64", "cols"))
+F_INNER, F_BATCHES, F_OUTERS, F_VIEWS = range(4)
+V_POINTER, V_ROW, V_STEP = range(3)     # words of a view; the step in elements, the rest in bytes
+
+
+def entry(code: Code) -> int:
+    """The address of a function, as a word."""
+    return addresses([code])[0]
+
+
+class Grid(NamedTuple):
+    """How a view of the result is walked: (batch dims, m, outer dims and inner dim of n)."""
+    batch: tuple[int, ...]
+    row: int
+    outer: tuple[int, ...]
+    inner: int
+
+
+class Finisher(NamedTuple):
+    """A finisher and its words, and the target: where tiles may be made in the result itself."""
+    code: Code
+    words: tuple
+    target: tuple[tuple, int] | None = None     # words of `pack_view`, bytes between rows
+
+
+def finisher(sizes: Grid, kind: dtype, body: Body | None, views: list[tuple[View, Grid]],
+             inputs: int) -> Finisher:
+    """Stores tiles of `kind` through `body` (None: as they are); grids hold strides in elements."""
+    ways = tuple((view.dtype, _way(grid.inner)) for view, grid in views)
+    words = [sizes.inner, len(sizes.batch), len(sizes.outer)]
+    for view, grid in views:
+        words += [view.ref, grid.row * view.itemsize, grid.inner]
+    for part in ("outer", "batch"):
+        words += _table(getattr(sizes, part), [(v, getattr(g, part)) for v, g in views])
+    target = _target(sizes, kind, *views[0]) if body is None else None
+    return Finisher(finish_kernel(kind, body, ways[:inputs], ways[inputs:]), tuple(words), target)
+
+
+def _target(sizes: Grid, kind: dtype, view: View, grid: Grid) -> tuple[tuple, int] | None:
+    """Where the result lies, if whole vectors may be stored and its rows share the cache well."""
+    size = kind.itemsize
+    whole = view.dtype is kind and grid.inner == 1 and sizes.inner * size % VECTOR_BYTES == 0
+    if not whole or sizes.outer or sizes.row > 1 and grid.row * size % ALIASING == 0:
+        return None
+    batch = tuple((n, s * size) for n, s in zip(sizes.batch, grid.batch, strict=True))
+    return Matrix(view.ref, grid.row * size, size, 1, 0, batch).words(), grid.row * size
+
+
+def _way(stride: int) -> int | None:
+    return stride if stride in (0, 1) else None
+
+
+def _table(sizes, strided) -> list[int]:
+    """Rows (size, stride of each view in bytes), innermost first."""
+    rows = [[size, *(strides[d] * view.itemsize for view, strides in strided)]
+            for d, size in enumerate(sizes)]
+    return [word for row in reversed(rows) for word in row]
+
+
+@cache
+def finish_kernel(kind: dtype, body: Body | None, reads: tuple, writes: tuple) -> Code:
+    """Code by the accumulator's dtype, body, and (dtype, inner stride if 0 or 1) of each view."""
+    f = Function("finish", FINISH_PARAMS)
+    count = len(reads) + len(writes)
+    first, width = F_VIEWS + 3 * count, 1 + count
+    rows = [f.mul(f.m0, f.word(F_VIEWS + 3 * v + V_ROW)) for v in range(count)]
+    base = table_offset(f, f.batch, f.word(F_BATCHES),
+                        f.add(f.mul(f.word(F_OUTERS), width), first), width, rows)
+    end = f.add(f.n0, f.cols)
+    with f.loop(f.n0, end) as run:
+        inner = f.urem(run.index, f.word(F_INNER))
+        run.step = f.umin(f.sub(end, run.index), f.sub(f.word(F_INNER), inner))
+        offsets = table_offset(f, f.udiv(run.index, f.word(F_INNER)), f.word(F_OUTERS), first,
+                               width, base)
+        tile = f.at(f.tile, kind.llvm, f.sub(run.index, f.n0))
+        Finish(f, kind, body, (*reads, *writes), len(reads)).rows(tile, inner, run.step, offsets)
+    return f.code()
+
+
+class Finish:
+    """Emits the rows of one run of columns."""
+
+    def __init__(self, f: Function, kind: dtype, body: Body | None, ways: tuple, inputs: int):
+        self.f, self.kind, self.body, self.ways, self.inputs = f, kind, body, ways, inputs
+
+    def rows(self, tile: Value, inner: Value, run: Value, offsets: list) -> None:
+        f = self.f
+        starts = [self.at(v, f.at(self.word(v, V_POINTER, "ptr"), "i8", offset), inner)
+                  for v, offset in enumerate(offsets)]
+        with f.loop(0, f.rows, carried=[tile, *starts]) as row:
+            with f.loop(0, run, LANES) as chunk:
+                self.chunk(row.values, chunk.index, f.lane_mask(f.sub(run, chunk.index)))
+            row.next(f.at(row.values[0], "i8", f.ts), *(
+                f.at(p, "i8", self.word(v, V_ROW)) for v, p in enumerate(row.values[1:])))
+
+    def word(self, v: int, field: int, type: str = "i64") -> Value:
+        return self.f.word(F_VIEWS + 3 * v + field, type)
+
+    def at(self, v: int, pointer: Value, index: Value) -> Value:
+        """The address of element `index` of a run of view v."""
+        return self.f.at(pointer, self.ways[v][0].llvm, self.f.mul(index, self.step(v)))
+
+    def step(self, v: int):
+        known = self.ways[v][1]
+        return self.word(v, V_STEP) if known is None else known
+
+    def chunk(self, pointers, index: Value, mask: Value) -> None:
+        f = self.f
+        value = f.load_vector(self.kind.llvm, f.at(pointers[0], self.kind.llvm, index))
+        views = [self.at(v, pointer, index) for v, pointer in enumerate(pointers[1:])]
+        reads = [self.load(v, views[v], mask) for v in range(self.inputs)]
+        for v, out in enumerate(self.apply(value, reads), self.inputs):
+            f.store_strided(to_memory(f, self.ways[v][0], out), views[v], self.step(v), mask)
+
+    def load(self, v: int, pointer: Value, mask: Value) -> Value:
+        kind = self.ways[v][0]
+        return from_memory(self.f, kind,
+                           self.f.load_strided(kind.llvm, pointer, self.step(v), mask=mask))
+
+    def apply(self, value: Value, reads: list[Value]) -> list[Value]:
+        """The accumulator is rounded to the result's dtype before anything else sees it."""
+        result = self.ways[-1][0] if self.body is None else self.body.inputs[0]
+        value = cast(self.f, result, self.kind, value)
+        return [value] if self.body is None else emit_body(self.f, self.body, [value, *reads])
+
+
+# --- adding up the parts of k ---------------------------------------------------------------------
+
+C_PARTS, C_COUNT, C_STRIDE, C_M, C_N, C_FINISH, C_FINISH_WORDS = range(7)
+C_HEADER = 7
+COMBINE_COLS = 512
+
+
+@cache
+def combine(element: str) -> Code:
+    """A unit is one row of one batch: the sum of its parts, in order, goes to the finisher."""
+    f = Function(f"combine_{element}")
+    tile = f.alloca(element, COMBINE_COLS + LANES)
+    with f.loop(f.lo, f.hi) as unit:
+        m = f.urem(unit.index, f.word(C_M))
+        batch = f.udiv(unit.index, f.word(C_M))
+        row = f.at(f.word(C_PARTS, "ptr"), element, f.mul(unit.index, f.word(C_N)))
+        with f.loop(0, f.word(C_N), COMBINE_COLS) as chunk:
+            cols = f.umin(f.sub(f.word(C_N), chunk.index), COMBINE_COLS)
+            _add_parts(f, element, f.at(row, element, chunk.index), tile, cols)
+            call_word(f, "void", C_FINISH, [f.at(f.args, "i64", f.word(C_FINISH_WORDS)), tile, 0,
+                                            batch, m, 1, chunk.index, cols])
+    return f.code()
+
+
+def _add_parts(f: Function, element: str, row: Value, tile: Value, cols: Value) -> None:
+    with f.loop(0, cols, LANES, nonempty=True) as at:
+        mask = f.lane_mask(f.sub(cols, at.index))
+        start = f.at(row, element, at.index)
+        with f.loop(1, f.word(C_COUNT),
+                    carried=[f.masked_load(element, start, mask), start]) as part:
+            place = f.at(part.values[1], "i8", f.word(C_STRIDE))
+            part.next(f.fadd(part.values[0], f.masked_load(element, place, mask)), place)
+        f.store(part.results[0], f.at(tile, element, at.index))
