@@ -180,14 +180,17 @@ class Explained(grouping.Groups):
         return joins
 
     def joinable(self, v):
-        if grouping.kind_of(v) != "loop":
+        found = super().joinable(v)
+        if found is None:
             for group in {self.home[u.source] for u in v.uses if u.source in self.home}:
-                group.why = f"ended before {v}: {v.prim.name} is {self.what_it_is(v)}"
-        return super().joinable(v)
+                if f"before {v}:" not in group.why:
+                    group.why = f"ended before {v}: {v.prim.name} {self.way_of(v)}"
+        return found
 
-    def what_it_is(self, v) -> str:
-        kind = grouping.kind_of(v)
-        return "a contraction, which begins a group" if kind == "contract" else "no loop and stands alone"
+    def way_of(self, v) -> str:
+        kind = "gather" if v.prim.kind == "gather" else grouping.kind_of(v)
+        return {"contract": "is a contraction, which begins a group", "gather": "reads what is in memory"}.get(
+            kind, "is no loop and stands alone")
 
     def obstacle(self, v, use, group) -> str:
         """The first condition of group.py that fails."""
