@@ -51,7 +51,7 @@ class Case(NamedTuple):
         """The primitive recorded on tensors (numbers, for a source)."""
         if self.prim in SOURCES:
             numbers = [a.item() for a in self.arrays]
-            return source(self.prim, self.params, numbers, tuple(dtypes.PYTHON_TYPES[type(n)] for n in numbers))
+            return source(self.prim, self.params, numbers, (self.params["dtype"],) * len(numbers))
         return self.prim(*tensors, **self.recorded)
 
     def tensors(self):
