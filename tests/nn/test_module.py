@@ -376,7 +376,7 @@ def test_lazy_layers_load():
     lazy = nn.LazyLinear(2)
     assert "Uninitialized" in repr(lazy.weight)
     with pytest.raises(RuntimeError, match="uninitialized parameter"):
-        lazy.weight.shape  # noqa: B018
+        lazy.weight.shape
     lazy.load_state_dict(nn.Linear(3, 2).state_dict())
     assert lazy(torch.ones(1, 3)).shape == (1, 2)
 

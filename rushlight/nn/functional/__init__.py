@@ -32,5 +32,5 @@ from .resizing import (affine_grid, channel_shuffle, grid_sample, interpolate, p
                        upsample, upsample_bilinear, upsample_nearest)
 
 _ONLY_TORCH = {"alpha_dropout_", "dropout_", "feature_dropout"}      # `torch.dropout_` and so on
-__all__ = [name for name, value in list(globals().items()) 
+__all__ = [name for name, value in list(globals().items())
            if callable(value) and not name.startswith("_") and name not in _ONLY_TORCH]

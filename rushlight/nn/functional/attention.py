@@ -25,10 +25,9 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     `attn_mask` is boolean (True takes part) or added; `is_causal` hides later positions;
     `enable_gqa` repeats the heads (axis -3) of keys and values.
     """
-    for name, t in (("query", query), ("key", key), ("value", value)):
-        if t.dim() < 2:
-            raise RuntimeError("Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: "
-                               f"{query.dim()}, key.dim: {key.dim()} and value.dim: {value.dim()} instead.")
+    if min(query.dim(), key.dim(), value.dim()) < 2:
+        raise RuntimeError("Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: "
+                           f"{query.dim()}, key.dim: {key.dim()} and value.dim: {value.dim()} instead.")
     if not query.dtype == key.dtype == value.dtype:
         raise RuntimeError(f"Expected query, key, and value to have the same dtype, but got query.dtype: {_c(query)} "
                            f"key.dtype: {_c(key)} and value.dtype: {_c(value)} instead.")

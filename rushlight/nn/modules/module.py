@@ -17,7 +17,7 @@ from .module_hooks import (add_hook, any_global, register_module_backward_hook,
                            register_module_forward_pre_hook, register_module_full_backward_hook,
                            register_module_full_backward_pre_hook, register_module_module_registration_hook,
                            register_module_parameter_registration_hook)
-from .module_state import Stateful, _IncompatibleKeys
+from .module_state import Stateful
 
 __all__ = ["Module", "register_module_forward_pre_hook", "register_module_forward_hook",
            "register_module_backward_hook", "register_module_full_backward_pre_hook",

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from itertools import pairwise
 
 from ... import dtypes, ops
 from ...tensor import Tensor
@@ -91,7 +92,7 @@ def _check_lengths(sizes, x):
     if min(sizes) <= 0:
         raise RuntimeError("Length of all samples has to be greater than 0, but found an element in 'lengths' that is "
                            "<= 0")
-    if any(a < b for a, b in zip(sizes, sizes[1:])):
+    if any(a < b for a, b in pairwise(sizes)):
         raise RuntimeError("`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. You can "
                            "pass `enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to sidestep this "
                            "requirement if you do not need ONNX exportability.")
