@@ -85,8 +85,13 @@ class Builder:
                 self.users.setdefault(use.source, []).append((v, use))
                 if isinstance(use.source, Input):
                     self.readers.setdefault(use.source.leaf, []).append((v, use))
-        self.last_failure = max((self.position[self.home[v]] for v in groups.graph.vertices
-                                 if v in self.home and (v.prim.may_fail or self.runs_on_host(v))), default=-1)
+        self.failing = [v for v in groups.graph.vertices
+                        if v in self.home and (v.prim.may_fail or self.runs_on_host(v))]
+        self.last_failure = self.last_failure_but(None)
+
+    def last_failure_but(self, v) -> int:
+        """Where the last vertex other than v stands that may find a bad value."""
+        return max((self.position[self.home[w]] for w in self.failing if w is not v), default=-1)
 
     def program(self) -> Program:
         for group in self.order:
@@ -108,7 +113,7 @@ class Builder:
             for v in group.vertices:            # what gathers and writes touch must be in memory
                 if v.prim.kind in ("gather", "write"):
                     v.uses = [self.stored(u) for u in v.uses]
-            made = LoopGroup(group, self).calls()
+            made = (RowGroup if group.passes else LoopGroup)(group, self).calls()
         elif first.prim.name == "concat":
             made = self.concat(first)
         elif self.backend.is_native(first):
@@ -216,7 +221,7 @@ class Builder:
                 return False
             if self.slots[self.slot_of[old]].kind == INPUT:
                 return False
-        elif not old.donated or old.donated != v.numel * v.dtype.itemsize or at <= self.last_failure \
+        elif not old.donated or old.donated != v.numel * v.dtype.itemsize or at <= self.last_failure_but(v) \
                 or old.leaf in self.donors.values():
             return False
         for w, use in readers:
@@ -265,21 +270,25 @@ class Builder:
         dst, *others = v.uses
         for use in others:
             self.stored(use)
-        fill, before = self.scatter_target(v, dst)
         views = [self.view(u) for u in others]
         checks = [self.check(v, axis) for axis, e in enumerate(v.params["coords"]) if e < 0]
+        fill, before = self.scatter_target(v, dst, views, checks)
         return before + self.backend.lower_scatter(v, self.result(v), views, checks, self.error_ref, fill)
 
-    def scatter_target(self, v, dst):
+    def scatter_target(self, v, dst, views, checks):
         """(the number that the kernel itself fills the result with, calls that make the old values)."""
         source = dst.source
         if self.is_constant(source) and source not in self.slot_of:
             if self.backend.can_fill(v):
                 return Scalar(source.scalars[0], v.dtype), []
             return None, self.filled(source, v)
-        if dst.layout.packed and dst.offset == 0 and v.numel == getattr(source, "numel", -1):
-            self.write_target(v, 0)
-            return None, []
+        if dst.layout.packed and dst.offset == 0:
+            if isinstance(source, Input) and self.may_overwrite(v, source):     # nothing is to be half written
+                self.slot_of[v] = self.overwritten(v, source)
+                return None, self.backend.check_scatter(v, views, checks, self.error_ref)
+            if isinstance(source, Vertex) and v.numel == source.numel:
+                self.write_target(v, 0)
+                return None, []
         here = Access(self.ref(source, dst.offset, v.dtype), v.dtype, dst.layout.strides)
         return None, copy_calls(self, here, dst.layout.shape, self.result(v))
 

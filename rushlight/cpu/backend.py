@@ -1,10 +1,10 @@
 """What the compiler asks of a machine: loop nests, contractions, scatters."""
 from __future__ import annotations
 
-from .loops import nest_code as nest
+from .loops import nest_code as nest, row_nest_code as rows
 from .runs import copy_pieces, small_piece
 from .scan import can_scan, lower_scan
-from .scatter import can_fill, can_scatter, lower_scatter
+from .scatter import can_fill, can_scatter, check_scatter, lower_scatter
 from .sort import can_sort, lower_sort
 
 
@@ -33,4 +33,4 @@ def native(vertex, out, views, temp) -> list:
     return lower_scan(vertex, out, *views) if can_scan(vertex) else lower_sort(vertex, out, *views, temp)
 
 
-__all__ = ["can_fill", "contract", "copy_pieces", "is_native", "lower_scatter", "native", "nest", "small_piece"]
+__all__ = ["can_fill", "check_scatter", "contract", "copy_pieces", "is_native", "lower_scatter", "native", "nest", "rows", "small_piece"]

@@ -25,6 +25,7 @@ from .emit import Function, Value, lanes_of, mangle
 from .scalar import emit_instr, from_memory, from_word, to_memory
 
 MODES = {"set": None, "add": "add", "multiply": "mul", "amax": "max", "amin": "min"}
+CHECK = "check"
 ON_BOOLS = {"add": "or", "multiply": "and", "amax": "or", "amin": "and"}
 PIECE = 64              # the least columns of a row that one unit takes
 SHORT = 16              # the same where elements are walked one by one
@@ -34,7 +35,7 @@ SMALL = 16384           # elements that one thread does alone
 
 class Structure(NamedTuple):
     """Axes are the outer free ones, the bound ones, then the cut one if `cut`."""
-    mode: str
+    mode: str                           # CHECK: only look at the indices
     dtype: dtypes.dtype
     lanes: int                          # 16: rows in vectors; 1: element by element
     outer: int
@@ -143,7 +144,8 @@ class Emitter:
         whole = f.sub(self.last, f.urem(f.sub(self.last, self.first), LANES))
         with f.loop(self.first, whole, LANES) as loop, f.either(self.sound(indices, loop.index)) as both:
             with both.yes:
-                self.quickly(loop.index, src, indices)
+                if self.s.mode != CHECK:
+                    self.quickly(loop.index, src, indices)
             with both.no:
                 self.slowly(loop.index, f.add(loop.index, LANES), src, indices)
         self.slowly(whole, self.last, src, indices)
@@ -233,6 +235,8 @@ class Emitter:
 
     def element(self, dst, src, lanes: int = 1) -> None:
         f, s = self.f, self.s
+        if s.mode == CHECK:
+            return
         new = from_memory(f, s.dtype, f.load(s.dtype.llvm, src))
         old = None if s.mode == "set" else from_memory(f, s.dtype, f.load(s.dtype.llvm, dst))
         f.store(to_memory(f, s.dtype, combined(f, s, old, new, lanes)), dst)
@@ -280,6 +284,25 @@ def combined(f: Function, s: Structure, old, new, lanes: int) -> Value:
 
 # -- lowering --------------------------------------------------------------------------------------
 
+def check_scatter(v, views, checks, error_ref) -> list[Call]:
+    """Calls that look at all indices before anything is written."""
+    if 0 in views[0][2] or not checks:
+        return []
+    moving = [a._replace(dst=None) for a in source_axes(v, views) if any(a.strides[1:])]
+    axes = merge([a._replace(strides=(0, *a.strides[1:])) for a in moving])
+    s, shares = choose(v, [], axes, [], named_axes(v), False)
+    fields = Filler(s._replace(mode=CHECK, dtype=dtypes.uint8), axes, shares)
+    fields.start(v, 0, views, error_ref, None)
+    fields.all_indices(v, views, checks)
+    size = prod(a.size for a in axes)
+    return [Call(scatter_code(fields.s), tuple(fields.words), 1, 1, f"check {size} indices", 0, 8 * size)]
+
+
+def named_axes(v) -> list[tuple[int, int]]:
+    """(axis of the destination, number of the index operand) where an index says the place."""
+    return [(axis, -1 - e) for axis, e in enumerate(v.params["coords"]) if e < 0]
+
+
 class Axis(NamedTuple):
     size: int
     dst: int | None                     # stride in the destination; None: bound
@@ -307,22 +330,19 @@ def lower_scatter(v, out, views, checks, error_ref, fill=None) -> list[Call]:
     `views` are (ref, dtype, shape, strides) of the source and the index operands, `checks` the
     numbers of the index checks, one for each axis of the destination that an index operand names.
     """
-    src, *indices = views
-    if 0 in src[2]:
+    shape = views[0][2]
+    if 0 in shape:
         return []
-    named = [(axis, -1 - e) for axis, e in enumerate(v.params["coords"]) if e < 0]
     axes = merge(source_axes(v, views))
     outer, bound, cut = arrange(axes, fill is not None)
-    s, shares = choose(v, outer, bound, cut, named, fill is not None)
+    s, shares = choose(v, outer, bound, cut, named_axes(v), fill is not None)
     fields = Filler(s, [*outer, *bound, *cut], shares)
     fields.start(v, out, views, error_ref, fill)
-    strides = dst_strides(v.shape)
-    for n, ((axis, k), check) in enumerate(zip(named, checks, strict=True)):
-        fields.index(n, indices[k][0], 1 + k, strides[axis], v.shape[axis], check)
+    fields.all_indices(v, views, checks)
     size = prod(a.size for a in axes)
     units = prod(a.size for a in outer) * shares.blocks * shares.parts
     grain = max(1, SMALL * units // max(size * shares.parts, 1))
-    note = f"scatter {v.params['mode']} {'x'.join(map(str, src[2]))} into {'x'.join(map(str, v.shape))}"
+    note = f"scatter {v.params['mode']} {'x'.join(map(str, shape))} into {'x'.join(map(str, v.shape))}"
     return [Call(scatter_code(s), tuple(fields.words), units, min(grain, units), note, size, 3 * size * v.dtype.itemsize)]
 
 
@@ -424,6 +444,8 @@ class Filler:
             outer = prod(a.size for a in self.axes[:self.s.outer])
             self.put([at.fill, at.region], [fill, v.numel // outer])
 
-    def index(self, n: int, ref, operand: int, stride: int, size: int, check: int) -> None:
-        moves = [a.strides[operand] for a in self.axes]
-        self.put(self.at.indices[n], [ref, *moves, stride, size, check])
+    def all_indices(self, v, views, checks) -> None:
+        strides = dst_strides(v.shape)
+        for places, (axis, k), check in zip(self.at.indices, named_axes(v), checks, strict=True):
+            moves = [a.strides[1 + k] for a in self.axes]
+            self.put(places, [views[1 + k][0], *moves, strides[axis], v.shape[axis], check])

@@ -161,3 +161,28 @@ def test_a_bad_index_into_nothing():
     y = rushlight.zeros(0, 3).index_put((rushlight.tensor([0]),), rushlight.ones(1, 3), accumulate=True)
     with pytest.raises(IndexError, match="out of bounds"):
         y.numpy()
+
+
+def test_in_place_once_nobody_needs_the_old_values():
+    x = rushlight.zeros(1000)
+    x.sum().item()
+    place = x.data_ptr()
+    for k in range(3):
+        x[rushlight.tensor([k, 999])] = 5.0
+        assert x[k].item() == 5 and x.data_ptr() == place
+        x.index_add_(0, rushlight.tensor([k, k]), rushlight.ones(2))
+        assert x[k].item() == 7 and x.data_ptr() == place
+    old = x.clone()
+    x.index_add_(0, rushlight.tensor([0]), rushlight.ones(1))
+    assert old.sum().item() == 26 and x.sum().item() == 27
+
+
+@pytest.mark.parametrize("at", [[1, 2, 100], [*range(50), -101], [0, 100, *range(30)]], ids=len)
+def test_nothing_is_half_written(at):
+    x = rushlight.zeros(100, 4)
+    x.sum().item()
+    before = x.storage.node.buffer
+    x.index_put_((rushlight.tensor(at),), rushlight.ones(4), accumulate=True)
+    with pytest.raises(IndexError, match="out of bounds for dimension 0 with size 100"):
+        x.sum().item()
+    assert (before.as_numpy(np.float32, (400,)) == 0).all()
