@@ -11,9 +11,11 @@ group of its own. This is the only place that decides fusion.
 from __future__ import annotations
 
 import heapq
+from math import prod
 
 from ..layout import view
 from ..trace.graph import Graph, Use, Vertex
+from .rows import is_row_value, is_spread, row_axis
 
 EPILOGUE_LIMIT = 6          # vertices that a contraction takes along
 WITHOUT_EPILOGUE = {"conv_weight_grad"}     # its results are small, and summed from parts
@@ -24,13 +26,13 @@ GROUP_LIMIT = 64            # accesses of one loop nest
 class Group:
     """Vertices of one kernel. `space` is the shape that it walks, `dims` the axes that it folds."""
 
-    __slots__ = ("kind", "space", "dims", "vertices", "number", "before", "why")
+    __slots__ = ("kind", "space", "dims", "vertices", "number", "before", "passes")
 
     def __init__(self, kind, space, vertex, number):
         self.kind, self.space, self.dims = kind, space, None
         self.vertices, self.number = [vertex], number
         self.before = 0         # bit set of the groups that must run earlier
-        self.why = ""
+        self.passes = False     # whether it passes over its rows again with what it folded (compiler/rows.py)
 
     def __repr__(self):
         fold = f" folding {self.dims}" if self.dims else ""
@@ -59,6 +61,7 @@ class Groups:
             self.groups.append(group)
         else:
             group.vertices.append(v)
+            group.passes = group.passes or self.reads_folds(v, group)
             if v.prim.kind == "reduce":
                 group.dims = v.params["dims"]
                 group.space = v.uses[0].layout.shape
@@ -109,6 +112,8 @@ class Groups:
                 g.before = g.before & ~gone | bit | into.before
 
     def may_join(self, v, use, group) -> bool:
+        if group.kind == "loop" and group.dims is not None and self.joins_rows(v, group):
+            return True
         if not is_same_walk(use) or group.kind == "alone":
             return False
         if group.kind == "contract":
@@ -145,13 +150,48 @@ class Groups:
                     return False
         return True
 
+    # -- rows that are passed over again ---------------------------------------------------------------
+    def joins_rows(self, v, group) -> bool:
+        """Whether v can follow the folds of this group in a later pass over the same row."""
+        first = row_axis(group.space, group.dims)
+        if first is None or v.prim.kind not in ("pointwise", "reduce") or uses_index(v) or is_arg(v) \
+                or len(group.vertices) >= GROUP_LIMIT or self.makes_cycle(v, group):
+            return False
+        if not group.passes and not all(w.prim.kind in ("pointwise", "reduce") and not is_arg(w) and not uses_index(w)
+                                        for w in group.vertices):
+            return False
+        if v.prim.kind == "reduce" and (v.params["dims"] != group.dims or v.uses[0].layout.shape != group.space):
+            return False
+        space, kept = tuple(group.space), tuple(group.space[:first])
+        one_per_row = v.prim.kind != "reduce" and is_row_value(v, space, first)
+        seen = kept if one_per_row else space
+        if not one_per_row and not self.fits_space(v, space):
+            return False
+        return all(self.row_use(use, group, space, first, one_per_row) if self.home.get(use.source) is group
+                   else use.layout.numel == prod(seen) and view(use.layout, seen) is not None for use in v.uses)
+
+    def reads_folds(self, v, group) -> bool:
+        """Whether v needs what the group folds, so that it belongs to a later pass."""
+        if group.dims is None:
+            return False
+        first = row_axis(group.space, group.dims)
+        return first is not None and any(self.home.get(u.source) is group and is_row_value(u.source, group.space, first)
+                                         for u in v.uses)
+
+    def row_use(self, use, group, space, first, one_per_row) -> bool:
+        """A row value is read as one, or spread along its row; a step of the row is read element by element."""
+        value = is_row_value(use.source, space, first)
+        if one_per_row or not value:
+            return value == one_per_row and is_same_walk(use)
+        return is_spread(use, space, first)
+
     def fits_space(self, v, space) -> bool:
         if v.prim.kind == "reduce":
             return v.uses[0].layout.shape == space or v.uses[0].layout.shape == tuple(space)
         if walked(v) == tuple(space):
             return True
-        return all(view(u.layout, space) is not None for u in v.uses) and \
-            (v.prim.kind == "pointwise") and v.prim.name != "iota"
+        return v.prim.kind == "pointwise" and v.prim.name != "iota" and v.numel == prod(space) and \
+            all(view(u.layout, space) is not None for u in v.uses)
 
     def fits_epilogue(self, v, group) -> bool:
         if v.prim.kind != "pointwise" or v.prim.name == "iota" or len(group.vertices) > EPILOGUE_LIMIT \
@@ -201,12 +241,13 @@ class Groups:
     def ordered(self) -> list[Group]:
         """Topological order; of the groups that can run, the one that was recorded first."""
         bits = {g.number: g for g in self.groups}
-        present = sum(1 << g.number for g in self.groups)
-        waits = {g: bin(g.before & present).count("1") for g in self.groups}
+        waits: dict = {}
         followers: dict = {g: [] for g in self.groups}
         for g in self.groups:
-            for number in _ones(g.before & present):
-                followers[bits[number]].append(g)
+            near = self.direct(g, bits)
+            waits[g] = len(near)
+            for h in near:
+                followers[h].append(g)
         ready = [g.number for g in self.groups if not waits[g]]
         heapq.heapify(ready)
         order = []
@@ -218,6 +259,16 @@ class Groups:
                 if not waits[f]:
                     heapq.heappush(ready, f.number)
         return order
+
+    def direct(self, g, bits) -> set:
+        """Groups that g waits for, but not those that one of these waits for: a long chain stays quick."""
+        present = bits.keys()
+        near = {h for v in g.vertices for u in v.uses
+                if (h := self.home.get(u.source)) is not None and h.number in present and g.before >> h.number & 1}
+        covered = 0
+        for h in near:
+            covered |= h.before | 1 << h.number
+        return near | {bits[n] for n in _ones(g.before & ~covered) if n in present}
 
 
 def _ones(bits: int):

@@ -130,7 +130,7 @@ class Nest(NamedTuple):
 class NestWords:
     """Where each run-time number of a nest stands in its args block."""
 
-    def __init__(self, nest: Nest):
+    def __init__(self, nest: Nest | RowNest):
         self.count = 0
         axes = nest.kept + nest.folded
         self.sizes = self._take(axes)
@@ -140,6 +140,7 @@ class NestWords:
         self.loads = [self._access(a.ways, len(a.indices)) for a in nest.loads]
         self.stores = [self._access(a.ways, 0) for a in nest.stores]
         self.folds = [self._access(a.ways, 1) for a in nest.folds]      # the extra stride: from part to part
+        self.puts = [self._access(a.ways, 0) for a in getattr(nest, "puts", ())]
         self.scalars = self._take(len(nest.scalars))
 
     def _take(self, n):
@@ -151,3 +152,33 @@ class NestWords:
         pointer = self._take(1)[0]
         strides = {d: self._take(1)[0] for d, way in enumerate(ways) if way == "s"}
         return pointer, strides, [self._take(3) for _ in range(indices)]
+
+
+# -- row nests --------------------------------------------------------------------------------------
+# A row nest keeps one row of the folded axis in cache and passes over it several times: stage by stage
+# its folds feed numbers of the row (a mean, a maximum) into the next stage's body. Softmax, layer norm
+# and their gradients are one kernel this way. A row value is numbered in the order in which stages make
+# them: first a stage's folds, then what its `after` body computes from row values, once per row.
+
+class Stage(NamedTuple):
+    body: Body                          # inputs: `loads`, `scalars`, then `rows` (row values, in every lane)
+    loads: tuple[int, ...]
+    scalars: tuple[int, ...]
+    rows: tuple[int, ...]
+    folds: tuple[Fold, ...]             # `value` is an output of body
+    stores: tuple[tuple[int, int], ...]     # (store, output of body)
+    after: Body                         # inputs likewise, one number each
+    after_loads: tuple[int, ...]
+    after_scalars: tuple[int, ...]
+    after_rows: tuple[int, ...]
+
+
+class RowNest(NamedTuple):
+    kept: int                           # axes before the folded one
+    loads: tuple[Load, ...]
+    scalars: tuple[dtype, ...]
+    stages: tuple[Stage, ...]
+    stores: tuple[Store, ...]           # `value` is unused: stages say what they store
+    puts: tuple[Store, ...]             # one number per row; `value` is a row value
+    folded = 1
+    folds = ()

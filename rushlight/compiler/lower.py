@@ -12,6 +12,7 @@ from ..layout import packed_strides
 from ..trace.graph import Input, Use, Vertex
 from .group import Group, Groups
 from .kernel import Call, Ref, Scalar
+from .rows import RowGroup
 from .schedule import Access, LoopGroup, contract_calls, copy_calls
 
 BLOCK, ARENA, INPUT, OUTPUT, LEAF, SHIFTED = "block", "arena", "input", "output", "leaf", "shifted"
@@ -167,8 +168,8 @@ class Builder:
         """Let an output take over the memory of an input that it replaces, element by element."""
         group = self.home[v]
         at = self.position[group]
-        if group.kind != "loop" or at <= self.last_failure:
-            return
+        if group.kind != "loop" or group.passes or at <= self.last_failure:
+            return          # a row nest may read what it overwrote in an earlier pass
         for w in group.vertices:
             for use in w.uses:
                 source = use.source

@@ -1,6 +1,8 @@
 """Lifetimes of slots and one arena for all that does not leave the plan."""
 from __future__ import annotations
 
+from bisect import insort
+
 from .kernel import Call, Ref
 from .lower import ARENA, Program
 
@@ -34,8 +36,7 @@ def plan_memory(program: Program):
     for slot in sorted(todo, key=lambda s: (-s.nbytes, s.first)):
         need = -(-(slot.nbytes + SLACK) // ALIGN) * ALIGN
         slot.offset = _hole(placed, slot, need)
-        placed.append((slot.offset, slot.offset + need, slot))
-        placed.sort(key=lambda p: p[0])
+        insort(placed, (slot.offset, slot.offset + need, slot), key=lambda p: p[0])
         total = max(total, slot.offset + need)
     return program, total
 

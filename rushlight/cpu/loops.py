@@ -16,7 +16,7 @@ from functools import cache
 from types import SimpleNamespace
 
 from .. import dtypes
-from ..compiler.kernel import LANES, Code, Nest, NestWords
+from ..compiler.kernel import LANES, Code, Nest, NestWords, RowNest
 from .emit import Function, Value, constant, iota, lanes_of, mangle, vector
 from .scalar import cast, emit_body, emit_instr, from_memory, from_word, literal_value, to_memory
 
@@ -362,3 +362,71 @@ def _better(f, fold, d, a, b):
     return f.binary("or", beats, f.binary("and", nan_a, f.not_(nan_b)))
 
 
+# -- rows that are passed over several times ----------------------------------------------------------------
+@cache
+def row_nest_code(nest: RowNest) -> Code:
+    """The text of a row nest; one for each structure."""
+    return RowEmitter(nest).code()
+
+
+class RowEmitter(Emitter):
+    """A unit is one row: each stage walks it in vectors, folds the lanes, then computes numbers of the row."""
+
+    def __init__(self, nest: RowNest):
+        self.nest, self.words = nest, NestWords(nest)
+        self.f = Function("row" + "".join("_" + fold.op for stage in nest.stages for fold in stage.folds))
+        self.accesses = [(a, w) for group, words in ((nest.loads, self.words.loads), (nest.stores, self.words.stores))
+                         for a, w in zip(group, words)]
+
+    def code(self) -> Code:
+        f, nest = self.f, self.nest
+        with f.loop(f.lo, f.hi) as unit:
+            at = self.decode(unit.index, list(range(nest.kept)))
+            starts = [self.start(a, words, at) for a, words in self.accesses]
+            rows: list = []         # (dtype, value)
+            for stage in nest.stages:
+                rows += self.stage(stage, starts, rows)
+            for put, words in zip(nest.puts, self.words.puts):
+                kind, value = rows[put.value]
+                f.store(to_memory(f, kind, value), self.start(put, words, at))
+        return f.code()
+
+    def stage(self, stage, starts, rows):
+        f, axis = self.f, self.nest.kept
+        spread = [f.splat(rows[r][1]) for r in stage.rows]
+        state = [s for fold in stage.folds for s in identity(f, fold)]
+        ends = self.fold_vectors(0, self.size(axis), state,
+                                 lambda v, now: self.vector(stage, starts, axis, v, spread, now))
+        made = []
+        for fold, s in zip(stage.folds, ends):
+            while lanes_of(s.type) > 1:
+                half = lanes_of(s.type) // 2
+                s, = combine(f, fold, [f._lanes(s, 0, half)], [f._lanes(s, half, 2 * half)])
+            made.append((fold.out, cast(f, fold.out, fold.dtype, s)))
+        return made + self.after(stage, starts, rows + made)
+
+    def vector(self, stage, starts, axis, v, spread, state):
+        f, nest = self.f, self.nest
+        inputs = [self.load(i, nest.loads[i], starts[i], axis, v, {}) for i in stage.loads]
+        inputs += [from_word(f, self.words.scalars[i], nest.scalars[i]) for i in stage.scalars]
+        outs = emit_body(f, stage.body, inputs + spread)
+        for number, value in stage.stores:
+            store, words = nest.stores[number], self.words.stores[number]
+            stride = self.stride(store, words, axis)
+            place = f.at(starts[len(nest.loads) + number], store.dtype.llvm, f.mul(v.index, stride))
+            f.store_strided(to_memory(f, store.dtype, outs[value]), place, stride, v.mask)
+        kinds, result = body_dtypes(stage.body), []
+        for fold, old in zip(stage.folds, state):
+            new, = combine(f, fold, [old], [cast(f, fold.dtype, kinds[fold.value], outs[fold.value])])
+            result.append(new if v.mask is None else f.select(v.mask, new, old))
+        return result
+
+    def after(self, stage, starts, rows):
+        """Numbers of the row, by the same instructions on one lane."""
+        f, nest = self.f, self.nest
+        if not stage.after.outputs:
+            return []
+        inputs = [from_memory(f, nest.loads[i].dtype, f.load(nest.loads[i].dtype.llvm, starts[i])) for i in stage.after_loads]
+        inputs += [from_word(f, self.words.scalars[i], nest.scalars[i], 1) for i in stage.after_scalars]
+        inputs += [rows[r][1] for r in stage.after_rows]
+        return list(zip(body_dtypes(stage.after), emit_body(f, stage.after, inputs, lanes=1)))

@@ -1,0 +1,199 @@
+"""Groups that pass over a row several times -> row nests.
+
+    softmax:   stage 0   fold max of x                       after: m
+               stage 1   e = exp(x - m); fold sum of e       after: s
+               stage 2   store exp(x - m) / s                (instructions again, the row from cache)
+
+A vertex walks the row, or it is a number of the row ("row value"): a reduction's result or made
+of such. A stage holds what can be computed once the row values of the stages before it are known.
+"""
+from __future__ import annotations
+
+from math import prod
+
+from .. import dtypes
+from ..layout import packed_strides, view
+from ..trace.graph import Use
+from .bodies import BodyBuilder
+from .kernel import Call, Fold, Load, NestWords, RowNest, Scalar, Stage, Store
+from .schedule import GRAIN, ROW_PART, SHORT_ROW, Access, LoopGroup, way
+
+LONG_ROW = 4096         # rows longer than this are worth it only if there are some to share out
+FEW_ROWS = 8
+
+
+def row_axis(space, dims):
+    """The first folded axis if the folded axes are the last ones and rows have a fitting length, else None."""
+    first = len(space) - len(dims)
+    if not dims or tuple(dims) != tuple(range(first, len(space))):
+        return None
+    length, rows = prod(space[first:]), prod(space[:first])
+    if not SHORT_ROW <= length <= ROW_PART or length > LONG_ROW and rows < FEW_ROWS:
+        return None
+    return first
+
+
+def is_row_value(v, space, first) -> bool:
+    """Whether a vertex of such a group is a number of each row."""
+    return v.prim.kind == "reduce" or v.numel == prod(space[:first]) and v.numel != prod(space)
+
+
+def is_spread(use: Use, space, first) -> bool:
+    """A row value seen along its row: stride 0 on folded axes, packed on the others."""
+    if use.offset or use.layout.numel != prod(space):
+        return False
+    seen = use.layout if use.layout.shape == tuple(space) else view(use.layout, space)
+    if seen is None:
+        return False
+    expected = packed_strides(space[:first]) + (0,) * (len(space) - first)
+    return all(n == 1 or s == e for n, s, e in zip(space, seen.strides, expected))
+
+
+class RowGroup(LoopGroup):
+    """Works out the row nest of one group."""
+
+    def __init__(self, group, builder):
+        super().__init__(group, builder)
+        self.first = row_axis(self.space, self.dims)
+        self.kept_shape = self.space[:self.first]
+
+    def is_value(self, v) -> bool:
+        return is_row_value(v, self.space, self.first)
+
+    # -- collecting -----------------------------------------------------------------------------------
+    def collect(self):
+        self.values, self.readers = {}, {}
+        for v in self.group.vertices:
+            self.per_row = self.is_value(v) and v.prim.kind != "reduce"
+            tensors, scalars = iter(v.uses), iter(v.scalars)
+            for i, (layout, d) in enumerate(zip(v.sig.layouts, v.sig.dtypes)):
+                self.values[v, i] = self.scalar(next(scalars), d) if layout is None else self.operand(next(tensors))
+
+    def load(self, use: Use) -> int:
+        shape = self.kept_shape if self.per_row else self.space
+        l = use.layout if use.layout.shape == shape else view(use.layout, shape)
+        strides = l.strides + (0,) * (len(self.space) - len(shape))
+        return self.add_load(Access(self.builder.ref(use.source, use.offset, use.dtype), use.dtype, strides))
+
+    def stages(self) -> list[list]:
+        """Vertices by stage."""
+        stage: dict = {}
+        for v in self.group.vertices:
+            value = self.is_value(v) and v.prim.kind != "reduce"
+            stage[v] = max((stage[u.source] + (self.is_value(u.source) and not value)
+                            for u in v.uses if u.source in self.members), default=0)
+        return [[v for v in self.group.vertices if stage[v] == s] for s in range(max(stage.values()) + 1)]
+
+    # -- bodies ------------------------------------------------------------------------------------------
+    def body(self, targets, number_of):
+        """(body over what the targets need, loads, scalars, row values read). Earlier row steps are done again."""
+        steps, rows = self.needed(targets, number_of)
+        sources = [self.values[v, i] for v in steps for i in range(len(v.sig.layouts))]
+        loads = sorted({n for kind, n in sources if kind == "load"})
+        scalars = sorted({n for kind, n in sources if kind == "scalar"})
+        read = sorted({number_of[r] for r in rows})
+        by_number = {number_of[r]: r for r in rows}
+        k = BodyBuilder([self.loads[i].dtype for i in loads] + [self.scalars[i][1] for i in scalars] +
+                        [by_number[n].dtype for n in read])
+        place = {("load", i): n for n, i in enumerate(loads)}
+        place |= {("scalar", i): len(loads) + n for n, i in enumerate(scalars)}
+        made = {by_number[r]: len(loads) + len(scalars) + n for n, r in enumerate(read)}
+        for v in steps:
+            made[v] = self.vertex(v, k, place, made)
+        outs, operands = [], {}
+        for v in targets:
+            if v.prim.kind == "reduce":         # what is folded is the operand
+                source = self.values[v, 0]
+                operands[v] = made[source[1]] if source[0] == "value" else place[source]
+            else:
+                operands[v] = made[v]
+            outs.append(operands[v])
+        return k, k.body(outs), (tuple(loads), tuple(scalars), tuple(read)), [k.dtype(o) for o in outs]
+
+    def needed(self, targets, number_of):
+        """Vertices to compute for the targets, in order, and the row values they start from."""
+        todo, steps, rows = list(targets), set(), set()
+        while todo:
+            v = todo.pop()
+            if v in steps:
+                continue
+            steps.add(v)
+            for use in v.uses:
+                if use.source in self.members:
+                    if use.source in number_of:
+                        rows.add(use.source)
+                    else:
+                        todo.append(use.source)
+        return [v for v in self.group.vertices if v in steps], rows
+
+    def vertex(self, v, k, place, made) -> int:
+        return 0 if v.prim.kind == "reduce" else super().vertex(v, k, place, made)
+
+    # -- the nest ------------------------------------------------------------------------------------------
+    def calls(self) -> list[Call]:
+        self.collect()
+        run = [d for d in range(self.first, len(self.space)) if self.space[d] != 1]
+        self.straighten(run)
+        number_of: dict = {}
+        stages, stores, puts = [], [], []
+        for members in self.stages():
+            stages.append(self.stage(members, number_of, stores, puts))
+        accesses = self.loads + [a for a, _ in stores] + [a for a, _ in puts]
+        kept = self.axes(accesses, [d for d in range(self.first) if self.space[d] != 1])
+        merged = kept + self.axes(accesses, run)
+        ways = lambda n: tuple(way(strides[n], d == len(kept)) for d, (_, strides, _) in enumerate(merged))  # noqa: E731
+        made = len(self.loads)
+        nest = RowNest(len(kept), tuple(Load(a.dtype, ways(i)) for i, a in enumerate(self.loads)),
+                       tuple(d for _, d in self.scalars), tuple(stages),
+                       tuple(Store(a.dtype, ways(made + i), 0) for i, (a, _) in enumerate(stores)),
+                       tuple(Store(a.dtype, ways(made + len(stores) + i), r) for i, (a, r) in enumerate(puts)))
+        return [self.row_call(nest, self.row_words(nest, merged, accesses))]
+
+    def stage(self, members, number_of, stores, puts) -> Stage:
+        needed = lambda v: self.builder.is_needed(v, self.group)      # noqa: E731
+        folds = [v for v in members if v.prim.kind == "reduce"]
+        kept = [v for v in members if not self.is_value(v) and needed(v)]
+        _, body, (loads, scalars, rows), kinds = self.body(folds + kept, number_of)
+        structure = tuple(self.fold_of(v, kind, i) for i, (v, kind) in enumerate(zip(folds, kinds)))
+        saved = []
+        for i, v in enumerate(kept, len(folds)):
+            saved.append((len(stores), i))
+            stores.append((Access(self.builder.result(v), v.dtype, packed_strides(self.space)), v))
+        for v in folds:
+            number_of[v] = len(number_of)
+        values = [v for v in members if self.is_value(v) and v.prim.kind != "reduce"]
+        _, after, (after_loads, after_scalars, after_rows), _ = self.body(values, number_of)
+        for v in values:
+            number_of[v] = len(number_of)
+        strides = packed_strides(self.kept_shape) + (0,) * (len(self.space) - self.first)
+        for v in folds + values:
+            if needed(v):
+                puts.append((Access(self.builder.result(v), v.dtype, strides), number_of[v]))
+        return Stage(body, loads, scalars, rows, structure, tuple(saved), after, after_loads, after_scalars, after_rows)
+
+    @staticmethod
+    def fold_of(v, kind, i) -> Fold:
+        narrow = v.prim.name in ("sum", "prod") and v.dtype.itemsize == 2 and v.dtype.is_floating_point
+        return Fold(v.prim.name, dtypes.float32 if narrow else v.dtype, v.dtype, i, ())
+
+    def row_words(self, nest, merged, accesses):
+        w = NestWords(nest)
+        fill = [0] * w.count
+        for at, (n, _, _) in zip(w.sizes, merged):
+            fill[at] = n
+        for n, (a, (pointer, strides, _)) in enumerate(zip(accesses, w.loads + w.stores + w.puts)):
+            fill[pointer] = a.ref
+            for axis, at in strides.items():
+                fill[at] = merged[axis][1][n]
+        for (number, d), at in zip(self.scalars, w.scalars):
+            fill[at] = Scalar(number, d)
+        return fill
+
+    def row_call(self, nest, fill) -> Call:
+        rows, length = prod(self.kept_shape), prod(self.space[self.first:])
+        names = " ".join(v.prim.name for v in self.group.vertices)
+        work = length * len(nest.stages)
+        nbytes = sum(prod(n for n, s in zip(self.space, a.strides) if s) * a.dtype.itemsize for a in self.loads)
+        return Call(self.builder.backend.rows(nest), tuple(fill), rows, min(max(1, GRAIN // work), max(rows, 1)),
+                    f"row {'x'.join(map(str, self.space))} {len(nest.stages)} stages: {names}",
+                    rows * length * sum(len(s.body.instrs) for s in nest.stages), nbytes)
