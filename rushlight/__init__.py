@@ -136,3 +136,13 @@ def debug(level: _builtins.int):
     """A context manager: `with torch.debug(2): ...` says on stderr what its block costs (RUSHLIGHT_DEBUG)."""
     from . import config
     return config.debug.override(level)
+
+
+def compile(model=None, *, fullgraph=False, dynamic=None, backend="inductor", mode=None, options=None, disable=False):
+    """The callable itself (or a decorator that gives it back).
+
+    Whole steps are recorded and compiled with or without this call; PyTorch's arguments are
+    accepted so that programs run unchanged. What it does not do yet is to leave out the Python
+    of recording (docs/status.md).
+    """
+    return model if model is not None else lambda fn: fn
