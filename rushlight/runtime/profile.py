@@ -152,7 +152,7 @@ def rates(step, seconds) -> str:
 def how_made(nodes, d) -> list[str]:
     """Groups with the reason of each end; from level 4 on also the kernels in kernel IR."""
     groups = explained_groups(nodes, d)
-    lines = [f"    {group}\n        {group.why or 'nobody reads on'}" for group in groups.ordered()]
+    lines = [f"    {group}\n        {groups.why.get(group, 'nobody reads on')}" for group in groups.ordered()]
     if config.debug.value >= 4:
         builder = Builder(groups)
         builder.backend = Listening(builder.backend, lines)
@@ -173,18 +173,22 @@ def explained_groups(nodes, d) -> Explained:
 class Explained(grouping.Groups):
     """Groups that remember why a reader did not join."""
 
+    def __init__(self, graph):
+        self.why = {}           # group -> why it ended
+        super().__init__(graph)
+
     def may_join(self, v, use, group) -> bool:
         joins = super().may_join(v, use, group)
         if not joins:
-            group.why = f"ended before {v}: {self.obstacle(v, use, group)}"
+            self.why[group] = f"ended before {v}: {self.obstacle(v, use, group)}"
         return joins
 
     def joinable(self, v):
         found = super().joinable(v)
         if found is None:
             for group in {self.home[u.source] for u in v.uses if u.source in self.home}:
-                if f"before {v}:" not in group.why:
-                    group.why = f"ended before {v}: {v.prim.name} {self.way_of(v)}"
+                if f"before {v}:" not in self.why.get(group, ""):
+                    self.why[group] = f"ended before {v}: {v.prim.name} {self.way_of(v)}"
         return found
 
     def way_of(self, v) -> str:
@@ -228,7 +232,12 @@ class Listening:
         return getattr(self.backend, name)
 
     def nest(self, nest):
-        code = self.backend.nest(nest)
+        return self.hear(nest, self.backend.nest(nest))
+
+    def rows(self, nest):
+        return self.hear(nest, self.backend.rows(nest))
+
+    def hear(self, nest, code):
         if code not in self.heard:
             self.heard.add(code)
             self.lines.append(f"    {code.symbol}:\n{show_nest(nest)}")
@@ -242,13 +251,16 @@ class Listening:
 
 def show_nest(nest) -> str:
     """A loop nest: its axes, how each access moves along them, the body, what is folded."""
-    lines = [f"        {nest.style}: {nest.kept} kept axes, {nest.folded} folded"]
+    lines = [f"        {getattr(nest, 'style', 'row by row')}: {nest.kept} kept axes, {nest.folded} folded"]
     for i, load in enumerate(nest.loads):
         at = f" at loads {list(load.indices)}" if load.indices else ""
         lines.append(f"        load {i}: {load.dtype.name} moving {' '.join(load.ways)}{at}")
-    lines.append(show_body(nest.body))
-    lines += [f"        store output {s.value}: {s.dtype.name} moving {' '.join(s.ways)}" for s in nest.stores]
-    lines += [f"        fold output {f.value} by {f.op} in {f.dtype.name} into {f.out.name}" for f in nest.folds]
+    for stage in getattr(nest, "stages", [nest]):
+        lines.append(show_body(stage.body))
+        lines += [f"        fold output {f.value} by {f.op} in {f.dtype.name} into {f.out.name}" for f in stage.folds]
+        if getattr(stage, "after", None) and stage.after.outputs:
+            lines.append("        once for each row:\n" + show_body(stage.after))
+    lines += [f"        store {i}: {s.dtype.name} moving {' '.join(s.ways)}" for i, s in enumerate(nest.stores)]
     return "\n".join(lines)
 
 
