@@ -10,7 +10,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.grad_mode import mode
 from ..autograd.node import attach, is_tracked
-from ..layout import broadcast_shapes, expand, is_dense, layout, packed, permute
+from ..layout import broadcast_shapes, expand, layout, packed, permute
 from ..prims.table import Gradient, Primitive
 from ..tensor import Tensor, wrap
 from ..trace.flush import snapshot
@@ -158,19 +158,29 @@ def make_recipe(prim, xs, kind, params) -> Recipe:
     to = kind_dtypes(prim, xs, kind)
     check_supported(prim.name, xs, to[0])
     recipe.casts = tuple(d if isinstance(x, Tensor) and x.dtype is not d else None for x, d in zip(xs, to))
-    plain = [packed(x.layout.shape) if c is not None and not x.layout.packed and not is_dense(x.layout) else x.layout
-             for x, c in zip(xs, recipe.casts) if isinstance(x, Tensor)]
+    plain = [x.layout if c is None else cast_layout(x.layout) for x, c in zip(xs, recipe.casts) if isinstance(x, Tensor)]
     order = output_order(plain, shape)
     result = None
     seen = [expand(l, shape) for l in plain]
     if order is not None:
         seen = [permute(l, order) for l in seen]
-        inner = packed(tuple(shape[d] for d in order))
-        result = permute(inner, [order.index(d) for d in range(len(order))])
+        result = in_order(shape, order)
     layouts = iter(seen)
     recipe.sig = prim.signature([next(layouts) if isinstance(x, Tensor) else None for x in xs], to,
                                 params, result)
     return recipe
+
+
+def cast_layout(l):
+    """How the cast of a tensor with this layout lies in memory."""
+    order = output_order([l], l.shape)
+    return packed(l.shape) if order is None else in_order(l.shape, order)
+
+
+def in_order(shape, order):
+    """The dense layout of a shape whose axes lie in memory in this order."""
+    inner = packed(tuple(shape[d] for d in order))
+    return permute(inner, [order.index(d) for d in range(len(order))])
 
 
 def kind_dtypes(prim, xs, kind):
