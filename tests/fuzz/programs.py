@@ -454,11 +454,12 @@ def contract(w):
     if kind in ("float16", "bfloat16"):
         raise LookupError
     n = w.choice((1, 2, 5))
+    x, few = (f"{x} % 3", "% 2") if w.exact else (f"{x} * 0.3", "* 0.4")
     if t.dim() == 4 and w.chance(0.7):
-        return f"{w.new()} = F.conv2d({x} % 3, {w.fresh((n, t.shape[1], 2, 2), kind)} % 2, padding={w.choice((0, 1))})"
+        return f"{w.new()} = F.conv2d({x}, {w.fresh((n, t.shape[1], 2, 2), kind)} {few}, padding={w.choice((0, 1))})"
     if t.dim() == 3 and w.chance(0.5):
-        return f"{w.new()} = F.conv1d({x} % 3, {w.fresh((n, t.shape[1], 2), kind)} % 2, padding=1)"
-    return f"{w.new()} = F.linear({x} % 3, {w.fresh((n, t.shape[-1]), kind)} % 2, {w.fresh((n,), kind)})"
+        return f"{w.new()} = F.conv1d({x}, {w.fresh((n, t.shape[1], 2), kind)} {few}, padding=1)"
+    return f"{w.new()} = F.linear({x}, {w.fresh((n, t.shape[-1]), kind)} {few}, {w.fresh((n,), kind)})"
 
 
 def inplace(w):

@@ -135,17 +135,13 @@ def brief(a, b):
 @contextmanager
 def node_by_node():
     """Every recorded node is run before the next: nothing is fused with anything."""
-    plain = record._append
-
-    def append(node):
-        plain(node)
-        if node.is_alive():
-            record.pending.flush()
-    record._append = append
+    pending, plain = record.pending, record._at_the_ends
+    before, pending.limit = pending.limit, 0
+    record._at_the_ends = pending.flush
     try:
         yield
     finally:
-        record._append = plain
+        record._at_the_ends, pending.limit = plain, before
 
 
 @contextmanager
