@@ -10,12 +10,14 @@ from .. import dtypes, ops
 from ..autograd.grad_mode import no_grad
 from ..tensor import Tensor
 
-__all__ = ["calculate_gain", "uniform_", "normal_", "trunc_normal_", "constant_", "ones_", "zeros_", "eye_", "dirac_",
-           "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_", "orthogonal_", "sparse_",
-           "uniform", "normal", "constant", "eye", "dirac", "xavier_uniform", "xavier_normal", "kaiming_uniform",
-           "kaiming_normal", "orthogonal", "sparse"]
+__all__ = ["calculate_gain", "uniform_", "normal_", "trunc_normal_", "constant_", "ones_", "zeros_",
+           "eye_", "dirac_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_",
+           "kaiming_normal_", "orthogonal_", "sparse_", "uniform", "normal", "constant", "eye",
+           "dirac", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal",
+           "orthogonal", "sparse"]
 
-_LINEAR = {"linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid"}
+_LINEAR = {"linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+           "conv_transpose3d", "sigmoid"}
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -48,8 +50,8 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator=None)
         return tensor.normal_(mean, std, generator=generator)
 
 
-def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
-                  generator=None) -> Tensor:
+def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0,
+                  b: float = 2.0, generator=None) -> Tensor:
     """Normal, cut to [a, b]: draws outside are drawn again."""
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn("mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
@@ -73,7 +75,7 @@ def _redrawn_normal(like, mean, std, a, b, generator):
 
 
 def _accepted_uniform(like, mean, std, a, b, generator):
-    """Uniform proposals, accepted with the probability density over its largest value (for far tails)."""
+    """For far tails: uniform proposals, accepted as often as their density is high."""
     peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
 
     def propose():
@@ -131,7 +133,8 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
 def _calculate_fan_in_and_fan_out(tensor):
     if tensor.dim() < 2:
-        raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
+        raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 "
+                         "dimensions")
     window = math.prod(tensor.shape[2:])
     return tensor.size(1) * window, tensor.size(0) * window
 
@@ -168,8 +171,8 @@ def _is_empty(tensor):
     return False
 
 
-def kaiming_uniform_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
-                     generator=None) -> Tensor:
+def kaiming_uniform_(tensor: Tensor, a: float = 0, mode: str = "fan_in",
+                     nonlinearity: str = "leaky_relu", generator=None) -> Tensor:
     """He: uniform with variance gain^2 / fan."""
     if _is_empty(tensor):
         return tensor
@@ -177,8 +180,8 @@ def kaiming_uniform_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonline
     return uniform_(tensor, -bound, bound, generator)
 
 
-def kaiming_normal_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
-                    generator=None) -> Tensor:
+def kaiming_normal_(tensor: Tensor, a: float = 0, mode: str = "fan_in",
+                    nonlinearity: str = "leaky_relu", generator=None) -> Tensor:
     """He: normal with variance gain^2 / fan."""
     if _is_empty(tensor):
         return tensor
@@ -219,13 +222,15 @@ def _deprecated(name):
     target = globals()[name + "_"]
 
     def old(*args, **kwargs):
-        warnings.warn(f"`nn.init.{name}` is now deprecated in favor of `nn.init.{name}_`.", FutureWarning, stacklevel=2)
+        warnings.warn(f"`nn.init.{name}` is now deprecated in favor of `nn.init.{name}_`.",
+                      FutureWarning, stacklevel=2)
         return target(*args, **kwargs)
     old.__name__, old.__doc__ = name, f"The old name of `{name}_`."
     return old
 
 
-uniform, normal, constant, eye, dirac = map(_deprecated, ("uniform", "normal", "constant", "eye", "dirac"))
+uniform, normal, constant, eye, dirac = map(_deprecated,
+                                            ("uniform", "normal", "constant", "eye", "dirac"))
 xavier_uniform, xavier_normal = map(_deprecated, ("xavier_uniform", "xavier_normal"))
 kaiming_uniform, kaiming_normal = map(_deprecated, ("kaiming_uniform", "kaiming_normal"))
 orthogonal, sparse = map(_deprecated, ("orthogonal", "sparse"))

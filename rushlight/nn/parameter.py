@@ -22,7 +22,8 @@ class _ParameterMeta(type(Tensor)):
     def __instancecheck__(self, instance):
         if super().__instancecheck__(instance):
             return True
-        return self is Parameter and isinstance(instance, Tensor) and getattr(instance, "_is_param", False)
+        return (self is Parameter and isinstance(instance, Tensor)
+                and getattr(instance, "_is_param", False))
 
 
 class Parameter(Tensor, metaclass=_ParameterMeta):
@@ -48,7 +49,8 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
         from ..io.rebuild import public_state
         state = public_state(self)
         if state:
-            return _rebuild_parameter_with_state, (self.data, self.requires_grad, OrderedDict(), state)
+            return _rebuild_parameter_with_state, (self.data, self.requires_grad, OrderedDict(),
+                                                   state)
         return _rebuild_parameter, (self.data, self.requires_grad, OrderedDict())
 
 
@@ -66,7 +68,8 @@ class _BufferMeta(type(Tensor)):
     def __instancecheck__(self, instance):
         if super().__instancecheck__(instance):
             return True
-        return self is Buffer and isinstance(instance, Tensor) and getattr(instance, "_is_buffer", False)
+        return (self is Buffer and isinstance(instance, Tensor)
+                and getattr(instance, "_is_buffer", False))
 
 
 class Buffer(Tensor, metaclass=_BufferMeta):
@@ -90,12 +93,14 @@ class _Uninitialized:
 
     @property
     def shape(self):
-        raise RuntimeError("Can't access the shape of an uninitialized parameter or buffer. This error usually happens "
-                           "in `load_state_dict` when trying to load an uninitialized parameter into an initialized "
-                           "one. Call `forward` to initialize the parameters before accessing their attributes.")
+        raise RuntimeError("Can't access the shape of an uninitialized parameter or buffer. This "
+                           "error usually happens in `load_state_dict` when trying to load an "
+                           "uninitialized parameter into an initialized one. Call `forward` to "
+                           "initialize the parameters before accessing their attributes.")
 
     def share_memory_(self):
-        raise RuntimeError("Can't share memory on an uninitialized parameter or buffer. Call `forward` to initialize "
+        raise RuntimeError("Can't share memory on an uninitialized parameter or buffer. Call "
+                           "`forward` to initialize "
                            "the parameters before calling `module.share_memory()`.")
 
     def __repr__(self, *, tensor_contents=None):

@@ -30,12 +30,14 @@ class _Adaptive(Optimizer):
     """Zeros for both means and a step counter."""
 
     def _fresh(self, param, group):
-        return ParamState({"step": 0.0}, exp_avg=ops.zeros_like(param), exp_avg_sq=ops.zeros_like(param))
+        return ParamState({"step": 0.0}, exp_avg=ops.zeros_like(param),
+                          exp_avg_sq=ops.zeros_like(param))
 
     def __setstate__(self, state):
         super().__setstate__(state)
         for group in self.param_groups:
-            for name in ("amsgrad", "maximize", "capturable", "differentiable", "decoupled_weight_decay"):
+            for name in ("amsgrad", "maximize", "capturable", "differentiable",
+                         "decoupled_weight_decay"):
                 if name in self.defaults:
                     group.setdefault(name, self.defaults[name])
             for name in ("foreach", "fused"):
@@ -43,7 +45,8 @@ class _Adaptive(Optimizer):
 
 
 class Adam(_Adaptive):
-    """p -= lr m' / (sqrt(v') + eps) with the means m, v of g, g^2 corrected for their start at zero.
+    """p -= lr m' / (sqrt(v') + eps) with the means m, v of g, g^2 corrected for their start at
+    zero.
 
     Args:
         betas: how slowly m and v move.
@@ -52,17 +55,18 @@ class Adam(_Adaptive):
         foreach, capturable, differentiable, fused: accepted; the compiler fuses updates anyway.
     """
 
-    def __init__(self, params, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,
-                 amsgrad: bool = False, *, foreach: bool | None = None, maximize: bool = False,
-                 capturable: bool = False, differentiable: bool = False, fused: bool | None = None,
-                 decoupled_weight_decay: bool = False) -> None:
+    def __init__(self, params, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8,
+                 weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None,
+                 maximize: bool = False, capturable: bool = False, differentiable: bool = False,
+                 fused: bool | None = None, decoupled_weight_decay: bool = False) -> None:
         check_at_least_zero(lr=lr, eps=eps)
         check_betas(betas)
         check_at_least_zero(weight_decay=weight_decay)
-        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad,
-                                      maximize=maximize, foreach=foreach, capturable=capturable,
-                                      differentiable=differentiable, fused=fused,
-                                      decoupled_weight_decay=decoupled_weight_decay))
+        super().__init__(params,
+                         dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay,
+                              amsgrad=amsgrad, maximize=maximize, foreach=foreach,
+                              capturable=capturable, differentiable=differentiable, fused=fused,
+                              decoupled_weight_decay=decoupled_weight_decay))
 
     def _fresh(self, param, group):
         state = super()._fresh(param, group)
@@ -86,12 +90,13 @@ class Adam(_Adaptive):
 class AdamW(Adam):
     """Adam with weight decay that shrinks the parameters."""
 
-    def __init__(self, params, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 1e-2,
-                 amsgrad: bool = False, *, maximize: bool = False, foreach: bool | None = None,
-                 capturable: bool = False, differentiable: bool = False, fused: bool | None = None) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize,
-                         capturable=capturable, differentiable=differentiable, fused=fused,
-                         decoupled_weight_decay=True)
+    def __init__(self, params, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8,
+                 weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False,
+                 foreach: bool | None = None, capturable: bool = False,
+                 differentiable: bool = False, fused: bool | None = None) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach,
+                         maximize=maximize, capturable=capturable, differentiable=differentiable,
+                         fused=fused, decoupled_weight_decay=True)
 
     def __setstate__(self, state):
         super().__setstate__(state)
@@ -102,17 +107,20 @@ class AdamW(Adam):
 class Adamax(Optimizer):
     """p -= lr m' / u with u the running maximum of |g|."""
 
-    def __init__(self, params, lr: float = 2e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,
-                 foreach: bool | None = None, *, maximize: bool = False, differentiable: bool = False,
-                 capturable: bool = False) -> None:
+    def __init__(self, params, lr: float = 2e-3, betas=(0.9, 0.999), eps: float = 1e-8,
+                 weight_decay: float = 0, foreach: bool | None = None, *, maximize: bool = False,
+                 differentiable: bool = False, capturable: bool = False) -> None:
         check_at_least_zero(lr=lr, eps=eps)
         check_betas(betas)
         check_at_least_zero(weight_decay=weight_decay)
-        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, foreach=foreach,
-                                      maximize=maximize, differentiable=differentiable, capturable=capturable))
+        super().__init__(params,
+                         dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay,
+                              foreach=foreach, maximize=maximize, differentiable=differentiable,
+                              capturable=capturable))
 
     def _fresh(self, param, group):
-        return ParamState({"step": 0.0}, exp_avg=ops.zeros_like(param), exp_inf=ops.zeros_like(param))
+        return ParamState({"step": 0.0}, exp_avg=ops.zeros_like(param),
+                          exp_inf=ops.zeros_like(param))
 
     def _update(self, todo, group):
         beta1, beta2 = group["betas"]
@@ -127,20 +135,24 @@ class Adamax(Optimizer):
 
 
 class NAdam(_Adaptive):
-    """Adam with Nesterov momentum, whose schedule is mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2)."""
+    """Adam with Nesterov momentum mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2)."""
 
     counters = ("step", "mu_product")
 
-    def __init__(self, params, lr: float = 2e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,
-                 momentum_decay: float = 4e-3, decoupled_weight_decay: bool = False, *, foreach: bool | None = None,
-                 maximize: bool = False, capturable: bool = False, differentiable: bool = False) -> None:
+    def __init__(self, params, lr: float = 2e-3, betas=(0.9, 0.999), eps: float = 1e-8,
+                 weight_decay: float = 0, momentum_decay: float = 4e-3,
+                 decoupled_weight_decay: bool = False, *, foreach: bool | None = None,
+                 maximize: bool = False, capturable: bool = False,
+                 differentiable: bool = False) -> None:
         check_at_least_zero(lr=lr, eps=eps)
         check_betas(betas)
         check_at_least_zero(weight_decay=weight_decay, momentum_decay=momentum_decay)
-        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay,
-                                      momentum_decay=momentum_decay, decoupled_weight_decay=decoupled_weight_decay,
-                                      maximize=maximize, foreach=foreach, capturable=capturable,
-                                      differentiable=differentiable))
+        super().__init__(params,
+                         dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay,
+                              momentum_decay=momentum_decay,
+                              decoupled_weight_decay=decoupled_weight_decay, maximize=maximize,
+                              foreach=foreach, capturable=capturable,
+                              differentiable=differentiable))
 
     def _fresh(self, param, group):
         return ParamState({"step": 0.0, "mu_product": 1.0}, exp_avg=ops.zeros_like(param),
@@ -151,7 +163,8 @@ class NAdam(_Adaptive):
         lr, decay, eps = number(group["lr"]), group["weight_decay"], group["eps"]
         for p, g, state in todo:
             step = state.advance()
-            mu, mu_next = (beta1 * (1.0 - 0.5 * 0.96 ** (t * group["momentum_decay"])) for t in (step, step + 1))
+            mu, mu_next = (beta1 * (1.0 - 0.5 * 0.96 ** (t * group["momentum_decay"]))
+                           for t in (step, step + 1))
             product = single(state.number("mu_product") * single(mu))
             state["mu_product"] = product
             g = _decayed(p, g, lr, decay, group["decoupled_weight_decay"])
@@ -164,15 +177,18 @@ class NAdam(_Adaptive):
 class RAdam(_Adaptive):
     """Adam whose adaptive rate is used only once its variance is tractable, and then rectified."""
 
-    def __init__(self, params, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,
-                 decoupled_weight_decay: bool = False, *, foreach: bool | None = None, maximize: bool = False,
-                 capturable: bool = False, differentiable: bool = False) -> None:
+    def __init__(self, params, lr: float = 1e-3, betas=(0.9, 0.999), eps: float = 1e-8,
+                 weight_decay: float = 0, decoupled_weight_decay: bool = False, *,
+                 foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
+                 differentiable: bool = False) -> None:
         check_at_least_zero(lr=lr, eps=eps)
         check_betas(betas)
         check_at_least_zero(weight_decay=weight_decay)
-        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize,
-                                      foreach=foreach, capturable=capturable,
-                                      decoupled_weight_decay=decoupled_weight_decay, differentiable=differentiable))
+        super().__init__(params,
+                         dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay,
+                              maximize=maximize, foreach=foreach, capturable=capturable,
+                              decoupled_weight_decay=decoupled_weight_decay,
+                              differentiable=differentiable))
 
     def _update(self, todo, group):
         beta1, beta2 = group["betas"]

@@ -1,4 +1,4 @@
-"""Optimisers that divide by running sizes of the gradient, and two that follow its sign or average."""
+"""Optimisers that divide by running sizes of the gradient; Rprop and ASGD."""
 from __future__ import annotations
 
 from .. import ops
@@ -14,20 +14,23 @@ def _decayed(p, g, group):
 
 
 class Adadelta(Optimizer):
-    """p -= lr d with d = g sqrt(a + eps) / sqrt(v + eps), where v, a are running means of g^2, d^2."""
+    """p -= lr d with d = g sqrt(a + eps) / sqrt(v + eps); v, a: running means of g^2, d^2."""
 
-    def __init__(self, params, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0,
-                 foreach: bool | None = None, *, capturable: bool = False, maximize: bool = False,
-                 differentiable: bool = False) -> None:
+    def __init__(self, params, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6,
+                 weight_decay: float = 0, foreach: bool | None = None, *, capturable: bool = False,
+                 maximize: bool = False, differentiable: bool = False) -> None:
         check_at_least_zero(lr=lr)
         if not 0.0 <= rho <= 1.0:
             raise ValueError(f"Invalid rho value: {rho}")
         check_at_least_zero(eps=eps, weight_decay=weight_decay)
-        super().__init__(params, dict(lr=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize,
-                                      capturable=capturable, foreach=foreach, differentiable=differentiable))
+        super().__init__(params,
+                         dict(lr=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize,
+                              capturable=capturable, foreach=foreach,
+                              differentiable=differentiable))
 
     def _fresh(self, param, group):
-        return ParamState({"step": 0.0}, square_avg=ops.zeros_like(param), acc_delta=ops.zeros_like(param))
+        return ParamState({"step": 0.0}, square_avg=ops.zeros_like(param),
+                          acc_delta=ops.zeros_like(param))
 
     def _update(self, todo, group):
         lr, rho, eps = number(group["lr"]), group["rho"], group["eps"]
@@ -45,19 +48,22 @@ class Adagrad(Optimizer):
     """p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps), where s sums g^2."""
 
     def __init__(self, params, lr: float = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
-                 initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: bool | None = None, *,
-                 maximize: bool = False, differentiable: bool = False, fused: bool | None = None) -> None:
+                 initial_accumulator_value: float = 0, eps: float = 1e-10,
+                 foreach: bool | None = None, *, maximize: bool = False,
+                 differentiable: bool = False, fused: bool | None = None) -> None:
         check_at_least_zero(lr=lr, lr_decay=lr_decay, weight_decay=weight_decay,
                             initial_accumulator_value=initial_accumulator_value, eps=eps)
-        super().__init__(params, dict(lr=lr, lr_decay=lr_decay, eps=eps, weight_decay=weight_decay,
-                                      initial_accumulator_value=initial_accumulator_value, foreach=foreach,
-                                      maximize=maximize, differentiable=differentiable, fused=fused))
+        super().__init__(params,
+                         dict(lr=lr, lr_decay=lr_decay, eps=eps, weight_decay=weight_decay,
+                              initial_accumulator_value=initial_accumulator_value, foreach=foreach,
+                              maximize=maximize, differentiable=differentiable, fused=fused))
         for group in self.param_groups:     # this state is there before the first step
             for p in group["params"]:
                 self.state[p] = self._fresh(p, group)
 
     def _fresh(self, param, group):
-        return ParamState({"step": 0.0}, sum=ops.full_like(param, group["initial_accumulator_value"]))
+        return ParamState({"step": 0.0},
+                          sum=ops.full_like(param, group["initial_accumulator_value"]))
 
     def share_memory(self) -> None:
         """Let other processes see the sums."""
@@ -75,15 +81,18 @@ class Adagrad(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """p -= lr g / (sqrt(v) + eps), where v is the running mean of g^2 (less that of g, squared, if `centered`)."""
+    """p -= lr g / (sqrt(v) + eps); v: the running mean of g^2, or variance if `centered`."""
 
-    def __init__(self, params, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0,
-                 momentum: float = 0, centered: bool = False, capturable: bool = False, foreach: bool | None = None,
-                 maximize: bool = False, differentiable: bool = False) -> None:
-        check_at_least_zero(lr=lr, eps=eps, momentum=momentum, weight_decay=weight_decay, alpha=alpha)
-        super().__init__(params, dict(lr=lr, momentum=momentum, alpha=alpha, eps=eps, centered=centered,
-                                      weight_decay=weight_decay, capturable=capturable, foreach=foreach,
-                                      maximize=maximize, differentiable=differentiable))
+    def __init__(self, params, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
+                 weight_decay: float = 0, momentum: float = 0, centered: bool = False,
+                 capturable: bool = False, foreach: bool | None = None, maximize: bool = False,
+                 differentiable: bool = False) -> None:
+        check_at_least_zero(lr=lr, eps=eps, momentum=momentum, weight_decay=weight_decay,
+                            alpha=alpha)
+        super().__init__(params,
+                         dict(lr=lr, momentum=momentum, alpha=alpha, eps=eps, centered=centered,
+                              weight_decay=weight_decay, capturable=capturable, foreach=foreach,
+                              maximize=maximize, differentiable=differentiable))
 
     def _fresh(self, param, group):
         state = ParamState({"step": 0.0}, square_avg=ops.zeros_like(param))
@@ -117,15 +126,21 @@ class RMSprop(Optimizer):
 
 
 class Rprop(Optimizer):
-    """p -= sign(g) s: each element's step s grows while the sign stays and shrinks when it changes."""
+    """p -= sign(g) s.
 
-    def __init__(self, params, lr: float = 1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50), *, capturable: bool = False,
-                 foreach: bool | None = None, maximize: bool = False, differentiable: bool = False) -> None:
+    Each element's step s grows while the sign stays and shrinks when it changes.
+    """
+
+    def __init__(self, params, lr: float = 1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50), *,
+                 capturable: bool = False, foreach: bool | None = None, maximize: bool = False,
+                 differentiable: bool = False) -> None:
         check_at_least_zero(lr=lr)
         if not 0.0 < etas[0] < 1.0 < etas[1]:
             raise ValueError(f"Invalid eta values: {etas[0]}, {etas[1]}")
-        super().__init__(params, dict(lr=lr, etas=etas, step_sizes=step_sizes, foreach=foreach, maximize=maximize,
-                                      differentiable=differentiable, capturable=capturable))
+        super().__init__(params,
+                         dict(lr=lr, etas=etas, step_sizes=step_sizes, foreach=foreach,
+                              maximize=maximize, differentiable=differentiable,
+                              capturable=capturable))
 
     def _fresh(self, param, group):
         return ParamState({"step": 0.0}, prev=ops.zeros_like(param),
@@ -137,7 +152,8 @@ class Rprop(Optimizer):
             state.advance()
             before, size = state["prev"], state["step_size"]
             agreement = g * before
-            factor = ops.where(agreement > 0, grow, ops.where(agreement < 0, shrink, ops.ones_like(g)))
+            factor = ops.where(agreement > 0, grow,
+                               ops.where(agreement < 0, shrink, ops.ones_like(g)))
             put(size, size.mul(factor).clamp(least, most))
             g = ops.where(agreement < 0, 0.0, g)
             put(p, p.addcmul(g.sign(), size, value=-1))
@@ -149,16 +165,19 @@ class ASGD(Optimizer):
 
     counters = ("step", "eta", "mu")
 
-    def __init__(self, params, lr: float = 1e-2, lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6,
-                 weight_decay: float = 0, foreach: bool | None = None, maximize: bool = False,
-                 differentiable: bool = False, capturable: bool = False) -> None:
+    def __init__(self, params, lr: float = 1e-2, lambd: float = 1e-4, alpha: float = 0.75,
+                 t0: float = 1e6, weight_decay: float = 0, foreach: bool | None = None,
+                 maximize: bool = False, differentiable: bool = False,
+                 capturable: bool = False) -> None:
         check_at_least_zero(lr=lr, weight_decay=weight_decay)
-        super().__init__(params, dict(lr=lr, lambd=lambd, alpha=alpha, t0=t0, weight_decay=weight_decay,
-                                      foreach=foreach, maximize=maximize, differentiable=differentiable,
-                                      capturable=capturable))
+        super().__init__(params,
+                         dict(lr=lr, lambd=lambd, alpha=alpha, t0=t0, weight_decay=weight_decay,
+                              foreach=foreach, maximize=maximize, differentiable=differentiable,
+                              capturable=capturable))
 
     def _fresh(self, param, group):
-        return ParamState({"step": 0.0, "eta": single(number(group["lr"])), "mu": 1.0}, ax=ops.zeros_like(param))
+        return ParamState({"step": 0.0, "eta": single(number(group["lr"])), "mu": 1.0},
+                          ax=ops.zeros_like(param))
 
     def _update(self, todo, group):
         lr, lambd = number(group["lr"]), group["lambd"]

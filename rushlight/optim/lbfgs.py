@@ -15,7 +15,10 @@ __all__ = ["LBFGS"]
 
 
 class Point(NamedTuple):
-    """A place along the search direction: step length, loss, gradient, slope along the direction."""
+    """A place along the search direction.
+
+    Step length, loss, gradient, slope along the direction.
+    """
 
     t: float
     loss: float
@@ -33,20 +36,22 @@ class LBFGS(Optimizer):
     counters = ()
 
     def __init__(self, params, lr: float = 1, max_iter: int = 20, max_eval: int | None = None,
-                 tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9, history_size: int = 100,
-                 line_search_fn: str | None = None) -> None:
+                 tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9,
+                 history_size: int = 100, line_search_fn: str | None = None) -> None:
         check_at_least_zero(lr=lr)
         max_eval = max_iter * 5 // 4 if max_eval is None else max_eval
-        super().__init__(params, dict(lr=lr, max_iter=max_iter, max_eval=max_eval, tolerance_grad=tolerance_grad,
-                                      tolerance_change=tolerance_change, history_size=history_size,
-                                      line_search_fn=line_search_fn))
+        super().__init__(params,
+                         dict(lr=lr, max_iter=max_iter, max_eval=max_eval,
+                              tolerance_grad=tolerance_grad, tolerance_change=tolerance_change,
+                              history_size=history_size, line_search_fn=line_search_fn))
         if len(self.param_groups) != 1:
             raise ValueError("LBFGS doesn't support per-parameter options (parameter groups)")
         self._params = self.param_groups[0]["params"]
 
     # -- all parameters as one vector ---------------------------------------------------------
     def _flat_gradient(self):
-        return ops.cat([ops.zeros_like(p).reshape(-1) if p.grad is None else p.grad.reshape(-1) for p in self._params])
+        return ops.cat([ops.zeros_like(p).reshape(-1) if p.grad is None else p.grad.reshape(-1)
+                        for p in self._params])
 
     def _move(self, t, direction):
         """p += t direction."""
@@ -90,12 +95,15 @@ class LBFGS(Optimizer):
             if slope > -group["tolerance_change"]:
                 break
             last = iteration == group["max_iter"]
-            loss, gradient, t, count = self._advance(closure, group, Point(t, loss, gradient, slope), direction,
+            loss, gradient, t, count = self._advance(closure, group,
+                                                     Point(t, loss, gradient, slope), direction,
                                                      group["max_eval"] - evaluations, last)
             state["t"] = t
             evaluations += count
             state["func_evals"] += count
-            if last or evaluations >= group["max_eval"] or self._is_done(group, gradient, direction, t, loss - before):
+            if last or evaluations >= group["max_eval"]:
+                break
+            if self._is_done(group, gradient, direction, t, loss - before):
                 break
         return first
 
@@ -113,7 +121,8 @@ class LBFGS(Optimizer):
         if group["line_search_fn"] != "strong_wolfe":
             raise RuntimeError("only 'strong_wolfe' is supported")
         start = [p.clone() for p in self._params]
-        search = WolfeSearch(lambda t: self._evaluate_at(closure, start, t, direction), direction, here, budget)
+        search = WolfeSearch(lambda t: self._evaluate_at(closure, start, t, direction), direction,
+                             here, budget)
         found = search.run()
         self._move(found.t, direction)
         return found.loss, found.gradient, found.t, search.evaluations
@@ -121,7 +130,8 @@ class LBFGS(Optimizer):
     @staticmethod
     def _is_done(group, gradient, direction, t, change):
         return (_largest(gradient) <= group["tolerance_grad"]
-                or _largest(direction * t) <= group["tolerance_change"] or abs(change) < group["tolerance_change"])
+                or _largest(direction * t) <= group["tolerance_change"]
+                or abs(change) < group["tolerance_change"])
 
     # -- the direction ------------------------------------------------------------------------
     def _direction(self, state, gradient, history_size):
@@ -131,7 +141,8 @@ class LBFGS(Optimizer):
             state["d"] = gradient.neg()
             return state["d"]
         self._remember(state, gradient, history_size)
-        changes, steps, scales, factors = state["old_dirs"], state["old_stps"], state["ro"], state["al"]
+        changes, steps, scales = state["old_dirs"], state["old_stps"], state["ro"]
+        factors = state["al"]
         d = gradient.neg()
         for i in reversed(range(len(changes))):
             factors[i] = steps[i].dot(d) * scales[i]
@@ -221,7 +232,10 @@ class WolfeSearch:
         return low
 
     def _trial(self, ends, stuck):
-        """Where to look next: the cubic's minimum, kept away from the ends if it creeps towards one."""
+        """Where to look next.
+
+        The cubic's minimum, kept away from the ends if it creeps towards one.
+        """
         a, b = min(p.t for p in ends), max(p.t for p in ends)
         t = interpolated(ends[0], ends[1], a, b)
         margin = 0.1 * (b - a)
@@ -233,7 +247,10 @@ class WolfeSearch:
 
 
 def interpolated(p: Point, q: Point, least: float, most: float) -> float:
-    """The minimum of the cubic through two points with their slopes, within bounds; else their middle."""
+    """The minimum of the cubic through two points with their slopes, within bounds.
+
+    Else their middle.
+    """
     a = p.slope + q.slope - 3 * (p.loss - q.loss) / (p.t - q.t)
     square = a * a - p.slope * q.slope
     if square < 0:

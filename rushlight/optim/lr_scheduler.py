@@ -16,15 +16,18 @@ from weakref import ref
 from ..tensor import Tensor
 from .optimizer import Optimizer, number
 
-__all__ = ["LambdaLR", "MultiplicativeLR", "StepLR", "MultiStepLR", "ConstantLR", "LinearLR", "ExponentialLR",
-           "SequentialLR", "CosineAnnealingLR", "ChainedScheduler", "ReduceLROnPlateau", "CyclicLR",
-           "CosineAnnealingWarmRestarts", "OneCycleLR", "PolynomialLR", "LRScheduler"]
+__all__ = ["LambdaLR", "MultiplicativeLR", "StepLR", "MultiStepLR", "ConstantLR", "LinearLR",
+           "ExponentialLR", "SequentialLR", "CosineAnnealingLR", "ChainedScheduler",
+           "ReduceLROnPlateau", "CyclicLR", "CosineAnnealingWarmRestarts", "OneCycleLR",
+           "PolynomialLR", "LRScheduler"]
 
-EPOCH_DEPRECATION_WARNING = (
-    "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. Please use "
-    "`scheduler.step()` to step the scheduler. During the deprecation, if epoch is different from None, the closed form "
-    "is used instead of the new chainable form, where available. Please open an issue if you are unable to replicate "
-    "your use case: https://github.com/pytorch/pytorch/issues/new/choose.")
+EPOCH_DEPRECATION_WARNING = ("The epoch parameter in `scheduler.step()` was not necessary and is "
+                             "being deprecated where possible. Please use "
+                             "`scheduler.step()` to step the scheduler. During the deprecation, if "
+                             "epoch is different from None, the closed form "
+                             "is used instead of the new chainable form, where available. Please "
+                             "open an issue if you are unable to replicate "
+                             "your use case: https://github.com/pytorch/pytorch/issues/new/choose.")
 _HOW = "See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 
 
@@ -50,8 +53,8 @@ def _per_group(name, optimizer, value) -> list:
     if not isinstance(value, (list, tuple)):
         return [_copied(value) for _ in groups]
     if len(value) != len(groups):
-        raise ValueError(f"{name} must have the same length as optimizer.param_groups. {name} has {len(value)} values, "
-                         f"param_groups has {len(groups)}.")
+        raise ValueError(f"{name} must have the same length as optimizer.param_groups. {name} has "
+                         f"{len(value)} values, param_groups has {len(groups)}.")
     return [_copied(v) for v in value]
 
 
@@ -61,7 +64,7 @@ def _check_optimizer(optimizer):
 
 
 def _watch_steps(optimizer):
-    """Let the optimiser remember that it has stepped, so that a wrong order of calls can be told."""
+    """Let the optimiser remember that it has stepped: a wrong order of calls can be told."""
     if hasattr(optimizer.step, "_wrapped_by_lr_sched"):
         return
     step, owner = optimizer.step.__func__, ref(optimizer)
@@ -88,8 +91,9 @@ class LRScheduler:
             if last_epoch == -1:
                 group.setdefault("initial_lr", _copied(group["lr"]))
             elif "initial_lr" not in group:
-                raise KeyError(f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with "
-                               "last_epoch >= 0. Load the state of the optimizer first, or start with last_epoch=-1")
+                raise KeyError(f"param 'initial_lr' is not specified in param_groups[{i}] when "
+                               "resuming scheduler with last_epoch >= 0. Load the state of the "
+                               "optimizer first, or start with last_epoch=-1")
         self.base_lrs = _values(optimizer, "initial_lr")
         self.last_epoch = last_epoch
         _watch_steps(optimizer)
@@ -120,10 +124,11 @@ class LRScheduler:
         if type(self)._next is LRScheduler._next:
             raise NotImplementedError
         if not self._get_lr_called_within_step:
-            warnings.warn("To get the last learning rate computed by the scheduler, please use `get_last_lr()`.",
-                          UserWarning, stacklevel=2)
+            warnings.warn("To get the last learning rate computed by the scheduler, please use "
+                          "`get_last_lr()`.", UserWarning, stacklevel=2)
         groups = self.optimizer.param_groups
-        return [self._next(_copied(group["lr"]), base) for group, base in zip(groups, self.base_lrs)]
+        return [self._next(_copied(group["lr"]), base)
+                for group, base in zip(groups, self.base_lrs)]
 
     def _next(self, lr, base):
         """The rate after `lr`."""
@@ -140,13 +145,14 @@ class LRScheduler:
 
     def _check_order(self):
         if not hasattr(self.optimizer.step, "_wrapped_by_lr_sched"):
-            warnings.warn("Seems like `optimizer.step()` has been overridden after learning rate scheduler "
-                          "initialization. Please, make sure to call `optimizer.step()` before `lr_scheduler.step()`. "
-                          + _HOW, UserWarning, stacklevel=3)
+            warnings.warn("Seems like `optimizer.step()` has been overridden after learning rate "
+                          "scheduler initialization. Please, make sure to call `optimizer.step()` "
+                          "before `lr_scheduler.step()`. " + _HOW, UserWarning, stacklevel=3)
         elif not getattr(self.optimizer, "_opt_called", False):
-            warnings.warn("Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, "
-                          "you should call them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`.  "
-                          "Failure to do this will result in PyTorch skipping the first value of the learning rate "
+            warnings.warn("Detected call of `lr_scheduler.step()` before `optimizer.step()`. In "
+                          "PyTorch 1.1.0 and later, you should call them in the opposite order: "
+                          "`optimizer.step()` before `lr_scheduler.step()`.  Failure to do this "
+                          "will result in PyTorch skipping the first value of the learning rate "
                           "schedule. " + _HOW, UserWarning, stacklevel=3)
 
     def _update_lr(self, epoch=None):
@@ -182,7 +188,8 @@ class _ByFunction(LRScheduler):
         many = isinstance(lr_lambda, (list, tuple))
         self.lr_lambdas = list(lr_lambda) if many else [lr_lambda] * len(optimizer.param_groups)
         if len(self.lr_lambdas) != len(optimizer.param_groups):
-            raise ValueError(f"Expected {len(optimizer.param_groups)} lr_lambdas, but got {len(self.lr_lambdas)}")
+            raise ValueError(f"Expected {len(optimizer.param_groups)} lr_lambdas, but got "
+                             f"{len(self.lr_lambdas)}")
         self._check_functions()
         super().__init__(optimizer, last_epoch)
 
@@ -221,13 +228,15 @@ class MultiplicativeLR(_ByFunction):
 
     def get_lr(self) -> list:
         rates = _values(self.optimizer, "lr")
-        return rates if self._is_initial else [lr * f(self.last_epoch) for f, lr in zip(self.lr_lambdas, rates)]
+        return (rates if self._is_initial
+                else [lr * f(self.last_epoch) for f, lr in zip(self.lr_lambdas, rates)])
 
 
 class StepLR(_ClosedForm):
     """Times gamma every `step_size` epochs."""
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1,
+                 last_epoch: int = -1) -> None:
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
@@ -241,15 +250,18 @@ class StepLR(_ClosedForm):
 class MultiStepLR(_ClosedForm):
     """Times gamma at each of the milestones."""
 
-    def __init__(self, optimizer: Optimizer, milestones, gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, milestones, gamma: float = 0.1,
+                 last_epoch: int = -1) -> None:
         self.milestones, self.gamma = Counter(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
     def _next(self, lr, base):
-        return lr * self.gamma ** self.milestones[self.last_epoch] if self.last_epoch in self.milestones else lr
+        return (lr * self.gamma ** self.milestones[self.last_epoch]
+                if self.last_epoch in self.milestones else lr)
 
     def _at(self, base):
-        return base * self.gamma ** bisect_right(sorted(self.milestones.elements()), self.last_epoch)
+        return base * self.gamma ** bisect_right(sorted(self.milestones.elements()),
+                                                 self.last_epoch)
 
 
 class ConstantLR(_ClosedForm):
@@ -277,7 +289,8 @@ class LinearLR(_ClosedForm):
     def __init__(self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0,
                  total_iters: int = 5, last_epoch: int = -1) -> None:
         if start_factor > 1.0 or start_factor <= 0:
-            raise ValueError("Starting multiplicative factor expected to be greater than 0 and less or equal to 1.")
+            raise ValueError("Starting multiplicative factor expected to be greater than 0 and "
+                             "less or equal to 1.")
         if end_factor > 1.0 or end_factor < 0:
             raise ValueError("Ending multiplicative factor expected to be between 0 and 1.")
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
@@ -289,7 +302,8 @@ class LinearLR(_ClosedForm):
         if self._is_initial or self.last_epoch > self.total_iters:
             return lr
         rise = self.end_factor - self.start_factor
-        return lr * (1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise))
+        return lr * (1.0 + rise
+                     / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise))
 
     def _at(self, base):
         rise = (self.end_factor - self.start_factor) * min(self.total_iters, self.last_epoch)
@@ -313,7 +327,8 @@ class ExponentialLR(_ClosedForm):
 class PolynomialLR(_ClosedForm):
     """base (1 - epoch / total_iters)^power."""
 
-    def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0,
+                 last_epoch: int = -1) -> None:
         self.total_iters, self.power = total_iters, power
         super().__init__(optimizer, last_epoch)
 
@@ -325,13 +340,15 @@ class PolynomialLR(_ClosedForm):
         return lr * (left / before) ** self.power
 
     def _at(self, base):
-        return base * (1.0 - min(self.total_iters, self.last_epoch) / self.total_iters) ** self.power
+        return base * (1.0 - min(self.total_iters, self.last_epoch)
+                       / self.total_iters) ** self.power
 
 
 class CosineAnnealingLR(_ClosedForm):
     """From base down to `eta_min` along half a cosine in `T_max` epochs."""
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0,
+                 last_epoch: int = -1) -> None:
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 
@@ -343,7 +360,8 @@ class CosineAnnealingLR(_ClosedForm):
             return lr
         if self._step_count == 1 and self.last_epoch > 0:
             return self._at(base)
-        if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:      # the lowest point: leave it again
+        # the lowest point: leave it again
+        if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:
             return lr + (base - self.eta_min) * (1 - math.cos(math.pi / self.T_max)) / 2
         ratio = self._height(self.last_epoch) / self._height(self.last_epoch - 1)
         return ratio * (lr - self.eta_min) + self.eta_min
@@ -353,7 +371,7 @@ class CosineAnnealingLR(_ClosedForm):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Cosine annealing that starts again after `T_0` epochs, then after `T_mult` times as many, and so on."""
+    """Cosine annealing that starts again after `T_0` epochs, then `T_mult` times as many, ..."""
 
     def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0,
                  last_epoch: int = -1) -> None:
@@ -362,12 +380,15 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         if T_mult < 1 or not isinstance(T_mult, int):
             raise ValueError(f"Expected integer T_mult >= 1, but got {T_mult}")
         if not isinstance(eta_min, (float, int)):
-            raise ValueError(f"Expected float or int eta_min, but got {eta_min} of type {type(eta_min)}")
-        self.T_0, self.T_i, self.T_mult, self.eta_min, self.T_cur = T_0, T_0, T_mult, eta_min, last_epoch
+            raise ValueError(f"Expected float or int eta_min, but got {eta_min} of type "
+                             f"{type(eta_min)}")
+        self.T_0, self.T_i, self.T_mult, self.eta_min = T_0, T_0, T_mult, eta_min
+        self.T_cur = last_epoch
         super().__init__(optimizer, last_epoch)
 
     def _next(self, lr, base):
-        return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
+        height = 1 + math.cos(math.pi * self.T_cur / self.T_i)
+        return self.eta_min + (base - self.eta_min) * height / 2
 
     def step(self, epoch: float | None = None) -> None:
         """Go on one epoch, or to any epoch, also a fractional one."""
@@ -395,7 +416,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             self.T_i = self.T_0 * self.T_mult ** n
 
 
-# -- schedules of schedules -------------------------------------------------------------------------------
+# -- schedules of schedules ------------------------------------------------------------------------
 class _Several(LRScheduler):
     """What holds other schedules: their states are saved with its own."""
 
@@ -405,13 +426,14 @@ class _Several(LRScheduler):
             if not hasattr(scheduler, "optimizer"):
                 raise TypeError(f"{name} at index {i} should have `optimizer` as its attribute.")
             if isinstance(scheduler, ReduceLROnPlateau):
-                raise ValueError(f"{name} does not support `ReduceLROnPlateau` scheduler as it requires additional kwargs "
-                                 f"to be specified when calling `step`, but got one at index {i} in the given schedulers "
-                                 "sequence.")
+                raise ValueError(f"{name} does not support `ReduceLROnPlateau` scheduler as it "
+                                 "requires additional kwargs to be specified when calling `step`, "
+                                 f"but got one at index {i} in the given schedulers sequence.")
             if optimizer is not scheduler.optimizer:
-                raise ValueError(f"{name} expects all schedulers to belong to the same optimizer, but got scheduler "
-                                 f"{scheduler.__class__.__name__} at index {i} has {scheduler.optimizer}, which is "
-                                 f"different from {optimizer.__class__.__name__}.")
+                raise ValueError(f"{name} expects all schedulers to belong to the same optimizer, "
+                                 f"but got scheduler {scheduler.__class__.__name__} at index {i} "
+                                 f"has {scheduler.optimizer}, which is different from "
+                                 f"{optimizer.__class__.__name__}.")
 
     def state_dict(self) -> dict:
         state = super().state_dict()
@@ -430,12 +452,14 @@ class SequentialLR(_Several):
     def __init__(self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int],
                  last_epoch: int = -1) -> None:
         if len(schedulers) < 1:
-            raise ValueError(f"{self.__class__.__name__} expects at least one scheduler, but got no scheduler.")
+            raise ValueError(f"{self.__class__.__name__} expects at least one scheduler, but got "
+                             "no scheduler.")
         self._check_schedulers(optimizer, schedulers)
         if len(milestones) != len(schedulers) - 1:
-            raise ValueError("Sequential Schedulers expects number of schedulers provided to be one more than the number "
-                             f"of milestone points, but got number of schedulers {len(schedulers)} and the number of "
-                             f"milestones to be equal to {len(milestones)}")
+            raise ValueError("Sequential Schedulers expects number of schedulers provided to be "
+                             "one more than the number of milestone points, but got number of "
+                             f"schedulers {len(schedulers)} and the number of milestones to be "
+                             f"equal to {len(milestones)}")
         self._schedulers, self._milestones = schedulers, milestones
         self.last_epoch, self.optimizer = last_epoch + 1, optimizer
         for group in optimizer.param_groups:
@@ -470,8 +494,8 @@ class ChainedScheduler(_Several):
 
     def __init__(self, schedulers, optimizer: Optimizer | None = None) -> None:
         if len(schedulers) < 1:
-            raise ValueError(f"{self.__class__.__name__} expects at least one scheduler to be chained, but got no "
-                             "scheduler.")
+            raise ValueError(f"{self.__class__.__name__} expects at least one scheduler to be "
+                             "chained, but got no scheduler.")
         optimizer = optimizer or schedulers[0].optimizer
         self._check_schedulers(optimizer, schedulers)
         self._schedulers, self.optimizer = schedulers, optimizer
@@ -487,9 +511,9 @@ class ChainedScheduler(_Several):
 class ReduceLROnPlateau(LRScheduler):
     """Times `factor` when a metric has not become better for more than `patience` epochs."""
 
-    def __init__(self, optimizer: Optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10,
-                 threshold: float = 1e-4, threshold_mode: str = "rel", cooldown: int = 0, min_lr=0,
-                 eps: float = 1e-8) -> None:
+    def __init__(self, optimizer: Optimizer, mode: str = "min", factor: float = 0.1,
+                 patience: int = 10, threshold: float = 1e-4, threshold_mode: str = "rel",
+                 cooldown: int = 0, min_lr=0, eps: float = 1e-8) -> None:
         if factor >= 1.0:
             raise ValueError("Factor should be < 1.0.")
         _check_optimizer(optimizer)
@@ -549,10 +573,11 @@ class ReduceLROnPlateau(LRScheduler):
         groups = self.optimizer.param_groups
         if len(groups) != len(self.min_lrs):
             if self.default_min_lr is None:
-                raise RuntimeError(f"The number of param groups in the `optimizer` ({len(groups)}) differs from when "
-                                   f"`ReduceLROnPlateau` was initialized ({len(self.min_lrs)}), usually due to a new "
-                                   "param group being added to the optimizer. Please modify the `min_lrs` field to match "
-                                   "the length of the `optimizer` param groups.")
+                raise RuntimeError(f"The number of param groups in the `optimizer` ({len(groups)}) "
+                                   "differs from when `ReduceLROnPlateau` was initialized "
+                                   f"({len(self.min_lrs)}), usually due to a new param group being "
+                                   "added to the optimizer. Please modify the `min_lrs` field to "
+                                   "match the length of the `optimizer` param groups.")
             self.min_lrs = [self.default_min_lr] * len(groups)
         for group, least in zip(groups, self.min_lrs):
             old = float(group["lr"])
@@ -565,13 +590,14 @@ class ReduceLROnPlateau(LRScheduler):
         self._init_is_better(self.mode, self.threshold, self.threshold_mode)
 
 
-# -- cycles -----------------------------------------------------------------------------------------------
+# -- cycles ----------------------------------------------------------------------------------------
 class _WithMomentum(LRScheduler):
     """Schedules that also move the momentum (or beta1) of each group."""
 
     def _prepare_momentum(self, optimizer, base_momentum, max_momentum, last_epoch):
         if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
-            raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
+            raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` "
+                             "option enabled")
         self.use_beta1 = "betas" in optimizer.defaults
         low = _per_group("base_momentum", optimizer, base_momentum)
         high = _per_group("max_momentum", optimizer, max_momentum)
@@ -593,12 +619,15 @@ _SCALES = {"triangular": lambda gamma, x: 1.0, "triangular2": lambda gamma, x: 1
 
 
 class CyclicLR(_WithMomentum):
-    """Up and down between two rates; the height of a cycle may fall with its number or with the epoch."""
+    """Up and down between two rates.
+
+    The height of a cycle may fall with its number or with the epoch.
+    """
 
     def __init__(self, optimizer: Optimizer, base_lr, max_lr, step_size_up: int = 2000,
-                 step_size_down: int | None = None, mode: str = "triangular", gamma: float = 1.0, scale_fn=None,
-                 scale_mode: str = "cycle", cycle_momentum: bool = True, base_momentum=0.8, max_momentum=0.9,
-                 last_epoch: int = -1) -> None:
+                 step_size_down: int | None = None, mode: str = "triangular", gamma: float = 1.0,
+                 scale_fn=None, scale_mode: str = "cycle", cycle_momentum: bool = True,
+                 base_momentum=0.8, max_momentum=0.9, last_epoch: int = -1) -> None:
         _check_optimizer(optimizer)
         self.optimizer = optimizer
         base_lrs = _per_group("base_lr", optimizer, base_lr)
@@ -612,17 +641,19 @@ class CyclicLR(_WithMomentum):
         if mode not in _SCALES and scale_fn is None:
             raise ValueError("mode is invalid and scale_fn is None")
         self.mode, self.gamma, self._scale_fn_custom = mode, gamma, scale_fn
-        self.scale_mode = scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
+        self.scale_mode = (scale_mode if scale_fn is not None else "iterations"
+                           if mode == "exp_range" else "cycle")
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
-            self.base_momentums, self.max_momentums = self._prepare_momentum(optimizer, base_momentum, max_momentum,
-                                                                             last_epoch)
+            self.base_momentums, self.max_momentums = self._prepare_momentum(
+                optimizer, base_momentum, max_momentum, last_epoch)
         super().__init__(optimizer, last_epoch)
         self.base_lrs = base_lrs
 
     def scale_fn(self, x: float) -> float:
         """The height of a cycle, by its number or by the epoch."""
-        return self._scale_fn_custom(x) if self._scale_fn_custom is not None else _SCALES[self.mode](self.gamma, x)
+        return (self._scale_fn_custom(x) if self._scale_fn_custom is not None
+                else _SCALES[self.mode](self.gamma, x))
 
     def _height(self):
         """Between 0 and 1: how far from the base value."""
@@ -634,7 +665,8 @@ class CyclicLR(_WithMomentum):
     def get_lr(self) -> list:
         part, scale = self._height()
         if self.cycle_momentum:
-            for group, low, high in zip(self.optimizer.param_groups, self.base_momentums, self.max_momentums):
+            for group, low, high in zip(self.optimizer.param_groups, self.base_momentums,
+                                        self.max_momentums):
                 self._set_momentum(group, high - (high - low) * part * scale)
         return [low + (high - low) * part * scale for low, high in zip(self.base_lrs, self.max_lrs)]
 
@@ -642,7 +674,8 @@ class CyclicLR(_WithMomentum):
         """Of an own `scale_fn` only the attributes of a callable object are saved."""
         state = super().state_dict()
         f = self._scale_fn_custom
-        state["_scale_fn_custom"] = None if f is None or isinstance(f, types.FunctionType) else f.__dict__.copy()
+        state["_scale_fn_custom"] = (None if f is None or isinstance(f, types.FunctionType)
+                                     else f.__dict__.copy())
         return state
 
     def load_state_dict(self, state_dict: dict) -> None:
@@ -662,18 +695,22 @@ def _straight(start, end, part):
 class OneCycleLR(_WithMomentum):
     """One cycle over the whole training: up to `max_lr`, then down far below the first rate."""
 
-    def __init__(self, optimizer: Optimizer, max_lr, total_steps: int | None = None, epochs: int | None = None,
-                 steps_per_epoch: int | None = None, pct_start: float = 0.3, anneal_strategy: str = "cos",
-                 cycle_momentum: bool = True, base_momentum=0.85, max_momentum=0.95, div_factor: float = 25.0,
-                 final_div_factor: float = 1e4, three_phase: bool = False, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, max_lr, total_steps: int | None = None,
+                 epochs: int | None = None, steps_per_epoch: int | None = None,
+                 pct_start: float = 0.3, anneal_strategy: str = "cos", cycle_momentum: bool = True,
+                 base_momentum=0.85, max_momentum=0.95, div_factor: float = 25.0,
+                 final_div_factor: float = 1e4, three_phase: bool = False,
+                 last_epoch: int = -1) -> None:
         _check_optimizer(optimizer)
         self.optimizer = optimizer
         self.total_steps = self._total(total_steps, epochs, steps_per_epoch)
         if pct_start < 0 or pct_start > 1 or not isinstance(pct_start, float):
             raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}")
-        self._anneal_func_type, self._schedule_phases = anneal_strategy, self._phases(pct_start, three_phase)
+            raise ValueError("anneal_strategy must be one of 'cos' or 'linear', instead got "
+                             f"{anneal_strategy}")
+        self._anneal_func_type = anneal_strategy
+        self._schedule_phases = self._phases(pct_start, three_phase)
         if last_epoch == -1:
             for group, most in zip(optimizer.param_groups, _per_group("max_lr", optimizer, max_lr)):
                 group["initial_lr"], group["max_lr"] = most / div_factor, most
@@ -698,19 +735,25 @@ class OneCycleLR(_WithMomentum):
     def _phases(self, pct_start, three_phase):
         """Where each phase ends, and the names of the values it goes between."""
         def phase(end, lrs, momentums):
-            return {"end_step": end, "start_lr": lrs[0], "end_lr": lrs[1], "start_momentum": momentums[0],
-                    "end_momentum": momentums[1]}
-        up = phase(float(pct_start * self.total_steps) - 1, ("initial_lr", "max_lr"), ("max_momentum", "base_momentum"))
+            return {"end_step": end, "start_lr": lrs[0], "end_lr": lrs[1],
+                    "start_momentum": momentums[0], "end_momentum": momentums[1]}
+        up = phase(float(pct_start * self.total_steps) - 1, ("initial_lr", "max_lr"),
+                   ("max_momentum", "base_momentum"))
         if not three_phase:
-            return [up, phase(self.total_steps - 1, ("max_lr", "min_lr"), ("base_momentum", "max_momentum"))]
-        return [up, phase(float(2 * pct_start * self.total_steps) - 2, ("max_lr", "initial_lr"),
-                          ("base_momentum", "max_momentum")),
-                phase(self.total_steps - 1, ("initial_lr", "min_lr"), ("max_momentum", "max_momentum"))]
+            return [up,
+                    phase(self.total_steps - 1, ("max_lr", "min_lr"),
+                          ("base_momentum", "max_momentum"))]
+        return [up,
+                phase(float(2 * pct_start * self.total_steps) - 2, ("max_lr", "initial_lr"),
+                      ("base_momentum", "max_momentum")),
+                phase(self.total_steps - 1, ("initial_lr", "min_lr"),
+                      ("max_momentum", "max_momentum"))]
 
     def get_lr(self) -> list:
         step = self.last_epoch
         if step > self.total_steps:
-            raise ValueError(f"Tried to step {step} times. The specified number of total steps is {self.total_steps}")
+            raise ValueError(f"Tried to step {step} times. The specified number of total steps is "
+                             f"{self.total_steps}")
         start = 0.0
         for phase in self._schedule_phases:
             if step <= phase["end_step"] or phase is self._schedule_phases[-1]:
@@ -720,6 +763,8 @@ class OneCycleLR(_WithMomentum):
         between = _cosine if self._anneal_func_type == "cos" else _straight
         if self.cycle_momentum:
             for group in self.optimizer.param_groups:
-                self._set_momentum(group, between(group[phase["start_momentum"]], group[phase["end_momentum"]], part))
+                self._set_momentum(group,
+                                   between(group[phase["start_momentum"]],
+                                           group[phase["end_momentum"]], part))
         return [between(group[phase["start_lr"]], group[phase["end_lr"]], part)
                 for group in self.optimizer.param_groups]

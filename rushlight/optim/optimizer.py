@@ -17,7 +17,8 @@ from ..nn.modules.module_hooks import add_hook
 from ..tensor import Tensor
 from ..utils.hooks import RemovableHandle
 
-__all__ = ["Optimizer", "register_optimizer_step_pre_hook", "register_optimizer_step_post_hook", "required"]
+__all__ = ["Optimizer", "register_optimizer_step_pre_hook", "register_optimizer_step_post_hook",
+           "required"]
 
 required = object()     # the default of an option that every group must give
 _global_pre_hooks: OrderedDict = OrderedDict()
@@ -62,7 +63,8 @@ def check_betas(betas) -> None:
 
 
 class ParamState(dict):
-    """The state of one parameter. Counters are Python numbers inside and 0-d float32 tensors to who looks.
+    """The state of one parameter. Counters are Python numbers inside and 0-d float32 tensors to
+    who looks.
 
     So a step that counts records nothing, and yet `state["step"]` is what PyTorch has there.
     """
@@ -129,8 +131,8 @@ class Optimizer:
         self.defaults = defaults
         self._make_hook_tables()
         if isinstance(params, Tensor):
-            raise TypeError("params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
-                            + typename(params))
+            raise TypeError("params argument given to the optimizer should be an iterable of "
+                            "Tensors or dicts, but got " + typename(params))
         self.state: defaultdict = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         groups = list(params)
@@ -140,8 +142,10 @@ class Optimizer:
             self.add_param_group(group)
 
     def _make_hook_tables(self):
-        self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks = OrderedDict(), OrderedDict()
-        self._optimizer_state_dict_pre_hooks, self._optimizer_state_dict_post_hooks = OrderedDict(), OrderedDict()
+        self._optimizer_step_pre_hooks = OrderedDict()
+        self._optimizer_step_post_hooks = OrderedDict()
+        self._optimizer_state_dict_pre_hooks = OrderedDict()
+        self._optimizer_state_dict_post_hooks = OrderedDict()
         self._optimizer_load_state_dict_pre_hooks = OrderedDict()
         self._optimizer_load_state_dict_post_hooks = OrderedDict()
         self._zero_grad_profile_name = f"Optimizer.zero_grad#{self.__class__.__name__}.zero_grad"
@@ -166,7 +170,8 @@ class Optimizer:
         text = self.__class__.__name__ + " ("
         for i, group in enumerate(self.param_groups):
             text += f"\nParameter Group {i}\n"
-            text += "".join(f"    {key}: {group[key]}\n" for key in sorted(group) if key != "params")
+            text += "".join(f"    {key}: {group[key]}\n" for key in sorted(group)
+                            if key != "params")
         return text + ")"
 
     # -- groups -------------------------------------------------------------------------------
@@ -176,13 +181,15 @@ class Optimizer:
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
         params = param_group["params"]
         if isinstance(params, set):
-            raise TypeError("optimizer parameters need to be organized in ordered collections, but the ordering of "
+            raise TypeError("optimizer parameters need to be organized in ordered collections, but "
+                            "the ordering of "
                             "tensors in sets will change between runs. Please use a list instead.")
         self._put_params(param_group, [params] if isinstance(params, Tensor) else list(params))
         self._check_params(param_group["params"])
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
-                raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
+                raise ValueError("parameter group didn't specify a value of required optimization "
+                                 f"parameter {name}")
             param_group.setdefault(name, default)
         self._check_overlap(param_group["params"])
         self.param_groups.append(param_group)
@@ -192,25 +199,31 @@ class Optimizer:
         named = [isinstance(p, tuple) for p in params]
         if any(named):
             if not all(named):
-                raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+                raise ValueError("all optimizer params should be with/without names. Some param "
+                                 "names are missing")
             group["param_names"], params = [name for name, _ in params], [p for _, p in params]
-        if self.param_groups and ("param_names" in group) != ("param_names" in self.param_groups[0]):
-            state = "with" if "param_names" in self.param_groups[0] else "without"
-            raise ValueError("all optimizer param groups should be with/without names. cannot add param group "
-                             f"{'without' if state == 'with' else 'with'} names to the optimizer {state} names")
+        others = self.param_groups
+        if others and ("param_names" in group) != ("param_names" in others[0]):
+            state = "with" if "param_names" in others[0] else "without"
+            raise ValueError("all optimizer param groups should be with/without names. cannot add "
+                             f"param group {'without' if state == 'with' else 'with'} names to the "
+                             f"optimizer {state} names")
         group["params"] = params
 
     def _check_params(self, params):
         for p in params:
             if not isinstance(p, Tensor):
-                raise TypeError("optimizer can only optimize Tensors, but one of the params is " + typename(p))
+                raise TypeError("optimizer can only optimize Tensors, but one of the params is "
+                                + typename(p))
             if not self.defaults.get("differentiable", None) and not (p.is_leaf or p.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
 
     def _check_overlap(self, params):
         if len(params) != len(set(params)):
-            warnings.warn("optimizer contains a parameter group with duplicate parameters; in future, this will cause an "
-                          "error; see github.com/pytorch/pytorch/issues/40967 for more information", stacklevel=3)
+            warnings.warn("optimizer contains a parameter group with duplicate parameters; in "
+                          "future, this will cause an error; see "
+                          "github.com/pytorch/pytorch/issues/40967 for more information",
+                          stacklevel=3)
         if not set(chain.from_iterable(g["params"] for g in self.param_groups)).isdisjoint(params):
             raise ValueError("some parameters appear in more than one parameter group")
 
@@ -224,7 +237,10 @@ class Optimizer:
                 p.grad = None if set_to_none else ops.zeros_like(p.grad)
 
     def step(self, closure: Callable | None = None):
-        """Change every parameter that has a gradient; returns the closure's loss, if there is one."""
+        """Change every parameter that has a gradient.
+
+        Returns the closure's loss, if there is one.
+        """
         loss = None
         if closure is not None:
             with enable_grad():
@@ -268,8 +284,8 @@ class Optimizer:
             hook(self)
         numbers: dict[int, int] = {}
         groups = [self._packed(group, numbers) for group in self.param_groups]
-        state = {numbers[id(p)] if isinstance(p, Tensor) else p: dict(s) if isinstance(s, ParamState) else s
-                 for p, s in self.state.items()}
+        state = {numbers[id(p)] if isinstance(p, Tensor) else p: dict(s)
+                 if isinstance(s, ParamState) else s for p, s in self.state.items()}
         packed = {"state": state, "param_groups": groups}
         for hook in self._optimizer_state_dict_post_hooks.values():
             changed = hook(self, packed)
@@ -310,15 +326,16 @@ class Optimizer:
         if len(saved) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
         if any(len(a["params"]) != len(b["params"]) for a, b in zip(self.param_groups, saved)):
-            raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's "
-                             "group")
+            raise ValueError("loaded state dict contains a parameter group that doesn't match the "
+                             "size of optimizer's group")
 
     def _loaded(self, param, state):
         """A parameter's state, cast to it; counters become Python numbers again."""
         if not isinstance(state, dict):
             return state
         cast = {k: _cast(param, v, k) for k, v in state.items()}
-        fresh = type(self)._fresh is not Optimizer._fresh and "step" in self.counters and "step" in cast
+        fresh = (type(self)._fresh is not Optimizer._fresh and "step" in self.counters
+                 and "step" in cast)
         if not fresh:
             return cast
         counters = {k: number(cast.pop(k)) for k in self.counters if k in cast}
@@ -326,7 +343,10 @@ class Optimizer:
 
     # -- hooks --------------------------------------------------------------------------------
     def register_step_pre_hook(self, hook) -> RemovableHandle:
-        """Call `hook(optimizer, args, kwargs)` before each step; it may return new (args, kwargs)."""
+        """Call `hook(optimizer, args, kwargs)` before each step.
+
+        It may return new (args, kwargs).
+        """
         return add_hook(self._optimizer_step_pre_hooks, hook)
 
     def register_step_post_hook(self, hook) -> RemovableHandle:
@@ -364,7 +384,10 @@ def _cast(param, value, key=None):
 
 
 def _hooked(step):
-    """`step` between its hooks; afterwards the work is flushed: a step is where a program repeats itself."""
+    """`step` between its hooks; afterwards the work is flushed.
+
+    A step is where a program repeats itself.
+    """
     @functools.wraps(step)
     def hooked(self, *args, **kwargs):
         if _global_pre_hooks or self._optimizer_step_pre_hooks:
@@ -386,7 +409,8 @@ def _run_pre_hooks(self, step, args, kwargs):
         changed = hook(self, args, kwargs)
         if changed is not None:
             if not (isinstance(changed, tuple) and len(changed) == 2):
-                raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {changed}.")
+                raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), "
+                                   f"but got {changed}.")
             args, kwargs = changed
     return args[1:], kwargs
 
@@ -397,7 +421,10 @@ def _boundary():
 
 
 def _use_grad_for_differentiable(step):
-    """Run an own `step` taped only if the optimiser is differentiable; a decorator of PyTorch's own optimisers."""
+    """Run an own `step` taped only if the optimiser is differentiable.
+
+    A decorator of PyTorch's own optimisers.
+    """
     @functools.wraps(step)
     def wrapped(self, *args, **kwargs):
         with set_grad_enabled(bool(self.defaults.get("differentiable", False))):

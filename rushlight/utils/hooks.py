@@ -17,7 +17,8 @@ class RemovableHandle:
         self.hooks_dict_ref = weakref.ref(hooks_dict)
         self.id = RemovableHandle.next_id
         RemovableHandle.next_id += 1
-        extras = () if extra_dict is None else extra_dict if isinstance(extra_dict, list) else (extra_dict,)
+        extras = (() if extra_dict is None else extra_dict if isinstance(extra_dict, list)
+                  else (extra_dict,))
         self.extra_dict_ref = tuple(weakref.ref(d) for d in extras)
 
     def remove(self) -> None:
@@ -53,13 +54,17 @@ def warn_if_has_hooks(tensor) -> None:
     """Warn that the hooks of a tensor are not saved with it."""
     for hook in (getattr(tensor, "_backward_hooks", None) or {}).values():
         if not hasattr(hook, "__torch_unserializable__"):
-            warnings.warn(f"backward hook {hook!r} on tensor will not be serialized.  If this is expected, you can "
-                          "decorate the function with @torch.utils.hooks.unserializable_hook to suppress this warning",
+            warnings.warn(f"backward hook {hook!r} on tensor will not be serialized.  If this is "
+                          "expected, you can decorate the function with "
+                          "@torch.utils.hooks.unserializable_hook to suppress this warning",
                           stacklevel=2)
 
 
 def _gates():
-    """The identity whose backward pass reports its gradients; made on first use (it needs autograd)."""
+    """The identity whose backward pass reports its gradients.
+
+    Made on first use (it needs autograd).
+    """
     global BackwardHookFunction
     if BackwardHookFunction is None:
         from ..autograd.function import Function
@@ -133,18 +138,20 @@ class BackwardHook:
     def _call_without_inputs(self, grad_outputs):
         for hook in self.user_hooks:
             if hook(self.module, (), grad_outputs) is not None:
-                raise RuntimeError("Backward hook for Modules where no input requires gradient should always "
-                                   "return None or None for all gradients.")
+                raise RuntimeError("Backward hook for Modules where no input requires gradient "
+                                   "should always return None or None for all gradients.")
 
     def _leave(self, grads):
         if self.grad_outputs is None:
-            raise RuntimeError("Module backward hook for grad_input is called before the grad_output one. "
-                               "This happens because the gradient in your nn.Module flows to the Module's input "
-                               "without passing through the Module's output. Make sure that the output depends on "
-                               "the input and that the loss is computed based on the output.")
+            raise RuntimeError("Module backward hook for grad_input is called before the "
+                               "grad_output one. This happens because the gradient in your "
+                               "nn.Module flows to the Module's input without passing through the "
+                               "Module's output. Make sure that the output depends on the input "
+                               "and that the loss is computed based on the output.")
         grads = self._spread(grads, self.input_at, self.n_inputs)
         for hook in self.user_hooks:
-            grads = self._replaced(grads, hook(self.module, grads, self.grad_outputs), "Backward hook")
+            grads = self._replaced(grads, hook(self.module, grads, self.grad_outputs),
+                                   "Backward hook")
         self.grad_outputs = None
         return tuple(grads[i] for i in self.input_at)
 
@@ -161,6 +168,6 @@ class BackwardHook:
             return grads
         result = result if isinstance(result, tuple) else (result,)
         if len(result) != len(grads):
-            raise RuntimeError(f"{what} returned an invalid number of grad_output, got {len(result)}, "
-                               f"but expected {len(grads)}")
+            raise RuntimeError(f"{what} returned an invalid number of grad_output, got "
+                               f"{len(result)}, but expected {len(grads)}")
         return result

@@ -19,7 +19,7 @@ def in_place(input, compute):
     return input.copy_(compute(input.clone() if input.requires_grad else input))
 
 
-# -- piecewise linear -------------------------------------------------------------------------------------
+# -- piecewise linear ------------------------------------------------------------------------------
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(0, x)."""
     return input.relu_() if inplace else ops.relu(input)
@@ -30,7 +30,8 @@ def relu_(input: Tensor) -> Tensor:
     return input.relu_()
 
 
-@differentiable("LeakyReluBackward0", vjp=(lambda g, _y, x, *, slope: ops.where(x > 0, g, g * slope),))
+@differentiable("LeakyReluBackward0",
+                vjp=(lambda g, _y, x, *, slope: ops.where(x > 0, g, g * slope),))
 def _leaky_relu(x, *, slope):
     return ops.where(x > 0, x, x * slope)
 
@@ -47,7 +48,8 @@ def _hardtanh(x, *, low, high):
     return x.clamp(low, high)
 
 
-def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0,
+             inplace: bool = False) -> Tensor:
     """x cut to [min_val, max_val]."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
@@ -84,8 +86,9 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     return in_place(input, _hardsigmoid) if inplace else _hardsigmoid(input)
 
 
-@differentiable("HardswishBackward0", vjp=(
-    lambda g, _y, x: ops.where(x <= -3, ops.zeros_like(g), ops.where(x < 3, g * (x / 3 + 0.5), g)),))
+@differentiable("HardswishBackward0",
+                vjp=(lambda g, _y, x: ops.where(x <= -3, ops.zeros_like(g),
+                                                ops.where(x < 3, g * (x / 3 + 0.5), g)),))
 @rounded_once
 def _hardswish(x):
     return x * (x + 3).clamp(0, 6) / 6
@@ -134,7 +137,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         if input.dim() == 0:
             raise RuntimeError("Not allow zero-dim input tensor.")
         if weight.numel() != channels:
-            raise RuntimeError("Mismatch of parameter numbers and input channel size. Found parameter numbers = "
+            raise RuntimeError("Mismatch of parameter numbers and input channel size. Found "
+                               "parameter numbers = "
                                f"{weight.numel()} and channel size = {channels}.")
     if weight.dim() > 1:
         raise RuntimeError("prelu: Expected `weight` to be a scalar or 1D tensor, but got: "
@@ -161,7 +165,7 @@ def _random_slopes(negative, lower, upper):
     return ops.ones(negative.shape, dtype=dtypes.float64).masked_scatter(negative, draws)
 
 
-# -- exponential ------------------------------------------------------------------------------------------
+# -- exponential -----------------------------------------------------------------------------------
 def _elu_slope(x, alpha, scale, input_scale):
     return ops.exp((x * input_scale).clamp(max=0)) * (alpha * scale * input_scale)
 
@@ -215,8 +219,11 @@ def logsigmoid(input: Tensor) -> Tensor:
     return _logsigmoid(input)
 
 
-@differentiable("SoftplusBackward0", vjp=(
-    lambda g, _y, x, *, beta, threshold: ops.where(x * beta > threshold, g, g * ops.sigmoid(x * beta)),))
+def _softplus_rule(g, _y, x, *, beta, threshold):
+    return ops.where(x * beta > threshold, g, g * ops.sigmoid(x * beta))
+
+
+@differentiable("SoftplusBackward0", vjp=(_softplus_rule,))
 @rounded_once
 def _softplus(x, *, beta, threshold):
     t = x * beta
@@ -308,12 +315,13 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
         raise RuntimeError("glu does not support scalars because halving size must be even")
     size = input.size(dim)
     if size % 2:
-        raise RuntimeError(f"Halving dimension must be even, but dimension {dim % input.dim()} is size {size}")
+        raise RuntimeError(f"Halving dimension must be even, but dimension {dim % input.dim()} is "
+                           f"size {size}")
     a, b = input.chunk(2, dim)
     return a * ops.sigmoid(b)
 
 
-# -- softmax and its relatives ----------------------------------------------------------------------------
+# -- softmax and its relatives ---------------------------------------------------------------------
 @differentiable("SoftmaxBackward0", vjp=(
     lambda g, y, _x, *, dim: y * (g - (g * y).sum(dim, keepdim=True)),))
 @rounded_once
@@ -331,19 +339,21 @@ def _log_softmax(x, *, dim):
 
 
 def _implicit_dim(name, ndim, stacklevel):
-    warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an "
-                  "argument.", stacklevel=stacklevel + 1)
+    warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to "
+                  "include dim=X as an argument.", stacklevel=stacklevel + 1)
     return 0 if ndim in (0, 1, 3) else 1
 
 
 def _along(rule, input, dim, dtype):
     x = input if dtype is None else input.to(dtype)
     if not x.is_floating_point():
-        name = "softmax_lastdim_kernel_impl" if rule is _softmax else "log_softmax_lastdim_kernel_impl"
+        name = ("softmax_lastdim_kernel_impl" if rule is _softmax
+                else "log_softmax_lastdim_kernel_impl")
         refuse(name, x.dtype)
     ndim = max(x.dim(), 1)
     if not -ndim <= dim < ndim:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {dim})")
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-ndim}, "
+                         f"{ndim - 1}], but got {dim})")
     if x.numel() == 0:
         return x.clone()
     return rule(x, dim=dim % ndim)
@@ -367,7 +377,8 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
     return _along(_log_softmax, input, dim, dtype)
 
 
-def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
+def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10,
+                   dim: int = -1) -> Tensor:
     """A sample of the Gumbel-softmax distribution; one-hot going forward if `hard`."""
     gumbels = -ops.empty_like(logits).exponential_().log()
     soft = softmax((logits + gumbels) / tau, dim)
@@ -382,7 +393,8 @@ def _in_place_form(function):
     """The function that overwrites its input: `elu_` of `elu`."""
     def overwriting(input, *args, **kwargs):
         return function(input, *args, **kwargs, inplace=True)
-    overwriting.__name__, overwriting.__doc__ = function.__name__ + "_", f"In-place `{function.__name__}`."
+    overwriting.__name__ = function.__name__ + "_"
+    overwriting.__doc__ = f"In-place `{function.__name__}`."
     return overwriting
 
 

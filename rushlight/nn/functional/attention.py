@@ -17,8 +17,9 @@ def _additive(mask, dtype):
     return ops.zeros(mask.shape, dtype=dtype).masked_fill(~mask, -math.inf)
 
 
-def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
-                                 dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
+def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
+                                 attn_mask: Tensor | None = None, dropout_p: float = 0.0,
+                                 is_causal: bool = False, scale: float | None = None,
                                  enable_gqa: bool = False) -> Tensor:
     """softmax(q k^T scale + mask) v: (..., L, E), (..., S, E), (..., S, Ev) to (..., L, Ev).
 
@@ -26,13 +27,16 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     `enable_gqa` repeats the heads (axis -3) of keys and values.
     """
     if min(query.dim(), key.dim(), value.dim()) < 2:
-        raise RuntimeError("Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: "
-                           f"{query.dim()}, key.dim: {key.dim()} and value.dim: {value.dim()} instead.")
+        raise RuntimeError("Expected query, key, and value to all be  at least 2 dimensional, but "
+                           f"got query.dim: {query.dim()}, key.dim: {key.dim()} and value.dim: "
+                           f"{value.dim()} instead.")
     if not query.dtype == key.dtype == value.dtype:
-        raise RuntimeError(f"Expected query, key, and value to have the same dtype, but got query.dtype: {_c(query)} "
+        raise RuntimeError("Expected query, key, and value to have the same dtype, but got "
+                           f"query.dtype: {_c(query)} "
                            f"key.dtype: {_c(key)} and value.dtype: {_c(value)} instead.")
     if is_causal and attn_mask is not None:
-        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
+        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set "
+                           "when is_causal=True")
     if enable_gqa:
         key, value = (t.repeat_interleave(query.size(-3) // t.size(-3), -3) for t in (key, value))
     scale = 1 / math.sqrt(query.size(-1)) if scale is None else scale
@@ -48,7 +52,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
 
 
 def _c(t):
-    return {"float32": "float", "float64": "double"}.get(str(t.dtype).removeprefix("torch."), str(t.dtype))
+    return {"float32": "float", "float64": "double"}.get(t.dtype.name, t.dtype.name)
 
 
 def _without_hidden_rows(weights, scores):
@@ -57,12 +61,16 @@ def _without_hidden_rows(weights, scores):
     return ops.where(hidden, 0.0, weights)
 
 
-def multi_head_attention_forward(
-        query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int, num_heads: int, in_proj_weight, in_proj_bias,
-        bias_k, bias_v, add_zero_attn: bool, dropout_p: float, out_proj_weight: Tensor, out_proj_bias,
-        training: bool = True, key_padding_mask: Tensor | None = None, need_weights: bool = True,
-        attn_mask: Tensor | None = None, use_separate_proj_weight: bool = False, q_proj_weight=None, k_proj_weight=None,
-        v_proj_weight=None, static_k=None, static_v=None, average_attn_weights: bool = True, is_causal: bool = False):
+def multi_head_attention_forward(query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int,
+                                 num_heads: int, in_proj_weight, in_proj_bias, bias_k, bias_v,
+                                 add_zero_attn: bool, dropout_p: float, out_proj_weight: Tensor,
+                                 out_proj_bias, training: bool = True,
+                                 key_padding_mask: Tensor | None = None, need_weights: bool = True,
+                                 attn_mask: Tensor | None = None,
+                                 use_separate_proj_weight: bool = False, q_proj_weight=None,
+                                 k_proj_weight=None, v_proj_weight=None, static_k=None,
+                                 static_v=None, average_attn_weights: bool = True,
+                                 is_causal: bool = False):
     """Project queries, keys and values, attend in each head, join the heads: (L, N, E) or (L, E).
 
     Returns (output, weights); the weights are (N, L, S) averaged over heads, (N, heads, L, S)
@@ -95,17 +103,20 @@ def multi_head_attention_forward(
 
 def _check_attention(query, key, value, embed_dim, num_heads, key_padding_mask, attn_mask):
     if query.dim() not in (2, 3):
-        raise AssertionError(f"query should be unbatched 2D or batched 3D tensor but received {query.dim()}-D query tensor")
+        raise AssertionError("query should be unbatched 2D or batched 3D tensor but received "
+                             f"{query.dim()}-D query tensor")
     if key.dim() != query.dim() or value.dim() != query.dim():
-        raise AssertionError(f"For {'batched (3-D)' if query.dim() == 3 else 'unbatched (2-D)'} `query`, expected `key` "
-                             f"and `value` to be {query.dim()}-D but found {key.dim()}-D and {value.dim()}-D tensors "
-                             "respectively")
+        raise AssertionError(f"For {'batched (3-D)' if query.dim() == 3 else 'unbatched (2-D)'} "
+                             f"`query`, expected `key` and `value` to be {query.dim()}-D but found "
+                             f"{key.dim()}-D and {value.dim()}-D tensors respectively")
     if query.size(-1) != embed_dim:
-        raise AssertionError(f"was expecting embedding dimension of {embed_dim}, but got {query.size(-1)}")
+        raise AssertionError(f"was expecting embedding dimension of {embed_dim}, but got "
+                             f"{query.size(-1)}")
     if embed_dim % num_heads:
         raise AssertionError(f"embed_dim {embed_dim} not divisible by num_heads {num_heads}")
     if tuple(key.shape[:-1]) != tuple(value.shape[:-1]):
-        raise AssertionError(f"key's sequence and batch dims {key.shape[:2]} do not match value's {value.shape[:2]}")
+        raise AssertionError(f"key's sequence and batch dims {key.shape[:2]} do not match value's "
+                             f"{value.shape[:2]}")
     for name, mask in (("key_padding_mask", key_padding_mask), ("attn_mask", attn_mask)):
         if mask is not None and mask.dtype != dtypes.bool and not mask.is_floating_point():
             raise AssertionError(f"only bool and floating types of {name} are supported")
@@ -121,13 +132,17 @@ def _project(query, key, value, weight, bias, separate):
 
 
 def _attention_mask(attn_mask, padding, query, key, num_heads):
-    """What is added to the scores (N, heads, L, S), from both masks; True in a boolean mask hides."""
+    """What is added to the scores (N, heads, L, S), from both masks.
+
+    True in a boolean mask hides.
+    """
     shape = (query.size(0), key.size(0))
     mask = None
     if attn_mask is not None:
         n = query.size(1)
         if attn_mask.dim() == 2 and tuple(attn_mask.shape) != shape:
-            raise RuntimeError(f"The shape of the 2D attn_mask is {attn_mask.shape}, but should be {shape}.")
+            raise RuntimeError(f"The shape of the 2D attn_mask is {attn_mask.shape}, but should be "
+                               f"{shape}.")
         if attn_mask.dim() == 3 and tuple(attn_mask.shape) != (n * num_heads, *shape):
             raise RuntimeError(f"The shape of the 3D attn_mask is {attn_mask.shape}, but should be "
                                f"{(n * num_heads, *shape)}.")
@@ -137,8 +152,8 @@ def _attention_mask(attn_mask, padding, query, key, num_heads):
         mask = _hiding(mask, query.dtype)
     if padding is not None:
         if tuple(padding.shape) != (key.size(1), key.size(0)):
-            raise AssertionError(f"expecting key_padding_mask shape of {(key.size(1), key.size(0))}, but got "
-                                 f"{padding.shape}")
+            raise AssertionError("expecting key_padding_mask shape of "
+                                 f"{(key.size(1), key.size(0))}, but got {padding.shape}")
         hidden = _hiding(padding, query.dtype).reshape(padding.size(0), 1, 1, -1)
         mask = hidden if mask is None else mask + hidden
     return mask
@@ -158,7 +173,8 @@ def _with_biases(k, v, bias_k, bias_v, mask):
 
 
 def _wider(mask):
-    return mask if mask is None else ops.cat([mask, ops.zeros(*mask.shape[:-1], 1, dtype=mask.dtype)], -1)
+    return (mask if mask is None
+            else ops.cat([mask, ops.zeros(*mask.shape[:-1], 1, dtype=mask.dtype)], -1))
 
 
 def _heads(x, num_heads):

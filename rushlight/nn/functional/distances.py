@@ -5,7 +5,8 @@ from ... import dtypes, ops
 from ...tensor import Tensor
 
 
-def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12,
+              out: Tensor | None = None) -> Tensor:
     """x / max(norm of order p along `dim`, eps)."""
     y = input / input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
     return y if out is None else out.copy_(y)
@@ -28,7 +29,8 @@ def _bounded_norm(x, dim, eps):
     return ops.where(norm > eps, norm, ops.full_like(norm, eps))
 
 
-def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
+                      keepdim: bool = False) -> Tensor:
     """The norm of order p of x1 - x2 + eps along the last axis."""
     return ops.vector_norm(x1 - x2 + eps, p, -1, keepdim=keepdim)
 

@@ -9,7 +9,10 @@ from ...ops.support import legacy_name as dtype_name
 
 
 def _gathered_rows(g, index, padding_idx, rows):
-    """The table's gradient: each output row's gradient is added to the row it came from, but for the padding."""
+    """The table's gradient.
+
+    Each output row's gradient is added to the row it came from, but for the padding.
+    """
     g = ops.where((index != padding_idx).unsqueeze(-1), g, 0.0).reshape(-1, g.size(-1))
     return ops.zeros(rows, g.size(-1), dtype=g.dtype).index_add(0, index.reshape(-1), g)
 
@@ -22,10 +25,10 @@ def _padded_rows(w, index, *, padding_idx):
 
 def _check_index(name, index):
     if dtype_name(index.dtype) not in ("Int", "Long"):
-        kind = "cpu" if not hasattr(index, "device") else index.device.type
-        raise RuntimeError(f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, "
-                           f"Int; but got torch.{'' if kind == 'cpu' else kind + '.'}{dtype_name(index.dtype)}Tensor "
-                           f"instead (while checking arguments for {name})")
+        raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the "
+                           "following scalar types: Long, Int; but got "
+                           f"torch.{dtype_name(index.dtype)}Tensor instead (while checking "
+                           f"arguments for {name})")
 
 
 def _renormalise(weight, index, max_norm, norm_type):
@@ -37,8 +40,9 @@ def _renormalise(weight, index, max_norm, norm_type):
         weight[rows] = ops.where(norms > max_norm, found * (max_norm / (norms + 1e-7)), found)
 
 
-def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
-              norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None,
+              max_norm: float | None = None, norm_type: float = 2.0,
+              scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:
     """Rows of `weight` by index: (*) to (*, D). The row `padding_idx` gets no gradient."""
     padding_idx = _checked_padding(padding_idx, weight.size(0))
     _check_index("embedding", input)
@@ -63,11 +67,15 @@ def _checked_padding(padding_idx, rows):
     return padding_idx % rows
 
 
-def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, max_norm: float | None = None,
-                  norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
+def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None,
+                  max_norm: float | None = None, norm_type: float = 2,
+                  scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
                   per_sample_weights: Tensor | None = None, include_last_offset: bool = False,
                   padding_idx: int | None = None) -> Tensor:
-    """Sums, means or maxima of bags of rows; a 2-D input holds one bag a row, a 1-D one is cut at `offsets`."""
+    """Sums, means or maxima of bags of rows.
+
+    A 2-D input holds one bag a row, a 1-D one is cut at `offsets`.
+    """
     _check_bag(input, offsets, mode, per_sample_weights)
     if input.dim() == 2:
         offsets = ops.arange(0, input.numel(), input.size(1), dtype=input.dtype)
@@ -77,7 +85,8 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
         offsets = offsets[:-1]
     rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
     bag = ops.searchsorted(offsets, ops.arange(input.numel(), dtype=offsets.dtype), right=True) - 1
-    counted = ops.ones_like(input) if padding_idx is None else (input != padding_idx % weight.size(0)).to(input.dtype)
+    counted = (ops.ones_like(input) if padding_idx is None
+               else (input != padding_idx % weight.size(0)).to(input.dtype))
     return _bags(rows, bag, counted, offsets.numel(), mode, per_sample_weights)
 
 
@@ -85,15 +94,18 @@ def _check_bag(input, offsets, mode, per_sample_weights):
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
     if input.dim() == 2 and offsets is not None:
-        raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed "
+        raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a "
+                         "mini-batch of fixed "
                          f"length sequences. However, found offsets of type {type(offsets)}")
     if input.dim() == 1 and offsets is None:
         raise ValueError("offsets has to be a 1D Tensor but got None")
     if input.dim() not in (1, 2):
-        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}")
+        raise ValueError("input has to be 1D or 2D Tensor, but got Tensor of dimension "
+                         f"{input.dim()}")
     if per_sample_weights is not None and mode != "sum":
-        raise NotImplementedError("embedding_bag: per_sample_weights was not None. per_sample_weights is only supported "
-                                  f"for mode='sum' (got mode='{mode}'). Please open a feature request on GitHub.")
+        raise NotImplementedError("embedding_bag: per_sample_weights was not None. "
+                                  "per_sample_weights is only supported for mode='sum' (got "
+                                  f"mode='{mode}'). Please open a feature request on GitHub.")
 
 
 def _bags(rows, bag, counted, n, mode, weights):
@@ -121,7 +133,10 @@ def _largest_in_bags(rows, bag, counted, n):
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """(*) int64 to (*, num_classes) int64 with a one at each class; -1 takes the largest class + 1."""
+    """(*) int64 to (*, num_classes) int64 with a one at each class.
+
+    -1 takes the largest class + 1.
+    """
     if tensor.dtype != dtypes.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
     if tensor.numel() == 0:

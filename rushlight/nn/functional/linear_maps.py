@@ -48,9 +48,10 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
                            f"{input1.dim()} and {input2.dim()}")
     for i, (x, name) in enumerate(((input1, "input1"), (input2, "input2"))):
         if x.size(-1) != weight.size(i + 1):
-            raise RuntimeError(f"bilinear(): {name} size does not match weight size: got {x.size(-1)} but expected "
-                               f"{weight.size(i + 1)}")
+            raise RuntimeError(f"bilinear(): {name} size does not match weight size: got "
+                               f"{x.size(-1)} but expected {weight.size(i + 1)}")
     a, b = _rows(input1), _rows(input2)
-    left = (a @ weight.permute(1, 0, 2).reshape(weight.size(1), -1)).view(-1, weight.size(0), weight.size(2))
+    left = a @ weight.permute(1, 0, 2).reshape(weight.size(1), -1)
+    left = left.view(-1, weight.size(0), weight.size(2))
     y = (left * b.unsqueeze(1)).sum(-1).reshape(*input1.shape[:-1], weight.size(0))
     return y if bias is None else y + bias

@@ -20,8 +20,8 @@ def legacy_reduction(size_average, reduce, emit_warning: bool = True) -> str:
     reduce = True if reduce is None else reduce
     reduction = "none" if not reduce else "mean" if size_average else "sum"
     if emit_warning:
-        warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
-                      stacklevel=3)
+        warnings.warn("size_average and reduce args will be deprecated, please use "
+                      f"reduction='{reduction}' instead.", stacklevel=3)
     return reduction
 
 
@@ -47,9 +47,9 @@ def _same_shape(input, target, name):
     """Both broadcast to one shape, with PyTorch's warning when they differ."""
     if input.shape == target.shape:
         return input, target
-    warnings.warn(f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). "
-                  "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same "
-                  "size.", stacklevel=3)
+    warnings.warn(f"Using a target size ({target.size()}) that is different to the input size "
+                  f"({input.size()}). This will likely lead to incorrect results due to "
+                  "broadcasting. Please ensure they have the same size.", stacklevel=3)
     return ops.broadcast_tensors(input, target)
 
 
@@ -60,9 +60,12 @@ def _promoted(*tensors):
     return tuple(t if t.dtype == dtype else t.to(dtype) for t in tensors)
 
 
-# -- regression -------------------------------------------------------------------------------------------
+# -- regression ------------------------------------------------------------------------------------
 def _difference_loss(name, loss, slope):
-    """A loss of x - t with a gradient rule; the target's gradient is the negative of the input's."""
+    """A loss of x - t with a gradient rule.
+
+    The target's gradient is the negative of the input's.
+    """
     def toward(g, x, t, params):
         return _scaled(g, x, params["reduction"]) * slope(x - t, **_own(params))
 
@@ -72,7 +75,8 @@ def _difference_loss(name, loss, slope):
     @differentiable(name, vjp=rules)
     def function(x, t, *, reduction, **params):
         if is_half(x):
-            return reduced(loss(x.to(dtypes.float32) - t.to(dtypes.float32), **params), reduction).to(x.dtype)
+            return reduced(loss(x.to(dtypes.float32) - t.to(dtypes.float32), **params),
+                           reduction).to(x.dtype)
         return reduced(loss(x - t, **params), reduction)
     return function
 
@@ -111,17 +115,19 @@ def _regression(function, name, input, target, weight, reduction, **params):
 def mse_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
              weight: Tensor | None = None) -> Tensor:
     """(x - t)^2."""
-    return _regression(_squared, "mse_loss", input, target, weight, _mode(size_average, reduce, reduction))
+    return _regression(_squared, "mse_loss", input, target, weight,
+                       _mode(size_average, reduce, reduction))
 
 
 def l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
             weight: Tensor | None = None) -> Tensor:
     """|x - t|."""
-    return _regression(_absolute, "l1_loss", input, target, weight, _mode(size_average, reduce, reduction))
+    return _regression(_absolute, "l1_loss", input, target, weight,
+                       _mode(size_average, reduce, reduction))
 
 
-def smooth_l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
-                   beta: float = 1.0) -> Tensor:
+def smooth_l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
+                   reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """(x - t)^2 / (2 beta) where |x - t| < beta, |x - t| - beta / 2 elsewhere."""
     reduction = _mode(size_average, reduce, reduction)
     if beta < 0:
@@ -136,11 +142,13 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     """(x - t)^2 / 2 where |x - t| <= delta, delta (|x - t| - delta / 2) elsewhere."""
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    return _regression(_huber, "huber_loss", input, target, weight, _mode(None, None, reduction), delta=delta)
+    return _regression(_huber, "huber_loss", input, target, weight, _mode(None, None, reduction),
+                       delta=delta)
 
 
-def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average=None,
-                     eps: float = 1e-8, reduce=None, reduction: str = "mean") -> Tensor:
+def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full: bool = False,
+                     size_average=None, eps: float = 1e-8, reduce=None,
+                     reduction: str = "mean") -> Tensor:
     """exp(x) - t x, or x - t log(x + eps); `full` adds Stirling's approximation of log t!."""
     reduction = _mode(size_average, reduce, reduction)
     loss = ops.exp(input) - target * input if log_input else input - target * ops.log(input + eps)
@@ -150,15 +158,15 @@ def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full
     return reduced(loss, reduction)
 
 
-def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float = 1e-6,
-                      reduction: str = "mean") -> Tensor:
+def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor | float, full: bool = False,
+                      eps: float = 1e-6, reduction: str = "mean") -> Tensor:
     """(log var + (x - t)^2 / var) / 2, with var at least eps."""
     if isinstance(var, float):
         var = var * ops.ones_like(input)
     if var.size() != input.size():
         if input.size()[:-1] == var.size():
             var = var.unsqueeze(-1)
-        elif not (input.size()[:-1] == var.size()[:-1] and var.size(-1) == 1) and not _broadcasts(var, input):
+        elif not _broadcasts(var, input):
             raise ValueError("var is of incorrect size")
     _mode(None, None, reduction)
     if ops.any(var < 0):
@@ -178,17 +186,18 @@ def kl_div(input: Tensor, target: Tensor, size_average=None, reduce=None, reduct
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce)
     elif reduction == "mean":
-        warnings.warn("reduction: 'mean' divides the total loss by both the batch size and the support size."
-                      "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
-                      "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
-                      stacklevel=2)
-    loss = ops.exp(target) * (target - input) if log_target else ops.xlogy(target, target) - target * input
+        warnings.warn("reduction: 'mean' divides the total loss by both the batch size and the "
+                      "support size.'batchmean' divides only by the batch size, and aligns with "
+                      "the KL div math definition.'mean' will be changed to behave the same as "
+                      "'batchmean' in the next major release.", stacklevel=2)
+    loss = (ops.exp(target) * (target - input) if log_target
+            else ops.xlogy(target, target) - target * input)
     if reduction == "batchmean":
         return loss.sum() / input.size(0) if input.dim() else loss.sum()
     return reduced(loss, reduction)
 
 
-# -- classification ---------------------------------------------------------------------------------------
+# -- classification --------------------------------------------------------------------------------
 def _class_mask(target, classes):
     """Where along axis 1 the target stands: a comparison, which fuses with what follows."""
     places = ops.arange(classes).reshape(1, -1, *[1] * (target.dim() - 1))
@@ -221,18 +230,20 @@ def _check_classes(input, target, weight):
     if input.dim() < 1:
         raise ValueError(f"Expected 1 or more dimensions (got {input.dim()})")
     if input.dim() != 1 and input.size(0) != target.size(0):
-        raise ValueError(f"Expected input batch_size ({input.size(0)}) to match target batch_size ({target.size(0)}).")
+        raise ValueError(f"Expected input batch_size ({input.size(0)}) to match target batch_size "
+                         f"({target.size(0)}).")
     kind = dtype_name(target.dtype)
     if kind not in ("Long", "Byte"):
         raise RuntimeError(f"expected target dtype to be Long or Byte, but got {kind}")
     if input.dim() > 2 and tuple(input.shape[2:]) != tuple(target.shape[1:]):
-        raise ValueError(f"Expected target size {(input.size(0), *input.shape[2:])}, got {target.size()}")
+        raise ValueError(f"Expected target size {(input.size(0), *input.shape[2:])}, got "
+                         f"{target.size()}")
     if target.dim() != max(input.dim() - 1, 0):
         raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
     classes = input.size(0 if input.dim() == 1 else 1)
     if weight is not None and (weight.dim() != 1 or weight.numel() != classes):
-        raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no classes but got "
-                           f"weight tensor of shape: {list(weight.shape)}")
+        raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or "
+                           f"no classes but got weight tensor of shape: {list(weight.shape)}")
 
 
 def _nll(x, target, weight, ignore_index, reduction):
@@ -240,7 +251,8 @@ def _nll(x, target, weight, ignore_index, reduction):
     target = target if target.dtype == dtypes.int64 else target.to(dtypes.int64)
     counts = target != ignore_index
     safe = ops.where(counts, target, 0)
-    scale = counts.to(x.dtype) if weight is None else ops.where(counts, _picked_weight(weight, safe), 0.0)
+    scale = (counts.to(x.dtype) if weight is None
+             else ops.where(counts, _picked_weight(weight, safe), 0.0))
     return _negative_picked(x, safe, scale, reduction=reduction, classes=x.size(1))
 
 
@@ -248,9 +260,12 @@ def _picked_weight(weight, target):
     return weight.index_select(0, target.reshape(-1)).reshape(target.shape)
 
 
-def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None, ignore_index: int = -100,
-             reduce=None, reduction: str = "mean") -> Tensor:
-    """-weight[t] x[t] for log-probabilities (N, C, ...) and classes (N, ...); the mean is over weights."""
+def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None,
+             ignore_index: int = -100, reduce=None, reduction: str = "mean") -> Tensor:
+    """-weight[t] x[t] for log-probabilities (N, C, ...) and classes (N, ...).
+
+    The mean is over weights.
+    """
     reduction = _mode(size_average, reduce, reduction)
     _check_classes(input, target, weight)
     if input.dim() == 1:
@@ -262,7 +277,7 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
 def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None,
                   ignore_index: int = -100, reduce=None, reduction: str = "mean",
                   label_smoothing: float = 0.0) -> Tensor:
-    """-log softmax(x)[t] for logits (N, C, ...) and classes (N, ...) or class probabilities (N, C, ...)."""
+    """-log softmax(x)[t] for logits (N, C, ...) and classes (N, ...) or their probabilities."""
     reduction = _mode(size_average, reduce, reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
@@ -325,15 +340,17 @@ def _bce(x, t):
     return (t - 1) * ops.log1p(-x).clamp(min=-100) - t * ops.log(x).clamp(min=-100)
 
 
-def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None, reduce=None,
-                         reduction: str = "mean") -> Tensor:
+def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
+                         size_average=None, reduce=None, reduction: str = "mean") -> Tensor:
     """-t log x - (1 - t) log(1 - x) for probabilities x; logarithms are cut at -100."""
     reduction = _mode(size_average, reduce, reduction)
     if target.size() != input.size():
-        raise ValueError(f"Using a target size ({target.size()}) that is different to the input size ({input.size()}) is "
+        raise ValueError(f"Using a target size ({target.size()}) that is different to the input "
+                         f"size ({input.size()}) is "
                          "deprecated. Please ensure they have the same size.")
     if input.dtype != target.dtype:
-        raise RuntimeError(f"Found dtype {dtype_name(target.dtype)} but expected {dtype_name(input.dtype)}")
+        raise RuntimeError(f"Found dtype {dtype_name(target.dtype)} but expected "
+                           f"{dtype_name(input.dtype)}")
     loss = _bce(input, target)
     return reduced(loss if weight is None else loss * weight, reduction)
 
@@ -344,13 +361,14 @@ def _bce_logits(x, t):
     return (1 - t) * x - logsigmoid(x)
 
 
-def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None,
-                                     reduce=None, reduction: str = "mean",
+def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None,
+                                     size_average=None, reduce=None, reduction: str = "mean",
                                      pos_weight: Tensor | None = None) -> Tensor:
     """`binary_cross_entropy` of sigmoid(x), stably; `pos_weight` weighs the positive term."""
     reduction = _mode(size_average, reduce, reduction)
     if target.size() != input.size():
-        raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
+        raise ValueError(f"Target size ({target.size()}) must be the same as input size "
+                         f"({input.size()})")
     x, t = _promoted(input, target)
     if pos_weight is None:
         loss = _bce_logits(x, t)
@@ -359,9 +377,9 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
-# -- margins ----------------------------------------------------------------------------------------------
-def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, size_average=None, reduce=None,
-                         reduction: str = "mean") -> Tensor:
+# -- margins ---------------------------------------------------------------------------------------
+def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, size_average=None,
+                         reduce=None, reduction: str = "mean") -> Tensor:
     """x where t = 1, max(0, margin - x) where t = -1."""
     reduction = _mode(size_average, reduce, reduction)
     distant = ops.where(target != 1, (margin - input).clamp(min=0), 0.0)
@@ -374,33 +392,37 @@ def soft_margin_loss(input: Tensor, target: Tensor, size_average=None, reduce=No
     return reduced(ops.log1p(ops.exp(-input * target)), _mode(size_average, reduce, reduction))
 
 
-def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average=None,
-                        reduce=None, reduction: str = "mean") -> Tensor:
+def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0,
+                        size_average=None, reduce=None, reduction: str = "mean") -> Tensor:
     """max(0, -t (x1 - x2) + margin)."""
     reduction = _mode(size_average, reduce, reduction)
     if input1.dim() != input2.dim() or input1.dim() != target.dim():
-        raise RuntimeError("margin_ranking_loss : All input tensors should have same dimension but got sizes: "
-                           f"input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} ")
+        raise RuntimeError("margin_ranking_loss : All input tensors should have same dimension "
+                           f"but got sizes: input1: {input1.size()}, input2: {input2.size()}, "
+                           f"target: {target.size()} ")
     return reduced((-target * (input1 - input2) + margin).clamp(min=0), reduction)
 
 
-def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average=None,
-                          reduce=None, reduction: str = "mean") -> Tensor:
+def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0,
+                          size_average=None, reduce=None, reduction: str = "mean") -> Tensor:
     """1 - cos where t = 1, max(0, cos - margin) where t = -1."""
     reduction = _mode(size_average, reduce, reduction)
     if target.dim() not in (0, 1):
         raise RuntimeError(f"{target.dim()}D target tensor not supported")
     if input1.dim() != target.dim() + 1 or input2.dim() != target.dim() + 1:
-        raise RuntimeError(f"{target.dim()}D target tensor expects {target.dim() + 1}D input tensors, but found inputs "
+        raise RuntimeError(f"{target.dim()}D target tensor expects {target.dim() + 1}D input "
+                           "tensors, but found inputs "
                            f"with sizes {list(input1.shape)} and {list(input2.shape)}.")
     eps = 1e-12
-    cos = (input1 * input2).sum(-1) / ops.sqrt(((input1 * input1).sum(-1) + eps) * ((input2 * input2).sum(-1) + eps))
+    cos = (input1 * input2).sum(-1) / ops.sqrt(((input1 * input1).sum(-1) + eps)
+                                               * ((input2 * input2).sum(-1) + eps))
     near = ops.where(target == 1, 1 - cos, 0.0)
     return reduced(near + ops.where(target == -1, (cos - margin).clamp(min=0), 0.0), reduction)
 
 
-def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
-                      size_average=None, reduce=None, reduction: str = "mean") -> Tensor:
+def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0,
+                      weight: Tensor | None = None, size_average=None, reduce=None,
+                      reduction: str = "mean") -> Tensor:
     """Sum over classes i != t of max(0, margin - x[t] + x[i])^p, over the number of classes."""
     reduction = _mode(size_average, reduce, reduction)
     if p not in (1, 2):
@@ -432,8 +454,8 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, size_average=None, red
     return reduced(losses if input.dim() == 2 else losses.squeeze(0), reduction)
 
 
-def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None,
-                                reduce=None, reduction: str = "mean") -> Tensor:
+def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
+                                size_average=None, reduce=None, reduction: str = "mean") -> Tensor:
     """The mean over classes of -t log sigmoid(x) - (1 - t) log sigmoid(-x)."""
     reduction = _mode(size_average, reduce, reduction)
     loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
@@ -441,24 +463,26 @@ def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | 
     return reduced(loss.sum(-1) / input.size(-1), reduction)
 
 
-def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2,
-                        eps: float = 1e-6, swap: bool = False, size_average=None, reduce=None,
-                        reduction: str = "mean") -> Tensor:
+def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0,
+                        p: float = 2, eps: float = 1e-6, swap: bool = False, size_average=None,
+                        reduce=None, reduction: str = "mean") -> Tensor:
     """max(0, d(a, p) - d(a, n) + margin) with distances of order p."""
     reduction = _mode(size_average, reduce, reduction)
-    return triplet_margin_with_distance_loss(anchor, positive, negative, margin=margin, swap=swap, reduction=reduction,
-                                             distance_function=lambda a, b: pairwise_distance(a, b, p, eps))
+    return triplet_margin_with_distance_loss(
+        anchor, positive, negative, margin=margin, swap=swap, reduction=reduction,
+        distance_function=lambda a, b: pairwise_distance(a, b, p, eps))
 
 
-def triplet_margin_with_distance_loss(anchor: Tensor, positive: Tensor, negative: Tensor, *, distance_function=None,
-                                      margin: float = 1.0, swap: bool = False, reduction: str = "mean") -> Tensor:
+def triplet_margin_with_distance_loss(anchor: Tensor, positive: Tensor, negative: Tensor, *,
+                                      distance_function=None, margin: float = 1.0,
+                                      swap: bool = False, reduction: str = "mean") -> Tensor:
     """max(0, d(a, p) - d(a, n) + margin); `swap` takes the smaller of d(a, n) and d(p, n)."""
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
     if not anchor.dim() == positive.dim() == negative.dim():
-        raise RuntimeError("The anchor, positive, and negative tensors are expected to have the same number of "
-                           f"dimensions, but got: anchor {anchor.dim()}D, positive {positive.dim()}D, and negative "
-                           f"{negative.dim()}D inputs")
+        raise RuntimeError("The anchor, positive, and negative tensors are expected to have the "
+                           f"same number of dimensions, but got: anchor {anchor.dim()}D, positive "
+                           f"{positive.dim()}D, and negative {negative.dim()}D inputs")
     distance = distance_function or pairwise_distance
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
@@ -466,7 +490,7 @@ def triplet_margin_with_distance_loss(anchor: Tensor, positive: Tensor, negative
     return reduced((margin + near - far).clamp(min=0), _mode(None, None, reduction))
 
 
-# -- sequences --------------------------------------------------------------------------------------------
+# -- sequences -------------------------------------------------------------------------------------
 def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths, target_lengths, blank: int = 0,
              reduction: str = "mean", zero_infinity: bool = False) -> Tensor:
     """Connectionist temporal classification: -log of the summed probability of all alignments.
@@ -488,7 +512,8 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths, target_lengths, 
 
 
 def _lengths(given, n):
-    values = given.tolist() if isinstance(given, Tensor) else list(given) if not isinstance(given, int) else given
+    values = (given.tolist() if isinstance(given, Tensor) else list(given)
+              if not isinstance(given, int) else given)
     return [int(v) for v in (values if isinstance(values, list) else [values] * n)]
 
 
@@ -505,7 +530,10 @@ def _padded_targets(targets, lengths, n):
 
 
 def _alignments(log_probs, labels, frames, lengths, blank, steps):
-    """Forward recursion over blank-separated labels: the log-probability of each sample's target."""
+    """Forward recursion over blank-separated labels.
+
+    The log-probability of each sample's target.
+    """
     n, width = labels.shape
     states = ops.full((n, 2 * width + 1), blank, dtype=dtypes.int64)
     states[:, 1::2] = labels

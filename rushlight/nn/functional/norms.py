@@ -23,7 +23,7 @@ def _moments(x, dims):
 
 
 def _statistics(x, mean, rstd, dims, eps):
-    """The given mean and 1 / deviation, or taped ones where the gradient itself is differentiated."""
+    """The given mean and 1 / deviation, or taped ones for a gradient of the gradient."""
     if not is_grad_enabled():
         return mean, rstd
     mean, var = _moments(x, dims)
@@ -58,8 +58,8 @@ def _normalise(x, mean, rstd, w=None, b=None, *, dims, eps):
 _RULES = {3: (_plain_rule, None, None), 4: (_input_rule, None, None, _weight_rule),
           5: (_input_rule, None, None, _weight_rule, _bias_rule)}      # by the number of tensors
 _NAMES = ("NativeBatchNormBackward0", "NativeLayerNormBackward0", "NativeGroupNormBackward0")
-_batch, _layer, _group = ({n: differentiable(name, vjp=rules)(_normalise) for n, rules in _RULES.items()}
-                          for name in _NAMES)
+_batch, _layer, _group = ({n: differentiable(name, vjp=rules)(_normalise)
+                           for n, rules in _RULES.items()} for name in _NAMES)
 
 
 def _normalised(normalise, x, w, b, mean, rstd, dims, eps):
@@ -75,11 +75,12 @@ def _wide(*tensors):
     return [t.to(dtypes.float32) if t is not None and is_half(t) else t for t in tensors]
 
 
-# -- batch normalisation ----------------------------------------------------------------------------------
+# -- batch normalisation ---------------------------------------------------------------------------
 def _check_batch(size):
     count = size[0] * math.prod(size[2:])
     if count == 1:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size {size}")
+        raise ValueError("Expected more than 1 value per channel when training, got input size "
+                         f"{size}")
 
 
 def _per_channel(t, ndim):
@@ -87,7 +88,10 @@ def _per_channel(t, ndim):
 
 
 def _update_running(running, batch, momentum, unbiased=0):
-    """running = (1 - momentum) running + momentum batch; a variance of n values is made unbiased first."""
+    """running = (1 - momentum) running + momentum batch.
+
+    A variance of n values is made unbiased first.
+    """
     if running is not None:
         share = momentum * unbiased / (unbiased - 1) if unbiased else momentum
         running.mul_(1 - momentum).add_(batch.reshape(running.shape).to(running.dtype), alpha=share)
@@ -99,15 +103,18 @@ def _check_channels(input, **vectors):
             raise RuntimeError(f"{name} should contain {input.size(1)} elements not {v.numel()}")
 
 
-def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
-               bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
+               weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
+               momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
     """Normalise each channel (axis 1) over all other axes, or by the running statistics.
 
-    In training the running statistics move by `momentum` towards the batch's mean and unbiased variance.
+    In training the running statistics move by `momentum` towards the batch's mean and unbiased
+    variance.
     """
     if training:
         _check_batch(input.size())
-    _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight,
+                    bias=bias)
     x, w, b = _wide(input, weight, bias)
     w, b = _per_channel(w, x.dim()), _per_channel(b, x.dim())
     if not training:
@@ -115,7 +122,8 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
         if mean is None or var is None:
             raise RuntimeError("running_mean must be defined in evaluation mode")
         rstd = ops.rsqrt(_per_channel(var, x.dim()) + eps)
-        return _normalise(x, _per_channel(mean, x.dim()), rstd, w, b, dims=None, eps=eps).to(input.dtype)
+        y = _normalise(x, _per_channel(mean, x.dim()), rstd, w, b, dims=None, eps=eps)
+        return y.to(input.dtype)
     dims = (0, *range(2, x.dim()))
     with no_grad():
         mean, var = _moments(x.detach(), dims)
@@ -125,15 +133,18 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     return _normalised(_batch, x, w, b, mean, rstd, dims, eps).to(input.dtype)
 
 
-def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
-                  weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
-                  momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+def instance_norm(input: Tensor, running_mean: Tensor | None = None,
+                  running_var: Tensor | None = None, weight: Tensor | None = None,
+                  bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1,
+                  eps: float = 1e-5) -> Tensor:
     """Normalise each channel of each sample over its spatial axes."""
     if use_input_stats and math.prod(input.shape[2:]) == 1:
-        raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.size()}")
+        raise ValueError("Expected more than 1 spatial element when training, got input size "
+                         f"{input.size()}")
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight,
+                    bias=bias)
     x, w, b = _wide(input, weight, bias)
     dims = tuple(range(2, x.dim()))
     with no_grad():
@@ -145,26 +156,27 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
     return _normalised(_batch, x, w, b, mean, rstd, dims, eps).to(input.dtype)
 
 
-# -- normalisation within a sample ------------------------------------------------------------------------
+# -- normalisation within a sample -----------------------------------------------------------------
 def _check_normalized_shape(input, shape):
     if not shape:
-        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one "
-                           "element, but got normalized_shape = []")
+        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., "
+                           "containing at least one element, but got normalized_shape = []")
     if input.dim() < len(shape) or tuple(input.shape[input.dim() - len(shape):]) != shape:
         expected = ", ".join(map(str, ("*", *shape)))
-        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [{expected}], "
-                           f"but got input of size{list(input.shape)}")
+        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape "
+                           f"[{expected}], but got input of size{list(input.shape)}")
 
 
 def _check_affine(shape, **tensors):
     for name, t in tensors.items():
         if t is not None and tuple(t.shape) != shape:
-            raise RuntimeError(f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
+            raise RuntimeError(f"Expected {name} to be of same shape as normalized_shape, but got "
+                               f"{name} of shape "
                                f"{list(t.shape)} and normalized_shape = {list(shape)}")
 
 
-def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None, bias: Tensor | None = None,
-               eps: float = 1e-5) -> Tensor:
+def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
+               bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """Normalise over the last axes, whose shape is `normalized_shape`."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     _check_normalized_shape(input, shape)
@@ -177,19 +189,22 @@ def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None, bi
     return _normalised(_layer, x, w, b, mean, rstd, dims, eps).to(input.dtype)
 
 
-def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
-               eps: float = 1e-5) -> Tensor:
+def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
+               bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """Normalise over groups of channels (axis 1) of each sample."""
     if input.dim() < 2:
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
+        raise RuntimeError("Expected at least 2 dimensions for input tensor but received "
+                           f"{input.dim()}")
     n, channels = input.shape[:2]
     if channels % num_groups:
-        raise RuntimeError("Expected number of channels in input to be divisible by num_groups, but got input of shape "
+        raise RuntimeError("Expected number of channels in input to be divisible by num_groups, "
+                           "but got input of shape "
                            f"{list(input.shape)} and num_groups={num_groups}")
     for name, t in (("weight", weight), ("bias", bias)):
         if t is not None and (t.dim() != 1 or t.numel() != channels):
-            raise RuntimeError(f"Expected {name} to be a vector of size equal to the number of channels in input, but "
-                               f"got {name} of shape {list(t.shape)} and input of shape {list(input.shape)}")
+            raise RuntimeError(f"Expected {name} to be a vector of size equal to the number of "
+                               f"channels in input, but got {name} of shape {list(t.shape)} and "
+                               f"input of shape {list(input.shape)}")
     x, w, b = _wide(input, weight, bias)
     x = x.reshape(n, num_groups, channels // num_groups, -1)
     with no_grad():
@@ -200,7 +215,8 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     return y.reshape(input.shape).to(input.dtype)
 
 
-def rms_norm(input: Tensor, normalized_shape, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
+def rms_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
+             eps: float | None = None) -> Tensor:
     """Divide by the root of the mean square over the last axes."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     _check_normalized_shape(input, shape)
@@ -211,10 +227,12 @@ def rms_norm(input: Tensor, normalized_shape, weight: Tensor | None = None, eps:
     return (y if w is None else y * w).to(input.dtype)
 
 
-def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75,
+                        k: float = 1.0) -> Tensor:
     """Divide by (k + alpha mean of squares over `size` neighbouring channels) to the power beta."""
     if input.dim() < 3:
-        raise ValueError(f"Expected 3D or higher dimensionality                          input (got {input.dim()} dimensions)")
+        raise ValueError("Expected 3D or higher dimensionality                          input "
+                         f"(got {input.dim()} dimensions)")
     if input.numel() == 0:
         return input
     squares = (input * input).movedim(1, -1)

@@ -19,23 +19,25 @@ def _tuple(value, n, name):
 def _window(n, kernel_size, stride, padding):
     """(kernel, stride, padding) as tuples; the stride is the kernel unless given."""
     kernel = _tuple(kernel_size, n, "kernel_size")
-    stride = kernel if stride is None or stride == [] or stride == () else _tuple(stride, n, "stride")
+    stride = (kernel if stride is None or stride == [] or stride == ()
+              else _tuple(stride, n, "stride"))
     padding = _tuple(padding, n, "padding")
     if min(stride) <= 0:
         raise RuntimeError("stride should not be zero")
     if min(kernel) <= 0:
         raise RuntimeError(f"kernel size should be greater than zero, but got {kernel}")
     if any(p > k // 2 or p < 0 for p, k in zip(padding, kernel)):
-        raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={max(padding)}, "
-                           f"kernel_size={min(kernel)} and dilation=1" if min(padding) >= 0 else
-                           f"pad must be non-negative, but got pad: {min(padding)}")
+        raise RuntimeError("pad should be at most half of effective kernel size, but got "
+                           f"pad={max(padding)}, kernel_size={min(kernel)} and dilation=1"
+                           if min(padding) >= 0
+                           else f"pad must be non-negative, but got pad: {min(padding)}")
     return kernel, stride, padding
 
 
 def _batched(x, n, name):
     if x.dim() not in (n + 1, n + 2):
-        raise RuntimeError(f"{name}: non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input, but got "
-                           f"{list(x.shape)}")
+        raise RuntimeError(f"{name}: non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected "
+                           f"for input, but got {list(x.shape)}")
     return x if x.dim() == n + 2 else x.unsqueeze(0)
 
 
@@ -43,10 +45,11 @@ def _check_sizes(x, sizes):
     if min(sizes) < 1:
         given = "x".join(map(str, x.shape[1:]))
         raise RuntimeError(f"Given input size: ({given}). Calculated output size: "
-                           f"({'x'.join(map(str, (x.shape[1], *sizes)))}). Output size is too small")
+                           f"({'x'.join(map(str, (x.shape[1], *sizes)))}). Output size is too "
+                           "small")
 
 
-# -- maxima -----------------------------------------------------------------------------------------------
+# -- maxima ----------------------------------------------------------------------------------------
 def _max_pool(name, n, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
     kernel, stride, padding = _window(n, kernel_size, stride, padding)
     dilation = _tuple(dilation, n, "dilation")
@@ -59,22 +62,28 @@ def _max_pool(name, n, input, kernel_size, stride, padding, dilation, ceil_mode,
     return (values, indices) if return_indices else values
 
 
-def max_pool1d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1, ceil_mode: bool = False,
-               return_indices: bool = False) -> Tensor:
+def max_pool1d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
+               ceil_mode: bool = False, return_indices: bool = False) -> Tensor:
     """Maxima over windows of (N, C, L)."""
-    return _max_pool("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    return _max_pool("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode,
+                     return_indices)
 
 
-def max_pool2d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1, ceil_mode: bool = False,
-               return_indices: bool = False) -> Tensor:
-    """Maxima over windows of (N, C, H, W); with `return_indices` also their places in each H W plane."""
-    return _max_pool("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+def max_pool2d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
+               ceil_mode: bool = False, return_indices: bool = False) -> Tensor:
+    """Maxima over windows of (N, C, H, W).
+
+    With `return_indices` also their places in each H W plane.
+    """
+    return _max_pool("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode,
+                     return_indices)
 
 
-def max_pool3d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1, ceil_mode: bool = False,
-               return_indices: bool = False) -> Tensor:
+def max_pool3d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
+               ceil_mode: bool = False, return_indices: bool = False) -> Tensor:
     """Maxima over windows of (N, C, D, H, W)."""
-    return _max_pool("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    return _max_pool("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode,
+                     return_indices)
 
 
 def max_pool1d_with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
@@ -102,7 +111,8 @@ def _unpooled_size(x, kernel, stride, padding, output_size):
     sizes = list(output_size)[-len(kernel):]
     for d, (size, m, s) in enumerate(zip(sizes, default, stride)):
         if not m - s < size < m + s:
-            raise ValueError(f"invalid output_size {sizes} (dim {d} must be between {m - s} and {m + s})")
+            raise ValueError(f"invalid output_size {sizes} (dim {d} must be between {m - s} and "
+                             f"{m + s})")
     return sizes
 
 
@@ -117,22 +127,25 @@ def _max_unpool(n, input, indices, kernel_size, stride, padding, output_size):
     return y if x is input else y.squeeze(0)
 
 
-def max_unpool1d(input: Tensor, indices: Tensor, kernel_size, stride=None, padding=0, output_size=None) -> Tensor:
+def max_unpool1d(input: Tensor, indices: Tensor, kernel_size, stride=None, padding=0,
+                 output_size=None) -> Tensor:
     """Put maxima back to their places, zeros elsewhere."""
     return _max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
-def max_unpool2d(input: Tensor, indices: Tensor, kernel_size, stride=None, padding=0, output_size=None) -> Tensor:
+def max_unpool2d(input: Tensor, indices: Tensor, kernel_size, stride=None, padding=0,
+                 output_size=None) -> Tensor:
     """Put maxima back to their places, zeros elsewhere."""
     return _max_unpool(2, input, indices, kernel_size, stride, padding, output_size)
 
 
-def max_unpool3d(input: Tensor, indices: Tensor, kernel_size, stride=None, padding=0, output_size=None) -> Tensor:
+def max_unpool3d(input: Tensor, indices: Tensor, kernel_size, stride=None, padding=0,
+                 output_size=None) -> Tensor:
     """Put maxima back to their places, zeros elsewhere."""
     return _max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
 
 
-# -- means ------------------------------------------------------------------------------------------------
+# -- means -----------------------------------------------------------------------------------------
 def _counts(m, size, kernel, stride, padding, include_pad):
     """How many elements each window of an axis counts."""
     low, high = (-padding, m + padding) if include_pad else (0, m)
@@ -141,7 +154,10 @@ def _counts(m, size, kernel, stride, padding, include_pad):
 
 
 def _averaged(x, kernel, stride):
-    """Sums over windows without padding: by reshaping where windows tile the image, else a convolution."""
+    """Sums over windows without padding.
+
+    By reshaping where windows tile the image, else a convolution.
+    """
     n = len(kernel)
     if kernel == stride:
         sizes = [m // k for m, k in zip(x.shape[2:], kernel)]
@@ -159,9 +175,11 @@ def _avg_pool(name, n, input, kernel_size, stride, padding, ceil_mode, count_inc
     if divisor == 0:
         raise RuntimeError("divisor must be not zero")
     x = _batched(input, n, name)
-    sizes = [ops.pool_size(m, k, s, p, 1, ceil_mode) for m, k, s, p in zip(x.shape[2:], kernel, stride, padding)]
+    sizes = [ops.pool_size(m, k, s, p, 1, ceil_mode)
+             for m, k, s, p in zip(x.shape[2:], kernel, stride, padding)]
     _check_sizes(x, sizes)
-    ends = [max((z - 1) * s + k - m - p, 0) for z, s, k, m, p in zip(sizes, stride, kernel, x.shape[2:], padding)]
+    ends = [max((z - 1) * s + k - m - p, 0)
+            for z, s, k, m, p in zip(sizes, stride, kernel, x.shape[2:], padding)]
     sides = [side for p, e in zip(reversed(padding), reversed(ends)) for side in (p, e)]
     total = _averaged(ops.pad(x, sides) if any(sides) else x, kernel, stride)
     counts = [_counts(m, z, k, s, p, count_include_pad)
@@ -184,21 +202,22 @@ def _divided(total, counts):
 def avg_pool1d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bool = False,
                count_include_pad: bool = True) -> Tensor:
     """Means over windows of (N, C, L)."""
-    return _avg_pool("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+    return _avg_pool("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode,
+                     count_include_pad, None)
 
 
 def avg_pool2d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
     """Means over windows of (N, C, H, W)."""
-    return _avg_pool("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
-                     divisor_override)
+    return _avg_pool("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode,
+                     count_include_pad, divisor_override)
 
 
 def avg_pool3d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
     """Means over windows of (N, C, D, H, W)."""
-    return _avg_pool("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
-                     divisor_override)
+    return _avg_pool("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode,
+                     count_include_pad, divisor_override)
 
 
 def _lp_pool(n, avg_pool, input, norm_type, kernel_size, stride, ceil_mode):
@@ -207,24 +226,28 @@ def _lp_pool(n, avg_pool, input, norm_type, kernel_size, stride, ceil_mode):
     return (ops.sign(means) * ops.relu(ops.abs(means))).mul(math.prod(kernel)).pow(1.0 / norm_type)
 
 
-def lp_pool1d(input: Tensor, norm_type: float, kernel_size, stride=None, ceil_mode: bool = False) -> Tensor:
+def lp_pool1d(input: Tensor, norm_type: float, kernel_size, stride=None,
+              ceil_mode: bool = False) -> Tensor:
     """(sum of x^p)^(1/p) over windows."""
     return _lp_pool(1, avg_pool1d, input, norm_type, kernel_size, stride, ceil_mode)
 
 
-def lp_pool2d(input: Tensor, norm_type: float, kernel_size, stride=None, ceil_mode: bool = False) -> Tensor:
+def lp_pool2d(input: Tensor, norm_type: float, kernel_size, stride=None,
+              ceil_mode: bool = False) -> Tensor:
     """(sum of x^p)^(1/p) over windows."""
     return _lp_pool(2, avg_pool2d, input, norm_type, kernel_size, stride, ceil_mode)
 
 
-def lp_pool3d(input: Tensor, norm_type: float, kernel_size, stride=None, ceil_mode: bool = False) -> Tensor:
+def lp_pool3d(input: Tensor, norm_type: float, kernel_size, stride=None,
+              ceil_mode: bool = False) -> Tensor:
     """(sum of x^p)^(1/p) over windows."""
     return _lp_pool(3, avg_pool3d, input, norm_type, kernel_size, stride, ceil_mode)
 
 
-# -- windows by output size -------------------------------------------------------------------------------
+# -- windows by output size ------------------------------------------------------------------------
 def _output_sizes(n, x, output_size):
-    sizes = (output_size,) * n if isinstance(output_size, int) or output_size is None else tuple(output_size)
+    sizes = ((output_size,) * n if isinstance(output_size, int) or output_size is None
+             else tuple(output_size))
     if len(sizes) != n:
         raise RuntimeError(f"adaptive pooling: output_size must be {n}, but got {len(sizes)} sizes")
     return [m if s is None else s for s, m in zip(sizes, x.shape[-n:])]
@@ -326,5 +349,6 @@ def _with_indices(function):
     return both
 
 
-adaptive_max_pool1d_with_indices, adaptive_max_pool2d_with_indices, adaptive_max_pool3d_with_indices = map(
-    _with_indices, (adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d))
+adaptive_max_pool1d_with_indices = _with_indices(adaptive_max_pool1d)
+adaptive_max_pool2d_with_indices = _with_indices(adaptive_max_pool2d)
+adaptive_max_pool3d_with_indices = _with_indices(adaptive_max_pool3d)

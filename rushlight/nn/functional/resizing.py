@@ -11,8 +11,9 @@ from .pools import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 _RANK = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
 
 
-def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "nearest", align_corners: bool | None = None,
-                recompute_scale_factor: bool | None = None, antialias: bool = False) -> Tensor:
+def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "nearest",
+                align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
+                antialias: bool = False) -> Tensor:
     """Resize the spatial axes to `size`, or by `scale_factor`.
 
     Modes: nearest, nearest-exact, linear (N, C, L), bilinear and bicubic (N, C, H, W), trilinear
@@ -29,7 +30,8 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
         raise NotImplementedError("interpolate: antialias=True")
     _check_rank(input, mode)
     if mode == "area":
-        return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[spatial - 1](input, sizes)
+        pool = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[spatial - 1]
+        return pool(input, sizes)
     scales = scales or [None] * spatial
     for d, (to, scale) in enumerate(zip(sizes, scales)):
         input = _resize_axis(input, 2 + d, to, scale, mode, bool(align_corners))
@@ -38,8 +40,8 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
 
 def _check_mode(mode, align_corners):
     if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
-        raise ValueError("align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic "
-                         "| trilinear")
+        raise ValueError("align_corners option can only be set with the interpolating modes: "
+                         "linear | bilinear | bicubic | trilinear")
 
 
 def _target(input, size, scale_factor, spatial):
@@ -51,7 +53,8 @@ def _target(input, size, scale_factor, spatial):
     if size is not None:
         return _per_axis("size", size, input, spatial), None
     scales = _per_axis("scale_factor", scale_factor, input, spatial)
-    return [math.floor(float(n) * s) for n, s in zip(input.shape[2:], scales)], [float(s) for s in scales]
+    sizes = [math.floor(float(n) * s) for n, s in zip(input.shape[2:], scales)]
+    return sizes, [float(s) for s in scales]
 
 
 def _per_axis(name, given, input, spatial):
@@ -59,25 +62,30 @@ def _per_axis(name, given, input, spatial):
         return [given] * spatial
     if len(given) != spatial:
         what = "output size" if name == "size" else "scale_factor"
-        form = "output size in (o1, o2, ...,oK)" if name == "size" else "scale_factor in (s1, s2, ...,sK)"
-        raise ValueError("Input and " + what + " must have the same number of spatial dimensions, but got input with "
-                         f"spatial dimensions of {list(input.shape[2:])} and {what} of {given}. Please provide input "
-                         f"tensor in (N, C, d1, d2, ...,dK) format and {form} format.")
+        form = ("output size in (o1, o2, ...,oK)" if name == "size"
+                else "scale_factor in (s1, s2, ...,sK)")
+        raise ValueError("Input and " + what
+                         + " must have the same number of spatial dimensions, but got input with "
+                         f"spatial dimensions of {list(input.shape[2:])} and {what} of {given}. "
+                         f"Please provide input tensor in (N, C, d1, d2, ...,dK) format and {form} "
+                         "format.")
     return list(given)
 
 
 def _check_rank(input, mode):
     if mode in ("nearest", "nearest-exact", "area"):
         if input.dim() not in (3, 4, 5):
-            raise NotImplementedError("Input Error: Only 3D, 4D and 5D input Tensors supported (got "
-                                      f"{input.dim()}D) for the modes: nearest | linear | bilinear | bicubic | "
-                                      f"trilinear | area | nearest-exact (got {mode})")
+            raise NotImplementedError("Input Error: Only 3D, 4D and 5D input Tensors supported "
+                                      f"(got {input.dim()}D) for the modes: nearest | linear | "
+                                      "bilinear | bicubic | trilinear | area | nearest-exact (got "
+                                      f"{mode})")
     elif mode not in _RANK:
         raise NotImplementedError("Input Error: Only 3D, 4D and 5D input Tensors supported (got "
-                                  f"{input.dim()}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | "
-                                  f"area | nearest-exact (got {mode})")
+                                  f"{input.dim()}D) for the modes: nearest | linear | bilinear | "
+                                  f"bicubic | trilinear | area | nearest-exact (got {mode})")
     elif input.dim() != _RANK[mode]:
-        raise NotImplementedError(f"Got {input.dim()}D input, but {mode} mode needs {_RANK[mode]}D input")
+        raise NotImplementedError(f"Got {input.dim()}D input, but {mode} mode needs {_RANK[mode]}D "
+                                  "input")
 
 
 def _resize_axis(x, dim, to, scale, mode, align):
@@ -142,40 +150,46 @@ def _weighted(x, dim, taps):
     return sum(parts[1:], parts[0])
 
 
+_INSTEAD = "Use `nn.functional.interpolate` instead."
+
+
 def upsample(input: Tensor, size=None, scale_factor=None, mode: str = "nearest",
              align_corners: bool | None = None) -> Tensor:
     """The old name of `interpolate`."""
-    warnings.warn("`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=2)
+    warnings.warn(f"`nn.functional.upsample` is deprecated. {_INSTEAD}",
+                  stacklevel=2)
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
 def upsample_nearest(input: Tensor, size=None, scale_factor=None) -> Tensor:
     """`interpolate` in mode 'nearest'."""
-    warnings.warn("`nn.functional.upsample_nearest` is deprecated. Use `nn.functional.interpolate` instead.",
+    warnings.warn(f"`nn.functional.upsample_nearest` is deprecated. {_INSTEAD}",
                   stacklevel=2)
     return interpolate(input, size, scale_factor, mode="nearest")
 
 
 def upsample_bilinear(input: Tensor, size=None, scale_factor=None) -> Tensor:
     """`interpolate` in mode 'bilinear' with aligned corners."""
-    warnings.warn("`nn.functional.upsample_bilinear` is deprecated. Use `nn.functional.interpolate` instead.",
+    warnings.warn(f"`nn.functional.upsample_bilinear` is deprecated. {_INSTEAD}",
                   stacklevel=2)
     return interpolate(input, size, scale_factor, mode="bilinear", align_corners=True)
 
 
-# -- shuffles ---------------------------------------------------------------------------------------------
+# -- shuffles --------------------------------------------------------------------------------------
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(*, C r^2, H, W) to (*, C, H r, W r)."""
     if input.dim() < 3:
-        raise RuntimeError("pixel_shuffle expects input to have at least 3 dimensions, but got input with "
-                           f"{input.dim()} dimension(s)")
+        raise RuntimeError("pixel_shuffle expects input to have at least 3 dimensions, but got "
+                           f"input with {input.dim()} dimension(s)")
     if upscale_factor <= 0:
-        raise RuntimeError(f"pixel_shuffle expects a positive upscale_factor, but got {upscale_factor}")
+        raise RuntimeError("pixel_shuffle expects a positive upscale_factor, but got "
+                           f"{upscale_factor}")
     *lead, channels, h, w = input.shape
     r = upscale_factor
     if channels % (r * r):
-        raise RuntimeError("pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of "
-                           f"upscale_factor, but input.size(-3)={channels} is not divisible by {r * r}")
+        raise RuntimeError("pixel_shuffle expects its input's 'channel' dimension to be divisible "
+                           f"by the square of upscale_factor, but input.size(-3)={channels} is not "
+                           f"divisible by {r * r}")
     n = len(lead)
     y = input.reshape(*lead, channels // (r * r), r, r, h, w)
     y = y.permute(*range(n), n, n + 3, n + 1, n + 4, n + 2)
@@ -185,15 +199,17 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """(*, C, H r, W r) to (*, C r^2, H, W)."""
     if input.dim() < 3:
-        raise RuntimeError("pixel_unshuffle expects input to have at least 3 dimensions, but got input with "
-                           f"{input.dim()} dimension(s)")
+        raise RuntimeError("pixel_unshuffle expects input to have at least 3 dimensions, but got "
+                           f"input with {input.dim()} dimension(s)")
     if downscale_factor <= 0:
-        raise RuntimeError(f"pixel_unshuffle expects a positive downscale_factor, but got {downscale_factor}")
+        raise RuntimeError("pixel_unshuffle expects a positive downscale_factor, but got "
+                           f"{downscale_factor}")
     *lead, channels, h, w = input.shape
     r = downscale_factor
     for name, size, dim in (("height", h, -2), ("width", w, -1)):
         if size % r:
-            raise RuntimeError(f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but "
+            raise RuntimeError(f"pixel_unshuffle expects {name} to be divisible by "
+                               "downscale_factor, but "
                                f"input.size({dim})={size} is not divisible by {r}")
     n = len(lead)
     y = input.reshape(*lead, channels, h // r, r, w // r, r)
@@ -208,28 +224,35 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
                            f"{list(input.shape)}")
     n, channels = input.shape[:2]
     if groups <= 0:
-        raise RuntimeError(f"Number of groups to divide channels in must be positive. Value of groups:{groups}")
+        raise RuntimeError("Number of groups to divide channels in must be positive. Value of "
+                           f"groups:{groups}")
     if channels % groups:
-        raise RuntimeError(f"Number of channels must be divisible by groups. Got {channels} channels and {groups} groups.")
-    return input.reshape(n, groups, channels // groups, *input.shape[2:]).transpose(1, 2).reshape(input.shape)
+        raise RuntimeError(f"Number of channels must be divisible by groups. Got {channels} "
+                           f"channels and {groups} groups.")
+    grouped = input.reshape(n, groups, channels // groups, *input.shape[2:])
+    return grouped.transpose(1, 2).reshape(input.shape)
 
 
-# -- sampling at points -----------------------------------------------------------------------------------
+# -- sampling at points ----------------------------------------------------------------------------
 def affine_grid(theta: Tensor, size, align_corners: bool | None = None) -> Tensor:
-    """Sampling points of an affine map: (N, 2, 3) to (N, H, W, 2), or (N, 3, 4) to (N, D, H, W, 3)."""
+    """Sampling points of an affine map.
+
+    (N, 2, 3) to (N, H, W, 2), or (N, 3, 4) to (N, D, H, W, 3).
+    """
     sizes = list(size)
     if len(sizes) not in (4, 5):
-        raise NotImplementedError("affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms, "
-                                  f"respectively. Got size {size}.")
+        raise NotImplementedError("affine_grid only supports 4D and 5D sizes, for 2D and 3D "
+                                  f"affine transforms, respectively. Got size {size}.")
     if min(sizes) <= 0:
         raise ValueError(f"Expected non-zero, positive output size. Got {size}")
     n = len(sizes) - 2
     if theta.dim() != 3 or tuple(theta.shape[1:]) != (n, n + 1):
-        raise ValueError(f"Expected a batch of {n}D affine matrices of shape Nx{n}x{n + 1} for size {size}. "
-                         f"Got {theta.shape}.")
+        raise ValueError(f"Expected a batch of {n}D affine matrices of shape Nx{n}x{n + 1} for "
+                         f"size {size}. Got {theta.shape}.")
     axes = []
     for d, m in enumerate(reversed(sizes[2:])):
-        step = ops.linspace(-1, 1, m, dtype=theta.dtype) if m > 1 else ops.zeros(1, dtype=theta.dtype)
+        step = (ops.linspace(-1, 1, m, dtype=theta.dtype) if m > 1
+                else ops.zeros(1, dtype=theta.dtype))
         step = step if align_corners else step * ((m - 1) / m)
         axes.append(step.reshape([m if k == n - 1 - d else 1 for k in range(n)]).expand(sizes[2:]))
     base = ops.stack([*axes, ops.ones(sizes[2:], dtype=theta.dtype)], -1)
@@ -247,8 +270,9 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
     sizes = list(reversed(input.shape[2:]))         # x first, as in the grid
     points = [_unnormalised(grid[..., d], m, align_corners) for d, m in enumerate(sizes)]
     if mode == "bicubic":
-        return _sampled(input, [_cubic_neighbours(p, m, padding_mode, align_corners) for p, m in zip(points, sizes)],
-                        n)
+        return _sampled(input,
+                        [_cubic_neighbours(p, m, padding_mode, align_corners)
+                         for p, m in zip(points, sizes)], n)
     points = [_bounded(p, m, padding_mode, align_corners) for p, m in zip(points, sizes)]
     neighbours = _nearest_neighbour if mode == "nearest" else _linear_neighbours
     return _sampled(input, [neighbours(p, m) for p, m in zip(points, sizes)], n)
@@ -256,20 +280,22 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
 
 def _check_grid(input, grid, mode, padding_mode):
     if mode not in ("bilinear", "nearest", "bicubic"):
-        raise ValueError("nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: "
-                         f"'{mode}'")
+        raise ValueError("nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' "
+                         f"or 'bicubic', but got: '{mode}'")
     if padding_mode not in ("zeros", "border", "reflection"):
-        raise ValueError("nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', "
-                         f"but got: '{padding_mode}'")
+        raise ValueError("nn.functional.grid_sample(): expected padding_mode to be 'zeros', "
+                         f"'border', or 'reflection', but got: '{padding_mode}'")
     if input.dim() not in (4, 5) or grid.dim() != input.dim():
-        raise RuntimeError("grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but got "
-                           f"input with sizes {list(input.shape)} and grid with sizes {list(grid.shape)}")
+        raise RuntimeError("grid_sampler(): expected 4D or 5D input and grid with same number of "
+                           f"dimensions, but got input with sizes {list(input.shape)} and grid "
+                           f"with sizes {list(grid.shape)}")
     if input.size(0) != grid.size(0):
-        raise RuntimeError("grid_sampler(): expected grid and input to have same batch size, but got input with sizes "
+        raise RuntimeError("grid_sampler(): expected grid and input to have same batch size, but "
+                           "got input with sizes "
                            f"{list(input.shape)} and grid with sizes {list(grid.shape)}")
     if grid.size(-1) != input.dim() - 2:
-        raise RuntimeError(f"grid_sampler(): expected grid to have size {input.dim() - 2} in last dimension, but got "
-                           f"grid with sizes {list(grid.shape)}")
+        raise RuntimeError(f"grid_sampler(): expected grid to have size {input.dim() - 2} in last "
+                           f"dimension, but got grid with sizes {list(grid.shape)}")
 
 
 def _unnormalised(x, m, align):

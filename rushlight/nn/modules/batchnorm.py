@@ -8,8 +8,8 @@ from ..parameter import Parameter, UninitializedBuffer, UninitializedParameter
 from .lazy import LazyModuleMixin
 from .module import Module
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d",
-           "SyncBatchNorm"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LazyBatchNorm1d", "LazyBatchNorm2d",
+           "LazyBatchNorm3d", "SyncBatchNorm"]
 
 
 class _NormBase(Module):
@@ -18,18 +18,21 @@ class _NormBase(Module):
     _version = 2        # num_batches_tracked came with it
     __constants__ = ["track_running_stats", "momentum", "eps", "num_features", "affine"]
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-                 track_running_stats: bool = True, device=None, dtype=None, *, bias: bool = True) -> None:
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
+                 affine: bool = True, track_running_stats: bool = True, device=None, dtype=None, *,
+                 bias: bool = True) -> None:
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         made = dict(device=device, dtype=dtype)
         for name, wanted in (("weight", affine), ("bias", affine and bias)):
-            self.register_parameter(name, Parameter(ops.empty(num_features, **made)) if wanted else None)
+            self.register_parameter(name,
+                                    Parameter(ops.empty(num_features, **made)) if wanted else None)
         tracked = track_running_stats
         self.register_buffer("running_mean", ops.zeros(num_features, **made) if tracked else None)
         self.register_buffer("running_var", ops.ones(num_features, **made) if tracked else None)
-        self.register_buffer("num_batches_tracked", ops.tensor(0, dtype=dtypes.int64) if tracked else None)
+        self.register_buffer("num_batches_tracked",
+                             ops.tensor(0, dtype=dtypes.int64) if tracked else None)
         self.reset_parameters()
 
     def reset_running_stats(self) -> None:
@@ -51,7 +54,8 @@ class _NormBase(Module):
         raise NotImplementedError
 
     def extra_repr(self) -> str:
-        return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+        return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+                f"affine={self.affine}, "
                 f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}")
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, *rest):
@@ -67,13 +71,16 @@ class _BatchNorm(_NormBase):
 
     _ranks = ()
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-                 track_running_stats: bool = True, device=None, dtype=None, *, bias: bool = True) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
+                 affine: bool = True, track_running_stats: bool = True, device=None, dtype=None, *,
+                 bias: bool = True) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype,
+                         bias=bias)
 
     def _check_input_dim(self, input):
         if input.dim() not in self._ranks:
-            raise ValueError(f"expected {' or '.join(f'{r}D' for r in self._ranks)} input (got {input.dim()}D input)")
+            raise ValueError(f"expected {' or '.join(f'{r}D' for r in self._ranks)} input (got "
+                             f"{input.dim()}D input)")
 
     def forward(self, input):
         self._check_input_dim(input)
@@ -84,8 +91,9 @@ class _BatchNorm(_NormBase):
                 factor = 1.0 / float(self.num_batches_tracked)
         by_batch = self.training or self.running_mean is None and self.running_var is None
         keep = not self.training or self.track_running_stats
-        return F.batch_norm(input, self.running_mean if keep else None, self.running_var if keep else None, self.weight,
-                            self.bias, by_batch, factor, self.eps)
+        return F.batch_norm(input, self.running_mean if keep else None,
+                            self.running_var if keep else None, self.weight, self.bias, by_batch,
+                            factor, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):
@@ -109,10 +117,11 @@ class BatchNorm3d(_BatchNorm):
 class SyncBatchNorm(_BatchNorm):
     """Batch normalisation over the batches of all processes; in one process it is ordinary."""
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-                 track_running_stats: bool = True, process_group=None, device=None, dtype=None, *,
-                 bias: bool = True) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
+                 affine: bool = True, track_running_stats: bool = True, process_group=None,
+                 device=None, dtype=None, *, bias: bool = True) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype,
+                         bias=bias)
         self.process_group = process_group
 
     def _check_input_dim(self, input):
@@ -129,8 +138,8 @@ class SyncBatchNorm(_BatchNorm):
         """The same network with SyncBatchNorm in the place of every BatchNorm."""
         made = module
         if isinstance(module, _BatchNorm):
-            made = cls(module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats,
-                       process_group)
+            made = cls(module.num_features, module.eps, module.momentum, module.affine,
+                       module.track_running_stats, process_group)
             for registry in ("_parameters", "_buffers"):
                 getattr(made, registry).update(getattr(module, registry))
             made.training = module.training
@@ -142,8 +151,8 @@ class SyncBatchNorm(_BatchNorm):
 class _LazyNormBase(LazyModuleMixin):
     """Takes `num_features` from the first input."""
 
-    def __init__(self, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, device=None, dtype=None, *,
-                 bias: bool = True) -> None:
+    def __init__(self, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, device=None,
+                 dtype=None, *, bias: bool = True) -> None:
         super().__init__(0, eps, momentum, False, False, device, dtype)
         self.affine, self.track_running_stats = affine, track_running_stats
         made = dict(device=device, dtype=dtype)
@@ -151,7 +160,8 @@ class _LazyNormBase(LazyModuleMixin):
             self.weight = UninitializedParameter(**made)
             self.bias = UninitializedParameter(**made) if bias else None
         if track_running_stats:
-            self.running_mean, self.running_var = UninitializedBuffer(**made), UninitializedBuffer(**made)
+            self.running_mean = UninitializedBuffer(**made)
+            self.running_var = UninitializedBuffer(**made)
             self.num_batches_tracked = ops.tensor(0, dtype=dtypes.int64)
 
     def reset_parameters(self) -> None:
@@ -172,8 +182,10 @@ class _LazyNormBase(LazyModuleMixin):
 def _lazy(of):
     """The lazy class of a normalisation."""
     return type("Lazy" + of.__name__, (_LazyNormBase, of),
-                {"cls_to_become": of, "__doc__": f"A {of.__name__} that takes `num_features` from its first input.",
+                {"cls_to_become": of,
+                 "__doc__": f"A {of.__name__} that takes `num_features` from its first input.",
                  "__module__": of.__module__})
 
 
-LazyBatchNorm1d, LazyBatchNorm2d, LazyBatchNorm3d = map(_lazy, (BatchNorm1d, BatchNorm2d, BatchNorm3d))
+LazyBatchNorm1d, LazyBatchNorm2d, LazyBatchNorm3d = (
+    _lazy(of) for of in (BatchNorm1d, BatchNorm2d, BatchNorm3d))

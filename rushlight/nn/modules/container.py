@@ -23,7 +23,10 @@ class Container(Module):
 
 
 class _Indexed(Module):
-    """Modules under the names '0', '1', ...: the list protocol shared by Sequential and ModuleList."""
+    """Modules under the names '0', '1', ....
+
+    The list protocol shared by Sequential and ModuleList.
+    """
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -126,7 +129,8 @@ class Sequential(_Indexed):
 
     def _check_other(self, other, verb):
         if not isinstance(other, Sequential):
-            raise ValueError(f"{verb} operator supports only objects of Sequential class, but {type(other)} is given.")
+            raise ValueError(f"{verb} operator supports only objects of Sequential class, but "
+                             f"{type(other)} is given.")
 
     def __mul__(self, other: int) -> Sequential:
         return Sequential(*list(self) * _times(other))
@@ -163,7 +167,8 @@ class ModuleList(_Indexed):
 
     def extend(self, modules: Iterable[Module]) -> ModuleList:
         if not isinstance(modules, Iterable):
-            raise TypeError("ModuleList.extend should be called with an iterable, but got " + type(modules).__name__)
+            raise TypeError("ModuleList.extend should be called with an iterable, but got "
+                            + type(modules).__name__)
         return super().extend(modules)
 
     def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
@@ -182,7 +187,8 @@ class ModuleList(_Indexed):
                 runs[-1][1] = i
             else:
                 runs.append([i, i, text])
-        lines = [f"({a}): {text}" if a == b else f"({a}-{b}): {b - a + 1} x {text}" for a, b, text in runs]
+        lines = [f"({a}): {text}" if a == b else f"({a}-{b}): {b - a + 1} x {text}"
+                 for a, b, text in runs]
         return f"{self._get_name()}(\n  " + "\n  ".join(_indent(line) for line in lines) + "\n)"
 
 
@@ -240,21 +246,24 @@ class ModuleDict(Module):
 
 def _pairs(given, kind):
     if not isinstance(given, Iterable):
-        raise TypeError(f"{kind}.update should be called with an iterable of key/value pairs, but got "
-                        + type(given).__name__)
+        raise TypeError(f"{kind}.update should be called with an iterable of key/value pairs, but "
+                        "got " + type(given).__name__)
     if isinstance(given, Mapping) or hasattr(given, "items"):
         return list(given.items())
     pairs = list(given)
     for i, pair in enumerate(pairs):
         if not isinstance(pair, Iterable):
-            raise TypeError(f"{kind} update sequence element #{i} should be Iterable; is {type(pair).__name__}")
+            raise TypeError(f"{kind} update sequence element #{i} should be Iterable; is "
+                            f"{type(pair).__name__}")
         if len(pair) != 2:
-            raise ValueError(f"{kind} update sequence element #{i} has length {len(pair)}; 2 is required")
+            raise ValueError(f"{kind} update sequence element #{i} has length {len(pair)}; 2 is "
+                             "required")
     return pairs
 
 
 def _as_parameter(value):
-    return Parameter(value) if isinstance(value, Tensor) and not isinstance(value, Parameter) else value
+    return (Parameter(value) if isinstance(value, Tensor) and not isinstance(value, Parameter)
+            else value)
 
 
 def _describe(value, kind_of=typename):
@@ -304,7 +313,8 @@ class ParameterList(Module):
     def extend(self, values: Iterable) -> ParameterList:
         """Add values at the end."""
         if not isinstance(values, Iterable) or isinstance(values, Tensor):
-            raise TypeError("ParameterList.extend should be called with an iterable, but got " + type(values).__name__)
+            raise TypeError("ParameterList.extend should be called with an iterable, but got "
+                            + type(values).__name__)
         for value in values:
             self.append(value)
         return self
@@ -316,7 +326,8 @@ class ParameterList(Module):
         return [key for key in super().__dir__() if not key.isdigit()]
 
     def extra_repr(self) -> str:
-        return "\n".join(f"  ({i}): {_describe(value, lambda t: t.dtype)}" for i, value in enumerate(self))
+        return "\n".join(f"  ({i}): {_describe(value, lambda t: t.dtype)}"
+                         for i, value in enumerate(self))
 
     def __call__(self, *args, **kwargs):
         raise RuntimeError("ParameterList should not be called.")
@@ -333,8 +344,9 @@ class ParameterDict(Module):
 
     def _attribute(self, key):
         if not isinstance(key, str):
-            raise TypeError("Index given to ParameterDict cannot be used as a key as it is not a string (type is "
-                            f"'{type(key).__name__}'). Open an issue on github if you need non-string keys.")
+            raise TypeError("Index given to ParameterDict cannot be used as a key as it is not a "
+                            f"string (type is '{type(key).__name__}'). Open an issue on github if "
+                            "you need non-string keys.")
         return key
 
     def __getitem__(self, key: str):

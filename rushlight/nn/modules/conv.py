@@ -11,8 +11,9 @@ from .lazy import LazyModuleMixin
 from .module import Module
 from .utils import _ntuple, _reverse_repeat_tuple
 
-__all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "LazyConv1d",
-           "LazyConv2d", "LazyConv3d", "LazyConvTranspose1d", "LazyConvTranspose2d", "LazyConvTranspose3d"]
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
+           "LazyConv1d", "LazyConv2d", "LazyConv3d", "LazyConvTranspose1d", "LazyConvTranspose2d",
+           "LazyConvTranspose3d"]
 
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -26,30 +27,35 @@ def _check(in_channels, out_channels, groups, padding, padding_mode, stride):
         raise ValueError("out_channels must be divisible by groups")
     if isinstance(padding, str):
         if padding not in ("same", "valid"):
-            raise ValueError(f"Invalid padding string {padding!r}, should be one of {{'valid', 'same'}}")
+            raise ValueError(f"Invalid padding string {padding!r}, should be one of {{'valid', "
+                             f"'same'}}")
         if padding == "same" and any(s != 1 for s in stride):
             raise ValueError("padding='same' is not supported for strided convolutions")
     if padding_mode not in _PADDING_MODES:
-        raise ValueError(f"padding_mode must be one of {{'zeros', 'reflect', 'replicate', 'circular'}}, but got "
-                         f"padding_mode='{padding_mode}'")
+        raise ValueError(f"padding_mode must be one of {{'zeros', 'reflect', 'replicate', "
+                         f"'circular'}}, but got padding_mode='{padding_mode}'")
 
 
 class _ConvNd(Module):
     """What convolutions of every rank and direction share: arguments, parameters, printing."""
 
-    __constants__ = ["stride", "padding", "dilation", "groups", "padding_mode", "output_padding", "in_channels",
-                     "out_channels", "kernel_size"]
+    __constants__ = ["stride", "padding", "dilation", "groups", "padding_mode", "output_padding",
+                     "in_channels", "out_channels", "kernel_size"]
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation, transposed, output_padding,
-                 groups, bias, padding_mode, device=None, dtype=None) -> None:
+    def __init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation,
+                 transposed, output_padding, groups, bias, padding_mode, device=None,
+                 dtype=None) -> None:
         super().__init__()
         _check(in_channels, out_channels, groups, padding, padding_mode, stride)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
-        self.transposed, self.output_padding, self.padding_mode = transposed, output_padding, padding_mode
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.dilation = dilation
+        self.transposed, self.output_padding = transposed, output_padding
+        self.padding_mode = padding_mode
         self._reversed_padding_repeated_twice = self._sides()
         first, second = (in_channels, out_channels) if transposed else (out_channels, in_channels)
-        self.weight = Parameter(ops.empty((first, second // groups, *kernel_size), device=device, dtype=dtype))
+        self.weight = Parameter(ops.empty((first, second // groups, *kernel_size), device=device,
+                                          dtype=dtype))
         if bias:
             self.bias = Parameter(ops.empty(out_channels, device=device, dtype=dtype))
         else:
@@ -77,7 +83,8 @@ class _ConvNd(Module):
                 init.uniform_(self.bias, -bound, bound)
 
     def extra_repr(self) -> str:
-        text = (f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}")
+        text = (f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+                f"stride={self.stride}")
         zeros = (0,) * len(self.kernel_size)
         if self.padding != zeros:
             text += f", padding={self.padding}"
@@ -103,12 +110,13 @@ class _Forward(_ConvNd):
 
     _rank, _function = 0, None
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0, dilation=1,
-                 groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device=None, dtype=None) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
+                 dilation=1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros",
+                 device=None, dtype=None) -> None:
         size = _ntuple(self._rank, "size")
         padding = padding if isinstance(padding, str) else size(padding)
-        super().__init__(in_channels, out_channels, size(kernel_size), size(stride), padding, size(dilation), False,
-                         size(0), groups, bias, padding_mode, device, dtype)
+        super().__init__(in_channels, out_channels, size(kernel_size), size(stride), padding,
+                         size(dilation), False, size(0), groups, bias, padding_mode, device, dtype)
 
     def _conv_forward(self, input, weight, bias):
         convolve = type(self)._function
@@ -144,14 +152,16 @@ class _ConvTransposeNd(_ConvNd):
 
     _rank, _function = 0, None
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0, output_padding=0,
-                 groups: int = 1, bias: bool = True, dilation=1, padding_mode: str = "zeros", device=None,
-                 dtype=None) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0,
+                 output_padding=0, groups: int = 1, bias: bool = True, dilation=1,
+                 padding_mode: str = "zeros", device=None, dtype=None) -> None:
         if padding_mode != "zeros":
-            raise ValueError(f'Only "zeros" padding mode is supported for {self.__class__.__name__}')
+            raise ValueError('Only "zeros" padding mode is supported for '
+                             f'{self.__class__.__name__}')
         size = _ntuple(self._rank, "size")
-        super().__init__(in_channels, out_channels, size(kernel_size), size(stride), size(padding), size(dilation),
-                         True, size(output_padding), groups, bias, padding_mode, device, dtype)
+        super().__init__(in_channels, out_channels, size(kernel_size), size(stride), size(padding),
+                         size(dilation), True, size(output_padding), groups, bias, padding_mode,
+                         device, dtype)
 
     def _output_padding(self, input, output_size):
         """The output padding that gives `output_size`."""
@@ -162,19 +172,20 @@ class _ConvTransposeNd(_ConvNd):
         sizes = list(output_size)
         sizes = sizes[-n:] if len(sizes) == input.dim() else sizes
         if len(sizes) != n:
-            raise ValueError(f"ConvTranspose{n}D: for {input.dim()}D input, output_size must have {n} or {input.dim()} "
-                             f"elements (got {len(sizes)})")
+            raise ValueError(f"ConvTranspose{n}D: for {input.dim()}D input, output_size must have "
+                             f"{n} or {input.dim()} elements (got {len(sizes)})")
         least = [(m - 1) * s - 2 * p + d * (k - 1) + 1 for m, s, p, d, k in
                  zip(spatial, self.stride, self.padding, self.dilation, self.kernel_size)]
         most = [m + s - 1 for m, s in zip(least, self.stride)]
         if any(not a <= m <= b for a, m, b in zip(least, sizes, most)):
-            raise ValueError(f"requested an output size of {output_size}, but valid sizes range from {least} to {most} "
-                             f"(for an input of {spatial})")
+            raise ValueError(f"requested an output size of {output_size}, but valid sizes range "
+                             f"from {least} to {most} (for an input of {spatial})")
         return tuple(m - a for m, a in zip(sizes, least))
 
     def forward(self, input, output_size=None):
         return type(self)._function(input, self.weight, self.bias, self.stride, self.padding,
-                                    self._output_padding(input, output_size), self.groups, self.dilation)
+                                    self._output_padding(input, output_size), self.groups,
+                                    self.dilation)
 
 
 class ConvTranspose1d(_ConvTransposeNd):
@@ -198,8 +209,8 @@ class ConvTranspose3d(_ConvTransposeNd):
 class _LazyConv(LazyModuleMixin):
     """Takes `in_channels` from the first input."""
 
-    def __init__(self, out_channels: int, kernel_size, *args, bias: bool = True, device=None, dtype=None,
-                 **kwargs) -> None:
+    def __init__(self, out_channels: int, kernel_size, *args, bias: bool = True, device=None,
+                 dtype=None, **kwargs) -> None:
         super().__init__(0, 0, kernel_size, *args, bias=False, **kwargs)
         self.out_channels = out_channels
         self.weight = UninitializedParameter(device=device, dtype=dtype)
@@ -220,7 +231,8 @@ class _LazyConv(LazyModuleMixin):
         self.in_channels = input.shape[1] if input.dim() == n + 2 else input.shape[0]
         if self.in_channels % self.groups:
             raise ValueError("in_channels must be divisible by groups")
-        a, b = (self.in_channels, self.out_channels) if self.transposed else (self.out_channels, self.in_channels)
+        a, b = ((self.in_channels, self.out_channels) if self.transposed
+                else (self.out_channels, self.in_channels))
         self.weight.materialize((a, b // self.groups, *self.kernel_size))
         if self.bias is not None:
             self.bias.materialize((self.out_channels,))
@@ -230,7 +242,8 @@ class _LazyConv(LazyModuleMixin):
 def _lazy(of):
     """The lazy class of a convolution."""
     return type("Lazy" + of.__name__, (_LazyConv, of),
-                {"cls_to_become": of, "__doc__": f"A {of.__name__} that takes `in_channels` from its first input.",
+                {"cls_to_become": of,
+                 "__doc__": f"A {of.__name__} that takes `in_channels` from its first input.",
                  "__module__": __name__})
 
 

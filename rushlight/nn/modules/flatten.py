@@ -39,7 +39,8 @@ class Unflatten(Module):
 
     def _check_sizes(self, sizes):
         if not isinstance(sizes, tuple):
-            raise TypeError(f"unflattened_size must be tuple of ints, but found type {type(sizes).__name__}")
+            raise TypeError("unflattened_size must be tuple of ints, but found type "
+                            f"{type(sizes).__name__}")
         for i, size in enumerate(sizes):
             if not isinstance(size, int):
                 raise TypeError("unflattened_size must be tuple of ints, but found element of type "

@@ -22,12 +22,13 @@ class LazyModuleMixin:
         self._load_hook = self._register_load_state_dict_pre_hook(_shape_from(self))
         self._initialize_hook = add_hook(self._forward_pre_hooks, _infer,
                                          extra=[self._forward_pre_hooks_with_kwargs])
-        warnings.warn("Lazy modules are a new feature under heavy development so changes to the API or functionality can "
-                      "happen at any moment.", stacklevel=2)
+        warnings.warn("Lazy modules are a new feature under heavy development so changes to the "
+                      "API or functionality can happen at any moment.", stacklevel=2)
 
     def initialize_parameters(self, *args, **kwargs) -> None:
         """Give every parameter its shape, from the first inputs."""
-        raise NotImplementedError(f"initialize_parameters is not implemented for {self.__class__.__name__}")
+        raise NotImplementedError("initialize_parameters is not implemented for "
+                                  f"{self.__class__.__name__}")
 
     def has_uninitialized_params(self) -> bool:
         """Whether a parameter or buffer still waits for its shape."""

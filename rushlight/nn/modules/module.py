@@ -15,14 +15,16 @@ from . import module_hooks as hooks
 from .module_hooks import (add_hook, any_global, register_module_backward_hook,
                            register_module_buffer_registration_hook, register_module_forward_hook,
                            register_module_forward_pre_hook, register_module_full_backward_hook,
-                           register_module_full_backward_pre_hook, register_module_module_registration_hook,
+                           register_module_full_backward_pre_hook,
+                           register_module_module_registration_hook,
                            register_module_parameter_registration_hook)
 from .module_state import Stateful
 
 __all__ = ["Module", "register_module_forward_pre_hook", "register_module_forward_hook",
            "register_module_backward_hook", "register_module_full_backward_pre_hook",
            "register_module_full_backward_hook", "register_module_buffer_registration_hook",
-           "register_module_module_registration_hook", "register_module_parameter_registration_hook"]
+           "register_module_module_registration_hook",
+           "register_module_parameter_registration_hook"]
 
 
 def typename(value) -> str:
@@ -34,10 +36,10 @@ def typename(value) -> str:
     return kind.__qualname__ if module in ("builtins", None) else f"{module}.{kind.__qualname__}"
 
 
-_HOOK_DICTS = ("_backward_pre_hooks", "_backward_hooks", "_forward_hooks", "_forward_hooks_with_kwargs",
-               "_forward_hooks_always_called", "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs",
-               "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks",
-               "_load_state_dict_post_hooks")
+_HOOK_DICTS = ("_backward_pre_hooks", "_backward_hooks", "_forward_hooks",
+               "_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks",
+               "_forward_pre_hooks_with_kwargs", "_state_dict_hooks", "_state_dict_pre_hooks",
+               "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks")
 
 
 class Module(Stateful):
@@ -60,7 +62,8 @@ class Module(Stateful):
             raise TypeError(f"{type(self).__name__}.__init__() {middle}{given}")
         fields = self.__dict__
         fields["training"] = True
-        fields["_parameters"], fields["_buffers"], fields["_non_persistent_buffers_set"] = {}, {}, set()
+        fields["_parameters"], fields["_buffers"] = {}, {}
+        fields["_non_persistent_buffers_set"] = set()
         fields["_is_full_backward_hook"] = None
         for name in _HOOK_DICTS:
             fields[name] = OrderedDict()
@@ -70,11 +73,12 @@ class Module(Stateful):
 
     def forward(self, *input: Any) -> None:
         """What the module computes; every subclass defines it."""
-        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required '
+                                  '"forward" function')
 
     def _call_impl(self, *args, **kwargs):
-        if (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks
-                or any_global.now):
+        if (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks
+            or self._backward_pre_hooks or any_global.now):
             return hooks.call_with_hooks(self, args, kwargs)
         return self.forward(*args, **kwargs)
 
@@ -123,7 +127,10 @@ class Module(Stateful):
             super().__setattr__(name, value)
 
     def _set_tensor(self, fields, name, value):
-        """A Buffer or a new value of a buffer is registered; any other tensor is a plain attribute."""
+        """A Buffer or a new value of a buffer is registered.
+
+        Any other tensor is a plain attribute.
+        """
         if isinstance(value, Buffer):
             _check_initialised(fields, "buffer")
             _forget(fields, name, keep="_buffers")
@@ -145,7 +152,8 @@ class Module(Stateful):
         super().__delattr__(name)
 
     def __dir__(self):
-        names = {*dir(type(self)), *self.__dict__, *self._parameters, *self._modules, *self._buffers}
+        names = {*dir(type(self)), *self.__dict__, *self._parameters, *self._modules,
+                 *self._buffers}
         return sorted(n for n in names if not n[:1].isdigit())
 
     def __setstate__(self, state) -> None:
@@ -168,7 +176,8 @@ class Module(Stateful):
             raise TypeError(f"cannot assign '{typename(tensor)}' object to buffer '{name}' "
                             "(torch Tensor or None required)")
         self._buffers[name] = hooks.registered(hooks.buffer_hooks, self, name, tensor)
-        (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(name)
+        (self._non_persistent_buffers_set.discard if persistent
+         else self._non_persistent_buffers_set.add)(name)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter."""
@@ -179,9 +188,10 @@ class Module(Stateful):
             raise TypeError(f"cannot assign '{typename(param)}' object to parameter '{name}' "
                             "(torch.nn.Parameter or None required)")
         if param is not None and param.grad_fn is not None:
-            raise ValueError(f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created "
-                             f"explicitly. To express '{name}' as a function of another Tensor, compute the value in "
-                             "the forward() method.")
+            raise ValueError(f"Cannot assign non-leaf Tensor to parameter '{name}'. Model "
+                             f"parameters must be created explicitly. To express '{name}' as a "
+                             "function of another Tensor, compute the value in the forward() "
+                             "method.")
         self._parameters[name] = hooks.registered(hooks.parameter_hooks, self, name, param)
 
     def _check_name(self, name, what, registry):
@@ -226,7 +236,7 @@ class Module(Stateful):
         return found
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
-        """Put a module at a dotted name, in the place of the one there (which must exist if `strict`)."""
+        """Put a module at a dotted name; with `strict` there must be one to replace."""
         if target == "":
             raise ValueError("Cannot set the submodule without a target name!")
         if not isinstance(module, Module):
@@ -251,7 +261,8 @@ class Module(Stateful):
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter of a dotted name."""
-        return self._get_tensor(target, "an nn.Parameter", lambda _m, _n, value: isinstance(value, Parameter))
+        return self._get_tensor(target, "an nn.Parameter",
+                                lambda _m, _n, value: isinstance(value, Parameter))
 
     def get_buffer(self, target: str) -> Tensor:
         """The buffer of a dotted name."""
@@ -261,7 +272,7 @@ class Module(Stateful):
 
     def named_modules(self, memo: set | None = None, prefix: str = "",
                       remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
-        """(dotted name, module) of this module and all below, each module once unless told otherwise."""
+        """(dotted name, module) of this module and all below, each once unless told otherwise."""
         memo = set() if memo is None else memo
         if self in memo:
             return
@@ -270,7 +281,8 @@ class Module(Stateful):
         yield prefix, self
         for name, module in self._modules.items():
             if module is not None:
-                yield from module.named_modules(memo, prefix + ("." if prefix else "") + name, remove_duplicate)
+                yield from module.named_modules(memo, prefix + ("." if prefix else "") + name,
+                                                remove_duplicate)
 
     def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """This module and all below."""
@@ -291,7 +303,7 @@ class Module(Stateful):
             yield module
 
     def _named_members(self, members_of, prefix="", recurse=True, remove_duplicate=True):
-        """(dotted name, member) of what `members_of(module)` lists, over the modules of the walk."""
+        """(dotted name, member) of what `members_of(module)` lists, over a walk of the modules."""
         seen = set()
         modules = (self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse
                    else ((prefix, self),))
@@ -306,7 +318,8 @@ class Module(Stateful):
     def named_parameters(self, prefix: str = "", recurse: bool = True,
                          remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
         """(dotted name, parameter) of this module and, if `recurse`, all below."""
-        return self._named_members(lambda m: m._parameters.items(), prefix, recurse, remove_duplicate)
+        return self._named_members(lambda m: m._parameters.items(), prefix, recurse,
+                                   remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters of this module and, if `recurse`, all below."""
@@ -388,15 +401,16 @@ class Module(Stateful):
         return self._apply(lambda t: t.share_memory_())
 
     def to(self, *args, **kwargs):
-        """Move and/or cast: `to(device=None, dtype=None, non_blocking=False)`, `to(dtype)`, `to(tensor)`,
+        """Move and/or cast: `to(device=None, dtype=None, non_blocking=False)`, `to(dtype)`,
+        `to(tensor)`,
         `to(memory_format=...)`.
 
         Only floating point tensors are cast. The module itself changes and is returned.
         """
         device, dtype, memory_format = _parse_to(*args, **kwargs)
         if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
-            raise TypeError("nn.Module.to only accepts floating point or complex dtypes, but got desired "
-                            f"dtype={dtype}")
+            raise TypeError("nn.Module.to only accepts floating point or complex dtypes, but got "
+                            f"desired dtype={dtype}")
 
         def convert(t):
             wanted = dtype if t.is_floating_point() or t.is_complex() else None
@@ -438,14 +452,18 @@ class Module(Stateful):
 
     # -- hooks --------------------------------------------------------------------------------
 
-    def register_forward_pre_hook(self, hook, *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
+    def register_forward_pre_hook(self, hook, *, prepend: bool = False,
+                                  with_kwargs: bool = False) -> RemovableHandle:
         """Call `hook(module, args)` before each forward; what it returns replaces the arguments."""
         extra = [self._forward_pre_hooks_with_kwargs] if with_kwargs else []
         return add_hook(self._forward_pre_hooks, hook, prepend=prepend, extra=extra)
 
     def register_forward_hook(self, hook, *, prepend: bool = False, with_kwargs: bool = False,
                               always_call: bool = False) -> RemovableHandle:
-        """Call `hook(module, args, output)` after each forward; what it returns replaces the output."""
+        """Call `hook(module, args, output)` after each forward.
+
+        What it returns replaces the output.
+        """
         extra = [self._forward_hooks_with_kwargs] if with_kwargs else []
         extra += [self._forward_hooks_always_called] if always_call else []
         return add_hook(self._forward_hooks, hook, prepend=prepend, extra=extra)
@@ -455,7 +473,10 @@ class Module(Stateful):
         return add_hook(self._backward_pre_hooks, hook, prepend=prepend)
 
     def register_backward_hook(self, hook) -> RemovableHandle:
-        """The older form of `register_full_backward_hook`: sees the output's last operation only."""
+        """The older form of `register_full_backward_hook`.
+
+        Sees the output's last operation only.
+        """
         self._set_backward_kind(False)
         return add_hook(self._backward_hooks, hook)
 
@@ -469,8 +490,8 @@ class Module(Stateful):
 
     def _set_backward_kind(self, full):
         if self._is_full_backward_hook is (not full):
-            raise RuntimeError("Cannot use both regular backward hooks and full backward hooks on a single Module. "
-                               "Please use only one of them.")
+            raise RuntimeError("Cannot use both regular backward hooks and full backward hooks on "
+                               "a single Module. Please use only one of them.")
         self._is_full_backward_hook = full
 
     # -- printing -----------------------------------------------------------------------------
@@ -517,8 +538,8 @@ def _forget(fields, name, keep):
         fields["_non_persistent_buffers_set"].discard(name)
 
 
-def _parse_to(*args, device=None, dtype=None, non_blocking=False, copy=False, memory_format=None, tensor=None,
-              other=None):
+def _parse_to(*args, device=None, dtype=None, non_blocking=False, copy=False, memory_format=None,
+              tensor=None, other=None):
     """(device, dtype, memory format) of the argument forms of `Module.to`."""
     like = tensor if tensor is not None else other
     for value in args:

@@ -58,22 +58,25 @@ def register_module_forward_pre_hook(hook) -> RemovableHandle:
     return _add_global(forward_pre_hooks, hook)
 
 
-def register_module_forward_hook(hook, *, with_kwargs: bool = False, always_call: bool = False) -> RemovableHandle:
+def register_module_forward_hook(hook, *, with_kwargs: bool = False,
+                                 always_call: bool = False) -> RemovableHandle:
     """Call `hook(module, args, output)` after each forward of every module."""
-    flags = [d for d, on in ((forward_hooks_with_kwargs, with_kwargs), (forward_hooks_always_called, always_call)) if on]
+    flags = [d
+             for d, on in ((forward_hooks_with_kwargs, with_kwargs),
+                           (forward_hooks_always_called, always_call)) if on]
     return _add_global(forward_hooks, hook, flags)
 
 
 def _set_backward_kind(full):
     global _backward_is_full
     if backward_hooks and _backward_is_full is not full:
-        raise RuntimeError("Cannot use both regular backward hooks and full backward hooks as a global Module hook. "
-                           "Please use only one of them.")
+        raise RuntimeError("Cannot use both regular backward hooks and full backward hooks as a "
+                           "global Module hook. Please use only one of them.")
     _backward_is_full = full
 
 
 def register_module_backward_hook(hook) -> RemovableHandle:
-    """Call `hook(module, grad_input, grad_output)` in the backward pass of every module's last operation."""
+    """The old form of `register_module_full_backward_hook`: sees the last operation only."""
     _set_backward_kind(False)
     return _add_global(backward_hooks, hook)
 
@@ -84,7 +87,7 @@ def register_module_full_backward_pre_hook(hook) -> RemovableHandle:
 
 
 def register_module_full_backward_hook(hook) -> RemovableHandle:
-    """Call `hook(module, grad_input, grad_output)` when the gradients of every module's inputs are known."""
+    """Call `hook(module, grad_input, grad_output)` when a module's input gradients are known."""
     _set_backward_kind(True)
     return _add_global(backward_hooks, hook)
 
@@ -156,13 +159,15 @@ def _run_pre_hooks(module, args, kwargs):
 def _checked_pair(changed):
     if isinstance(changed, tuple) and len(changed) == 2:
         return changed
-    raise RuntimeError(f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {changed}.")
+    raise RuntimeError("forward pre-hook must return None or a tuple of (new_args, new_kwargs), "
+                       f"but got {changed}.")
 
 
 def _forward_hooks_of(module):
     """(key, hook, with_kwargs, always_called) of each forward hook, global ones first."""
     for key, hook in (*forward_hooks.items(), *module._forward_hooks.items()):
-        yield (key, hook, key in forward_hooks_with_kwargs or key in module._forward_hooks_with_kwargs,
+        yield (key, hook,
+               key in forward_hooks_with_kwargs or key in module._forward_hooks_with_kwargs,
                key in forward_hooks_always_called or key in module._forward_hooks_always_called)
 
 
@@ -174,8 +179,9 @@ def _run_always_called(module, args, kwargs, done):
         try:
             hook(module, args, kwargs, None) if with_kwargs else hook(module, args, None)
         except Exception as error:
-            warnings.warn("module forward hook with ``always_call=True`` raised an exception that was silenced as "
-                          f"another error was raised in forward: {error}", stacklevel=2)
+            warnings.warn("module forward hook with ``always_call=True`` raised an exception that "
+                          f"was silenced as another error was raised in forward: {error}",
+                          stacklevel=2)
 
 
 def _backward_gate(module):
@@ -199,5 +205,6 @@ def _attach_old_backward_hooks(module, args, result):
 
 def _first_tensor(result):
     while not isinstance(result, Tensor):
-        result = next(v for v in result.values() if isinstance(v, Tensor)) if isinstance(result, dict) else result[0]
+        result = (next(v for v in result.values() if isinstance(v, Tensor))
+                  if isinstance(result, dict) else result[0])
     return result

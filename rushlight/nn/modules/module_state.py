@@ -31,7 +31,8 @@ class Stateful:
 
     # -- saving -------------------------------------------------------------------------------
 
-    def state_dict(self, *args, destination=None, prefix: str = "", keep_vars: bool = False) -> dict:
+    def state_dict(self, *args, destination=None, prefix: str = "",
+                   keep_vars: bool = False) -> dict:
         """Names to parameters and persistent buffers of this module and all below it.
 
         The tensors are detached but share memory with the module, unless `keep_vars`. The result
@@ -52,7 +53,8 @@ class Stateful:
         self._save_to_state_dict(destination, prefix, keep_vars)
         for name, module in self._modules.items():
             if module is not None:
-                module.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+                module.state_dict(destination=destination, prefix=f"{prefix}{name}.",
+                                  keep_vars=keep_vars)
         return self._run_state_dict_hooks(destination, prefix, local)
 
     def _run_state_dict_hooks(self, destination, prefix, local):
@@ -75,22 +77,27 @@ class Stateful:
         """(name, tensor) of what this very module saves."""
         transient = self._non_persistent_buffers_set
         yield from ((k, v) for k, v in self._parameters.items() if v is not None)
-        yield from ((k, v) for k, v in self._buffers.items() if v is not None and k not in transient)
+        yield from ((k, v) for k, v in self._buffers.items()
+                    if v is not None and k not in transient)
 
     def get_extra_state(self):
-        """What to save beside parameters and buffers; a subclass that has it also defines `set_extra_state`."""
-        raise RuntimeError("Reached a code path in Module.get_extra_state() that should never be called. Please file an "
-                           "issue naming the module class.")
+        """What to save beside parameters and buffers.
+
+        A subclass that has it also defines `set_extra_state`.
+        """
+        raise RuntimeError("Reached a code path in Module.get_extra_state() that should never be "
+                           "called. Please file an issue naming the module class.")
 
     def set_extra_state(self, state) -> None:
         """Take back what `get_extra_state` returned."""
-        raise RuntimeError("Reached a code path in Module.set_extra_state() that should never be called. Please file an "
-                           "issue naming the module class.")
+        raise RuntimeError("Reached a code path in Module.set_extra_state() that should never be "
+                           "called. Please file an issue naming the module class.")
 
     # -- loading ------------------------------------------------------------------------------
 
     def load_state_dict(self, state_dict: Mapping, strict: bool = True, assign: bool = False):
-        """Copy (or, with `assign`, put) the values of `state_dict` into this module and all below it.
+        """Copy (or, with `assign`, put) the values of `state_dict` into this module and all
+        below it.
 
         Returns (missing_keys, unexpected_keys). Raises RuntimeError listing sizes that differ and,
         if `strict`, keys that are missing or unexpected.
@@ -123,15 +130,16 @@ class Stateful:
         keys = _IncompatibleKeys(missing, unexpected)
         for hook in self._load_state_dict_post_hooks.values():
             if hook(self, keys) is not None:
-                raise AssertionError("Hooks registered with ``register_load_state_dict_post_hook`` are not expected to "
-                                     "return new values, if incompatible_keys need to be modified, it should be done "
-                                     "inplace.")
+                raise AssertionError("Hooks registered with ``register_load_state_dict_post_hook`` "
+                                     "are not expected to return new values, if incompatible_keys "
+                                     "need to be modified, it should be done inplace.")
 
-    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
-                              error_msgs):
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys,
+                              unexpected_keys, error_msgs):
         """Load the tensors of this very module; subclasses override it to take in older formats."""
         for hook in self._load_state_dict_pre_hooks.values():
-            hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+            hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
+                 error_msgs)
         assign = local_metadata.get("assign_to_params_buffers", False)
         local = dict(self._local_state())
         for name, own in local.items():
@@ -140,29 +148,31 @@ class Stateful:
                 self._load_one(name, key, own, state_dict[key], assign, error_msgs)
             elif strict:
                 missing_keys.append(key)
-        self._load_extra_state(state_dict, prefix + EXTRA_STATE, strict, missing_keys, unexpected_keys)
+        self._load_extra_state(state_dict, prefix + EXTRA_STATE, strict, missing_keys,
+                               unexpected_keys)
         if strict:
             unexpected_keys += self._unexpected(state_dict, prefix, local)
 
     def _load_one(self, name, key, own, given, assign, errors):
         if not isinstance(given, Tensor):
-            errors.append(f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from '
-                          f"checkpoint but received {type(given)}")
+            errors.append(f'While copying the parameter named "{key}", expected torch.Tensor or '
+                          'Tensor-like object from ' f"checkpoint but received {type(given)}")
             return
         lazy = is_lazy(own)
         if not lazy and len(own.shape) == 0 and len(given.shape) == 1:
             given = given[0]    # PyTorch 0.3 saved numbers as tensors of one element
         if not lazy and given.shape != own.shape:
-            errors.append(f"size mismatch for {key}: copying a param with shape {given.shape} from checkpoint, "
-                          f"the shape in current model is {own.shape}.")
+            errors.append(f"size mismatch for {key}: copying a param with shape {given.shape} from "
+                          f"checkpoint, the shape in current model is {own.shape}.")
             return
         try:
             with no_grad():
                 self._put(name, own, given) if assign else own.copy_(given)
         except Exception as error:
-            errors.append(f'While copying the parameter named "{key}", whose dimensions in the model are {own.size()} '
-                          f"and whose dimensions in the checkpoint are {given.size()}, an exception occurred : "
-                          f"{error.args}.")
+            errors.append(f'While copying the parameter named "{key}", whose dimensions in the '
+                          f'model are {own.size()} '
+                          f"and whose dimensions in the checkpoint are {given.size()}, an "
+                          f"exception occurred : {error.args}.")
 
     def _put(self, name, own, given):
         if isinstance(own, Parameter):
@@ -201,16 +211,17 @@ class Stateful:
 
     def _register_state_dict_hook(self, hook) -> RemovableHandle:
         if getattr(hook, "_from_public_api", False):
-            raise RuntimeError("Cannot register the same function as the state dict post hook that was previously "
-                               "registered via register_state_dict_post_hook")
+            raise RuntimeError("Cannot register the same function as the state dict post hook that "
+                               "was previously registered via register_state_dict_post_hook")
         return add_hook(self._state_dict_hooks, hook)
 
     def register_load_state_dict_pre_hook(self, hook) -> RemovableHandle:
-        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)` first."""
+        """Call hook(module, state_dict, prefix, metadata, strict, missing, ...) before loading."""
         return self._register_load_state_dict_pre_hook(hook, with_module=True)
 
     def _register_load_state_dict_pre_hook(self, hook, with_module=False) -> RemovableHandle:
-        return add_hook(self._load_state_dict_pre_hooks, _WithModule(hook, self) if with_module else hook)
+        return add_hook(self._load_state_dict_pre_hooks,
+                        _WithModule(hook, self) if with_module else hook)
 
     def register_load_state_dict_post_hook(self, hook) -> RemovableHandle:
         """Call `hook(module, incompatible_keys)` after loading; it may change the keys in place."""

@@ -34,10 +34,12 @@ class _Elementwise(Module):
     """Parameters of the shape that is normalised over."""
 
     def _make(self, normalized_shape, eps, affine, names, device, dtype):
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        shape = ((normalized_shape,) if isinstance(normalized_shape, int)
+                 else tuple(normalized_shape))
         self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, affine
         for name, wanted in names.items():
-            made = Parameter(ops.empty(shape, device=device, dtype=dtype)) if affine and wanted else None
+            made = (Parameter(ops.empty(shape, device=device, dtype=dtype)) if affine and wanted
+                    else None)
             self.register_parameter(name, made)
         self.reset_parameters()
 
@@ -54,17 +56,18 @@ class LayerNorm(_Elementwise):
 
     __constants__ = ["normalized_shape", "eps", "elementwise_affine"]
 
-    def __init__(self, normalized_shape, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True,
-                 device=None, dtype=None) -> None:
+    def __init__(self, normalized_shape, eps: float = 1e-5, elementwise_affine: bool = True,
+                 bias: bool = True, device=None, dtype=None) -> None:
         super().__init__()
-        self._make(normalized_shape, eps, elementwise_affine, {"weight": True, "bias": bias}, device, dtype)
+        self._make(normalized_shape, eps, elementwise_affine, {"weight": True, "bias": bias},
+                   device, dtype)
 
     def forward(self, input):
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return (f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
-                f"bias={self.bias is not None}")
+        return (f"{self.normalized_shape}, eps={self.eps}, "
+                f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}")
 
 
 class RMSNorm(_Elementwise):
@@ -72,8 +75,8 @@ class RMSNorm(_Elementwise):
 
     __constants__ = ["normalized_shape", "eps", "elementwise_affine"]
 
-    def __init__(self, normalized_shape, eps: float | None = None, elementwise_affine: bool = True, device=None,
-                 dtype=None) -> None:
+    def __init__(self, normalized_shape, eps: float | None = None, elementwise_affine: bool = True,
+                 device=None, dtype=None) -> None:
         super().__init__()
         self._make(normalized_shape, eps, elementwise_affine, {"weight": True}, device, dtype)
 
@@ -81,7 +84,8 @@ class RMSNorm(_Elementwise):
         return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return (f"{self.normalized_shape}, eps={self.eps}, "
+                f"elementwise_affine={self.elementwise_affine}")
 
 
 class GroupNorm(Module):
@@ -89,14 +93,17 @@ class GroupNorm(Module):
 
     __constants__ = ["num_groups", "num_channels", "eps", "affine"]
 
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device=None,
-                 dtype=None, *, bias: bool = True) -> None:
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
+                 device=None, dtype=None, *, bias: bool = True) -> None:
         super().__init__()
         if num_channels % num_groups:
-            raise ValueError(f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})")
-        self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
+            raise ValueError(f"num_channels ({num_channels}) must be divisible by num_groups "
+                             f"({num_groups})")
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.affine = affine
         for name, wanted in (("weight", affine), ("bias", affine and bias)):
-            made = Parameter(ops.empty(num_channels, device=device, dtype=dtype)) if wanted else None
+            made = (Parameter(ops.empty(num_channels, device=device, dtype=dtype)) if wanted
+                    else None)
             self.register_parameter(name, made)
         self.reset_parameters()
 

@@ -7,7 +7,10 @@ from .utils import _ntuple
 
 
 class _PadNd(Module):
-    """Lengthens the last axes by `padding`: one number, or (before, after) from the last axis backwards."""
+    """Lengthens the last axes by `padding`.
+
+    One number, or (before, after) from the last axis backwards.
+    """
 
     __constants__ = ["padding"]
     _rank, _mode = 0, ""
@@ -23,7 +26,8 @@ class _PadNd(Module):
     def _check_input_dim(self, input):
         """Circular padding names the ranks it takes."""
         if self._mode == "circular" and input.dim() not in (self._rank + 1, self._rank + 2):
-            raise ValueError(f"expected {self._rank + 1}D or {self._rank + 2}D input (got {input.dim()}D input)")
+            raise ValueError(f"expected {self._rank + 1}D or {self._rank + 2}D input (got "
+                             f"{input.dim()}D input)")
 
     def extra_repr(self) -> str:
         return f"{self.padding}"
@@ -58,7 +62,8 @@ class _ZeroPadNd(_ConstantPadNd):
 
 _KINDS = {"ConstantPad": (_ConstantPadNd, "constant", "Fills with one value"),
           "ZeroPad": (_ZeroPadNd, "constant", "Fills with zeros"),
-          "ReflectionPad": (_PadNd, "reflect", "Fills with what lies inside, mirrored at the border"),
+          "ReflectionPad": (_PadNd, "reflect",
+                            "Fills with what lies inside, mirrored at the border"),
           "ReplicationPad": (_PadNd, "replicate", "Fills with copies of the border"),
           "CircularPad": (_PadNd, "circular", "Fills with what lies at the other side")}
 
@@ -72,7 +77,8 @@ def _make(kind, rank):
 ConstantPad1d, ConstantPad2d, ConstantPad3d = (_make("ConstantPad", n) for n in (1, 2, 3))
 ZeroPad1d, ZeroPad2d, ZeroPad3d = (_make("ZeroPad", n) for n in (1, 2, 3))
 ReflectionPad1d, ReflectionPad2d, ReflectionPad3d = (_make("ReflectionPad", n) for n in (1, 2, 3))
-ReplicationPad1d, ReplicationPad2d, ReplicationPad3d = (_make("ReplicationPad", n) for n in (1, 2, 3))
+ReplicationPad1d, ReplicationPad2d, ReplicationPad3d = (
+    _make("ReplicationPad", n) for n in (1, 2, 3))
 CircularPad1d, CircularPad2d, CircularPad3d = (_make("CircularPad", n) for n in (1, 2, 3))
 
 __all__ = [f"{kind}{n}d" for kind in _KINDS for n in (1, 2, 3)]

@@ -19,7 +19,7 @@ from .module import Module
 __all__ = ["RNNBase", "RNN", "LSTM", "GRU", "RNNCellBase", "RNNCell", "LSTMCell", "GRUCell"]
 
 
-# -- one step: (product of the input, states, hidden weight and bias) -> states --------------------------
+# -- one step: (product of the input, states, hidden weight and bias) -> states --------------------
 def _tanh_step(x, states, w, b):
     return (ops.tanh(x + F.linear(states[0], w, b)),)
 
@@ -82,14 +82,15 @@ def _run_packed(step, x, counts, states, weights, project, reverse):
 class RNNBase(Module):
     """Layers of recurrent cells, in one or both directions."""
 
-    __constants__ = ["mode", "input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional",
-                     "proj_size"]
+    __constants__ = ["mode", "input_size", "hidden_size", "num_layers", "bias", "batch_first",
+                     "dropout", "bidirectional", "proj_size"]
 
-    def __init__(self, mode: str, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
-                 batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0,
-                 device=None, dtype=None) -> None:
+    def __init__(self, mode: str, input_size: int, hidden_size: int, num_layers: int = 1,
+                 bias: bool = True, batch_first: bool = False, dropout: float = 0.0,
+                 bidirectional: bool = False, proj_size: int = 0, device=None, dtype=None) -> None:
         super().__init__()
-        self.mode, self.input_size, self.hidden_size, self.num_layers = mode, input_size, hidden_size, num_layers
+        self.mode, self.input_size, self.hidden_size = mode, input_size, hidden_size
+        self.num_layers = num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
         self._check_arguments(dropout)
@@ -100,21 +101,24 @@ class RNNBase(Module):
         self.reset_parameters()
 
     def _check_arguments(self, dropout):
-        if not isinstance(dropout, numbers.Number) or not 0 <= dropout <= 1 or isinstance(dropout, bool):
-            raise ValueError("dropout should be a number in range [0, 1] representing the probability of an element "
-                             "being zeroed")
+        is_number = isinstance(dropout, numbers.Number) and not isinstance(dropout, bool)
+        if not is_number or not 0 <= dropout <= 1:
+            raise ValueError("dropout should be a number in range [0, 1] representing the "
+                             "probability of an element being zeroed")
         if dropout > 0 and self.num_layers == 1:
-            warnings.warn("dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
-                          f"num_layers greater than 1, but got dropout={dropout} and num_layers={self.num_layers}",
-                          stacklevel=4)
+            warnings.warn("dropout option adds dropout after all but last recurrent layer, so "
+                          "non-zero dropout expects num_layers greater than 1, but got "
+                          f"dropout={dropout} and num_layers={self.num_layers}", stacklevel=4)
         if not isinstance(self.hidden_size, int):
-            raise TypeError(f"hidden_size should be of type int, got: {type(self.hidden_size).__name__}")
+            raise TypeError("hidden_size should be of type int, got: "
+                            f"{type(self.hidden_size).__name__}")
         if self.hidden_size <= 0:
             raise ValueError("hidden_size must be greater than zero")
         if self.num_layers <= 0:
             raise ValueError("num_layers must be greater than zero")
         if self.proj_size < 0:
-            raise ValueError("proj_size should be a positive integer or zero to disable projections")
+            raise ValueError("proj_size should be a positive integer or zero to disable "
+                             "projections")
         if self.proj_size >= self.hidden_size:
             raise ValueError("proj_size has to be smaller than hidden_size")
         if self.mode not in _GATES:
@@ -187,10 +191,12 @@ class RNNBase(Module):
 
     def _check_input(self, x):
         if x.dim() not in (2, 3):
-            raise ValueError(f"{self._get_name()}: Expected input to be 2D or 3D, got {x.dim()}D instead")
+            raise ValueError(f"{self._get_name()}: Expected input to be 2D or 3D, got {x.dim()}D "
+                             "instead")
         if x.dtype != self._flat_weights[0].dtype:
             raise ValueError(f"RNN input dtype ({x.dtype}) does not match weight dtype "
-                             f"({self._flat_weights[0].dtype}). Convert input: input.to({self._flat_weights[0].dtype}), "
+                             f"({self._flat_weights[0].dtype}). Convert input: "
+                             f"input.to({self._flat_weights[0].dtype}), "
                              f"or convert model: model.to({x.dtype})")
         if x.size(-1) != self.input_size:
             raise RuntimeError("input.size(-1) must be equal to input_size. Expected "
@@ -198,7 +204,8 @@ class RNNBase(Module):
 
     def _initial(self, hx, batch, dtype, batched):
         """The first states, each (layers * directions, batch, size)."""
-        sizes = (self.proj_size or self.hidden_size, self.hidden_size)[:2 if self.mode == "LSTM" else 1]
+        count = 2 if self.mode == "LSTM" else 1
+        sizes = (self.proj_size or self.hidden_size, self.hidden_size)[:count]
         rows = self.num_layers * (2 if self.bidirectional else 1)
         if hx is None:
             return tuple(ops.zeros(rows, batch, size, dtype=dtype) for size in sizes)
@@ -217,8 +224,10 @@ class RNNBase(Module):
             return
         if len(states) == 2:
             found = ", ".join(f"{s.dim()}-D" for s in states)
-            raise RuntimeError(f"For {kind} {rank}-D input, hx and cx should also be {rank}-D but got ({found}) tensors")
-        raise RuntimeError(f"For {kind} {rank}-D input, hx should also be {rank}-D but got {states[0].dim()}-D tensor")
+            raise RuntimeError(f"For {kind} {rank}-D input, hx and cx should also be {rank}-D but "
+                               f"got ({found}) tensors")
+        raise RuntimeError(f"For {kind} {rank}-D input, hx should also be {rank}-D but got "
+                           f"{states[0].dim()}-D tensor")
 
     def _layers(self, x, states, counts):
         """All layers over x; the outputs of both directions stand side by side."""
@@ -256,30 +265,36 @@ class RNNBase(Module):
             text += f", batch_first={self.batch_first}"
         if self.dropout != 0:
             text += f", dropout={self.dropout}"
-        return text + (f", bidirectional={self.bidirectional}" if self.bidirectional is not False else "")
+        return text + (f", bidirectional={self.bidirectional}" if self.bidirectional is not False
+                       else "")
 
 
 class RNN(RNNBase):
-    """h' = tanh(W x + b + U h + c), or relu: (T, B, I) to (T, B, H) and the last h (layers, B, H)."""
+    """h' = tanh(W x + b + U h + c), or relu.
 
-    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh",
-                 bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
-                 device=None, dtype=None) -> None:
+    (T, B, I) to (T, B, H) and the last h (layers, B, H).
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1,
+                 nonlinearity: str = "tanh", bias: bool = True, batch_first: bool = False,
+                 dropout: float = 0.0, bidirectional: bool = False, device=None,
+                 dtype=None) -> None:
         if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
+            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or "
+                             "'relu'.")
         self.__dict__["nonlinearity"] = nonlinearity
-        super().__init__("RNN_" + nonlinearity.upper(), input_size, hidden_size, num_layers, bias, batch_first, dropout,
-                         bidirectional, device=device, dtype=dtype)
+        super().__init__("RNN_" + nonlinearity.upper(), input_size, hidden_size, num_layers, bias,
+                         batch_first, dropout, bidirectional, device=device, dtype=dtype)
 
 
 class LSTM(RNNBase):
     """Long short-term memory: (T, B, I) to (T, B, H) and the last (h, c)."""
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
-                 batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0,
-                 device=None, dtype=None) -> None:
-        super().__init__("LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
-                         proj_size, device, dtype)
+                 batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
+                 proj_size: int = 0, device=None, dtype=None) -> None:
+        super().__init__("LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout,
+                         bidirectional, proj_size, device, dtype)
 
     def _joined(self, states):
         return states
@@ -292,10 +307,10 @@ class GRU(RNNBase):
     """Gated recurrent unit: (T, B, I) to (T, B, H) and the last h (layers, B, H)."""
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
-                 batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, device=None,
-                 dtype=None) -> None:
-        super().__init__("GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
-                         device=device, dtype=dtype)
+                 batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
+                 device=None, dtype=None) -> None:
+        super().__init__("GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout,
+                         bidirectional, device=device, dtype=dtype)
 
 
 class RNNCellBase(Module):
@@ -303,7 +318,8 @@ class RNNCellBase(Module):
 
     __constants__ = ["input_size", "hidden_size", "bias"]
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool, num_chunks: int, device=None, dtype=None) -> None:
+    def __init__(self, input_size: int, hidden_size: int, bias: bool, num_chunks: int, device=None,
+                 dtype=None) -> None:
         super().__init__()
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         made, rows = dict(device=device, dtype=dtype), num_chunks * hidden_size
@@ -321,16 +337,20 @@ class RNNCellBase(Module):
 
     def _step(self, step, input, states, count):
         if input.dim() not in (1, 2):
-            raise ValueError(f"{self._get_name()}: Expected input to be 1D or 2D, got {input.dim()}D instead")
+            raise ValueError(f"{self._get_name()}: Expected input to be 1D or 2D, got "
+                             f"{input.dim()}D instead")
         if input.size(-1) != self.input_size:
-            raise RuntimeError(f"input has inconsistent input_size: got {input.size(-1)} expected {self.input_size}")
+            raise RuntimeError(f"input has inconsistent input_size: got {input.size(-1)} expected "
+                               f"{self.input_size}")
         shape = (*input.shape[:-1], self.hidden_size)
         if states is None:
             states = (ops.zeros(shape, dtype=input.dtype),) * count
         for s in states:
             if s.dim() not in (1, 2):
-                raise ValueError(f"{self._get_name()}: Expected hidden to be 1D or 2D, got {s.dim()}D instead")
-        return step(F.linear(input, self.weight_ih, self.bias_ih), states, self.weight_hh, self.bias_hh)
+                raise ValueError(f"{self._get_name()}: Expected hidden to be 1D or 2D, got "
+                                 f"{s.dim()}D instead")
+        return step(F.linear(input, self.weight_ih, self.bias_ih), states, self.weight_hh,
+                    self.bias_hh)
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
@@ -342,8 +362,8 @@ class RNNCell(RNNCellBase):
 
     __constants__ = ["input_size", "hidden_size", "bias", "nonlinearity"]
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", device=None,
-                 dtype=None) -> None:
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True,
+                 nonlinearity: str = "tanh", device=None, dtype=None) -> None:
         super().__init__(input_size, hidden_size, bias, 1, device, dtype)
         self.nonlinearity = nonlinearity
 
@@ -354,13 +374,15 @@ class RNNCell(RNNCellBase):
         return self._step(step, input, None if hx is None else (hx,), 1)[0]
 
     def extra_repr(self) -> str:
-        return super().extra_repr() + ("" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}")
+        return super().extra_repr() + ("" if self.nonlinearity == "tanh"
+                                       else f", nonlinearity={self.nonlinearity}")
 
 
 class LSTMCell(RNNCellBase):
     """One step of LSTM: (B, I), ((B, H), (B, H)) to ((B, H), (B, H))."""
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device=None, dtype=None) -> None:
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device=None,
+                 dtype=None) -> None:
         super().__init__(input_size, hidden_size, bias, 4, device, dtype)
 
     def forward(self, input, hx=None):
@@ -370,7 +392,8 @@ class LSTMCell(RNNCellBase):
 class GRUCell(RNNCellBase):
     """One step of GRU: (B, I), (B, H) to (B, H)."""
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device=None, dtype=None) -> None:
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device=None,
+                 dtype=None) -> None:
         super().__init__(input_size, hidden_size, bias, 3, device, dtype)
 
     def forward(self, input, hx=None):

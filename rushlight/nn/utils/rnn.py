@@ -7,12 +7,16 @@ from itertools import pairwise
 from ... import dtypes, ops
 from ...tensor import Tensor
 
-__all__ = ["PackedSequence", "invert_permutation", "pack_padded_sequence", "pad_packed_sequence", "pad_sequence",
-           "unpad_sequence", "pack_sequence", "unpack_sequence"]
+__all__ = ["PackedSequence", "invert_permutation", "pack_padded_sequence", "pad_packed_sequence",
+           "pad_sequence", "unpad_sequence", "pack_sequence", "unpack_sequence"]
 
 
-class PackedSequence(namedtuple("PackedSequence", ["data", "batch_sizes", "sorted_indices", "unsorted_indices"])):
-    """Sequences sorted by falling length, stored step after step; `batch_sizes` counts those that reach each."""
+class PackedSequence(namedtuple("PackedSequence",
+                                ["data", "batch_sizes", "sorted_indices", "unsorted_indices"])):
+    """Sequences sorted by falling length, stored step after step.
+
+    `batch_sizes` counts those that reach each.
+    """
 
     __slots__ = ()
 
@@ -87,26 +91,30 @@ def pack_padded_sequence(input: Tensor, lengths, batch_first: bool = False,
 
 def _check_lengths(sizes, x):
     if len(sizes) != x.size(0):
-        raise RuntimeError(f"Expected `len(lengths)` to be equal to batch_size, but got {len(sizes)} (batch_size="
-                           f"{x.size(0)})")
+        raise RuntimeError("Expected `len(lengths)` to be equal to batch_size, but got "
+                           f"{len(sizes)} (batch_size={x.size(0)})")
     if min(sizes) <= 0:
-        raise RuntimeError("Length of all samples has to be greater than 0, but found an element in 'lengths' that is "
-                           "<= 0")
+        raise RuntimeError("Length of all samples has to be greater than 0, but found an element "
+                           "in 'lengths' that is <= 0")
     if any(a < b for a, b in pairwise(sizes)):
-        raise RuntimeError("`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. You can "
-                           "pass `enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to sidestep this "
-                           "requirement if you do not need ONNX exportability.")
+        raise RuntimeError("`lengths` array must be sorted in decreasing order when "
+                           "`enforce_sorted` is True. You can pass `enforce_sorted=False` to "
+                           "pack_padded_sequence and/or pack_sequence to sidestep this requirement "
+                           "if you do not need ONNX exportability.")
     if sizes[0] > x.size(1):
-        raise RuntimeError(f"Expected sequence length to be at most {x.size(1)}, but got {sizes[0]}")
+        raise RuntimeError(f"Expected sequence length to be at most {x.size(1)}, but got "
+                           f"{sizes[0]}")
 
 
-def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = False, padding_value: float = 0.0,
+def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = False,
+                        padding_value: float = 0.0,
                         total_length: int | None = None) -> tuple[Tensor, Tensor]:
     """The inverse of `pack_padded_sequence`: (padded, lengths)."""
     counts = sequence.batch_sizes.tolist()
     steps = len(counts)
     if total_length is not None and total_length < steps:
-        raise ValueError("Expected total_length to be at least the length of the longest sequence in input, but got "
+        raise ValueError("Expected total_length to be at least the length of the longest sequence "
+                         "in input, but got "
                          f"total_length={total_length} and max sequence length being {steps}")
     total, batch, tail = total_length or steps, counts[0], sequence.data.shape[1:]
     rows, start = [], 0
@@ -132,22 +140,25 @@ def _filled(rows, batch, value):
 
 def pad_sequence(sequences, batch_first: bool = False, padding_value: float = 0.0,
                  padding_side: str = "right") -> Tensor:
-    """Stack sequences (L_i, *) into (T, B, *), or (B, T, *) with `batch_first`, padding the short ones."""
+    """Sequences (L_i, *), padded and stacked: (T, B, *), or (B, T, *) with `batch_first`."""
     if not isinstance(sequences, (list, tuple, Tensor)):
-        raise RuntimeError("pad_sequence: Expected iterable for input sequences, but got arg of type: "
-                           f"{type(sequences)}")
+        raise RuntimeError("pad_sequence: Expected iterable for input sequences, but got arg of "
+                           f"type: {type(sequences)}")
     if padding_side not in ("left", "right"):
-        raise RuntimeError(f"padding_side should be either \"right\" or \"left\", but got {padding_side}")
+        raise RuntimeError("padding_side should be either \"right\" or \"left\", but got "
+                           f"{padding_side}")
     sequences = list(sequences)
     longest = max(s.size(0) for s in sequences)
     rows = []
     for s in sequences:
         parts = [s, ops.full((longest - s.size(0), *s.shape[1:]), padding_value, dtype=s.dtype)]
-        rows.append(s if s.size(0) == longest else ops.cat(parts if padding_side == "right" else parts[::-1]))
+        rows.append(s if s.size(0) == longest
+                    else ops.cat(parts if padding_side == "right" else parts[::-1]))
     return ops.stack(rows, 0 if batch_first else 1)
 
 
-def unpad_sequence(padded_sequences: Tensor, lengths: Tensor, batch_first: bool = False) -> list[Tensor]:
+def unpad_sequence(padded_sequences: Tensor, lengths: Tensor,
+                   batch_first: bool = False) -> list[Tensor]:
     """The list of sequences without their padding."""
     x = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
     return [row[:n] for row, n in zip(x, lengths.tolist())]
