@@ -12,6 +12,13 @@ INDEX_ERRORS = {
 }
 
 
+class _LinAlgError(RuntimeError):
+    """A matrix that an operation cannot take: singular, not positive-definite."""
+
+
+LinAlgError = _LinAlgError
+
+
 def index_error(kind: str, index: int, axis: int, size: int) -> Exception:
     type_, text = INDEX_ERRORS[kind]
     return type_(text.format(index=index, axis=axis, size=size))

@@ -15,7 +15,7 @@ PUBLIC: list[str] = []
 
 
 def _collect():
-    for room in ("create", "index", "interop", "legacy", "matmul", "neural", "pad", "pointwise", "reduce", "shape", "statistics", "random"):
+    for room in ("create", "decompositions", "index", "interop", "legacy", "matmul", "neural", "pad", "pointwise", "reduce", "shape", "statistics", "random"):
         module = import_module(f"{__name__}.{room}")
         for name, value in vars(module).items():
             if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == module.__name__:

@@ -30,6 +30,8 @@ SAME_NAME = """
     dsplit unsafe_chunk unsafe_split unsafe_split_with_sizes select_scatter slice_scatter diagonal_scatter softmax log_softmax sgn angle conj fmax fmin heaviside ldexp logaddexp2 float_power polygamma mvlgamma isin
     to type cuda requires_grad_ normal_ uniform_ random_ bernoulli bernoulli_ exponential_ geometric_ cauchy_
     log_normal_ multinomial
+    inverse pinverse det slogdet logdet cholesky cholesky_solve cholesky_inverse qr svd matrix_exp triangular_solve lu
+    lu_solve orgqr
 """
 RENAMED = {"type": "type_"}
 

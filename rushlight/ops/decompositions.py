@@ -1,0 +1,128 @@
+"""The names that linear algebra has in the main namespace: torch.inverse, torch.det, torch.svd ..."""
+from __future__ import annotations
+
+import math
+
+from .. import ops as o
+from ..prims import linalg as p
+from . import linalg as _l
+from .linalg import order_of, row_order
+from .pointwise import into
+from .reduce import return_type
+
+
+def inverse(input, *, out=None):
+    """The inverse of square matrices; linalg.inv."""
+    return _l.inv(input, out=out)
+
+
+def pinverse(input, rcond=1e-15):
+    """The Moore-Penrose inverse; linalg.pinv."""
+    return _l.pinv(input, rcond=rcond)
+
+
+def det(input):
+    """Determinants of square matrices; linalg.det."""
+    return _l.det(input)
+
+
+def slogdet(input, *, out=None):
+    """(sign, logabsdet); linalg.slogdet."""
+    return _l.slogdet(input, out=out)
+
+
+def logdet(input):
+    """log of the determinant; nan where it is negative."""
+    sign, size = _l.slogdet(input)
+    return o.where(sign < 0, math.nan, size)
+
+
+def cholesky(input, upper=False, *, out=None):
+    """The triangular factor of positive-definite matrices; linalg.cholesky."""
+    _l.check_square(input, "cholesky", "cholesky_cpu")
+    y = _l.cholesky_factor(input, upper, "cholesky")
+    return y if out is None else into(out, y)
+
+
+def cholesky_solve(input, L, upper=False, *, out=None):
+    """X with A X = input, A given by its triangular factor."""
+    solve = _l.solve_triangular
+    lower = L.mT if upper else L
+    y = solve(lower.mT, solve(lower, input, upper=False), upper=True)
+    return y if out is None else into(out, y)
+
+
+def cholesky_inverse(L, upper=False, *, out=None):
+    """The inverse of the matrix whose triangular factor is given."""
+    y = cholesky_solve(o.eye(L.shape[-1], dtype=L.dtype), L, upper)
+    return y if out is None else into(out, y)
+
+
+def qr(input, some=True, *, out=None):
+    """(Q, R); linalg.qr."""
+    return return_type("qr", ("Q", "R"))(*_l.qr(input, "reduced" if some else "complete", out=out))
+
+
+def svd(input, some=True, compute_uv=True, *, out=None):
+    """(U, S, V) with input = U diag(S) V'; linalg.svd."""
+    if not compute_uv:
+        m, n = input.shape[-2:]
+        shapes = [(*input.shape[:-2], k, k) for k in (m, n)]
+        u, v = (input.new_zeros(s) for s in shapes)
+        parts = u, _l.svdvals(input), v
+    else:
+        u, s, vh = _l.svd(input, full_matrices=not some)
+        parts = u, s, vh.mT
+    parts = parts if out is None else [into(t, x) for t, x in zip(out, parts, strict=True)]
+    return return_type("svd", ("U", "S", "V"))(*parts)
+
+
+def matrix_exp(input):
+    """The exponential of square matrices."""
+    return _l.matrix_exp(input)
+
+
+def nuclear_norm(input, dim=(-2, -1), keepdim=False, *, out=None):
+    """The sum of singular values."""
+    return _l.matrix_norm(input, "nuc", dim, keepdim, out=out)
+
+
+def frobenius_norm(input, dim, keepdim=False, *, out=None):
+    """The square root of the sum of squares over `dim`."""
+    return _l.vector_norm(input, 2, dim, keepdim, out=out)
+
+
+def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False):
+    """(solution X with A X = input, copy of A)."""
+    a = A.mT if transpose else A
+    x = _l.solve_triangular(a, input, upper=upper != transpose, unitriangular=unitriangular)
+    return return_type("triangular_solve", ("solution", "cloned_coefficient"))(x, A.clone())
+
+
+def lu(A, pivot=True, get_infos=False, out=None):
+    """(LU, pivots[, infos]); linalg.lu_factor_ex."""
+    found = tuple(_l.lu_factor_ex(A, pivot=pivot))
+    return found if get_infos else found[:2]
+
+
+def lu_solve(b, LU_data, LU_pivots, *, out=None):
+    """X with A X = b; linalg.lu_solve."""
+    return _l.lu_solve(LU_data, LU_pivots, b, out=out)
+
+
+def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True, *, out=None):
+    """(P, L, U) from what lu_factor gave; what is not asked for is empty."""
+    none = LU_data.new_empty((0,))
+    P, L, U = none, none, none
+    if unpack_pivots:
+        P = row_order(order_of(LU_pivots, LU_data.shape[-2]), LU_data.dtype)
+    if unpack_data:
+        L, U = p.lower_factor(LU_data), LU_data[..., :min(LU_data.shape[-2:]), :].triu()
+    return return_type("lu_unpack", ("P", "L", "U"))(P, L, U)
+
+
+def orgqr(input, tau):
+    """linalg.householder_product."""
+    return _l.householder_product(input, tau)
+
+

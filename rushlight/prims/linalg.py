@@ -1,0 +1,688 @@
+"""Dense linear algebra on the host: NumPy's LAPACK, batched over leading axes.
+
+A factorisation with several results is one primitive: its results lie one behind the other in the
+last axis and are taken apart by views, so that one rule sees the gradients of all of them.
+Rules: Giles 2008, "Collected matrix derivative results"; Seeger et al. 2017, "Auto-differentiating
+linear algebra"; Golub and Pereyra 1973 (pseudo-inverse); Najfeld and Havel 1995 (exponential).
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from .. import dtypes
+from .. import ops as o
+from ..errors import LinAlgError
+from .table import Primitive, int64_dtype, same_dtype
+
+DOUBLES = (np.float32, np.float64)
+
+
+# -- declaring -------------------------------------------------------------------------------------
+
+def _same_shape(shapes, **_):
+    return shapes[0]
+
+
+def _batch_shape(shapes, **_):
+    return shapes[0][:-2]
+
+
+def _batch(prim, size, xs, batched, **params):
+    return prim(*[x if on else x.unsqueeze(0).expand(size, *x.shape)
+                  for x, on in zip(xs, batched, strict=True)], **params)
+
+
+def _host(name, reference, shape, vjp, jvp, samples, backward, **more):
+    prim = Primitive(name, "host", reference, shape, same_dtype, vjp, jvp, _batch,
+                     samples=samples, **more)
+    prim.gradient.name = backward
+    return prim
+
+
+def regular(rng, *shape):
+    """Well-conditioned square matrices."""
+    return rng.uniform(-1, 1, shape) + 2 * np.eye(shape[-1])
+
+
+def definite(rng, *shape):
+    a = rng.uniform(-1, 1, shape)
+    return a @ np.swapaxes(a, -1, -2) + np.eye(shape[-1])
+
+
+SQUARES = ((3, 3), (2, 4, 4), (2, 0, 0), (1, 1))
+TALL = ((4, 3), (2, 3, 5), (2, 2))
+
+
+def _squares(make=regular, **params):
+    return lambda rng: [((make(rng, *s).astype(d),), params) for d in DOUBLES for s in SQUARES]
+
+
+def _oblongs(**params):
+    return lambda rng: [((rng.uniform(-1, 1, s).astype(d),), params) for d in DOUBLES for s in TALL]
+
+
+def _pairs(**params):
+    def samples(rng):
+        return [((regular(rng, *s).astype(d), rng.uniform(-1, 1, (*s[:-1], 2)).astype(d)), params)
+                for d in DOUBLES for s in SQUARES]
+    return samples
+
+
+# -- failures --------------------------------------------------------------------------------------
+
+def _element(at, ndim):
+    """PyTorch's words for the matrix that failed, first in a batch."""
+    return f"(Batch element {at}): " if ndim > 2 else ""
+
+
+def first_failure(x, leading_minor):
+    """(matrix, order) of the first matrix that a test of leading minors refuses."""
+    for at, matrix in enumerate(x.reshape(-1, *x.shape[-2:])):
+        order = leading_minor(matrix)
+        if order:
+            return at, order
+    return 0, x.shape[-1]
+
+
+def zero_pivot(matrix) -> int:
+    """1-based place of the first zero on the diagonal of U; 0 if there is none."""
+    zeros = np.flatnonzero(np.diagonal(eliminated(matrix)[0]) == 0)
+    return int(zeros[0]) + 1 if zeros.size else 0
+
+
+def indefinite_minor(matrix) -> int:
+    """The order of the first leading minor that is not positive; 0 if all are."""
+    for n in range(1, len(matrix) + 1):
+        try:
+            np.linalg.cholesky(matrix[:n, :n])
+        except np.linalg.LinAlgError:
+            return n
+    return 0
+
+
+def eliminated(matrix):
+    """Gauss: (L below and U above the diagonal, the row that each step swapped with)."""
+    lu, (m, n) = matrix.copy(), matrix.shape
+    pivots = np.arange(min(m, n))
+    for k in range(min(m, n)):
+        at = k + int(np.argmax(np.abs(lu[k:, k])))
+        pivots[k] = at
+        lu[[k, at]] = lu[[at, k]]
+        if lu[k, k] != 0:
+            lu[k + 1:, k] /= lu[k, k]
+            lu[k + 1:, k + 1:] -= np.outer(lu[k + 1:, k], lu[k, k + 1:])
+    return lu, pivots
+
+
+# -- solving ---------------------------------------------------------------------------------------
+
+def _solve(a, b, *, said):
+    try:
+        return np.linalg.solve(a, b)
+    except np.linalg.LinAlgError:
+        at, _ = first_failure(a, zero_pivot)
+        raise LinAlgError(f"{said}: {_element(at, a.ndim)}The solver failed because the input "
+                          "matrix is singular.") from None
+
+
+def _left_gradient(g, y, a, _b, *, said):
+    return -o.matmul(solve(a.mT, g, said=said), y.mT)
+
+
+def _solve_tangent(ts, y, a, b, *, said):
+    da, db = ts
+    right = db if da is None else -o.matmul(da, y) if db is None else db - o.matmul(da, y)
+    return solve(a, right, said=said)
+
+
+solve = _host("solve", _solve, lambda shapes, **_: shapes[1],
+              (_left_gradient, lambda g, _y, a, _b, *, said: solve(a.mT, g, said=said)),
+              _solve_tangent, _pairs(said="solve"), "LinalgSolveExBackward0", may_fail=True,
+              raises=lambda rng: [((np.zeros((2, 2)), np.ones((2, 1))), dict(said="solve"),
+                                   LinAlgError, "The solver failed because")])
+
+
+def _triangle(a, upper, unit):
+    a = np.triu(a) if upper else np.tril(a)
+    if unit:
+        a = a * (1 - np.eye(a.shape[-1], dtype=a.dtype)) + np.eye(a.shape[-1], dtype=a.dtype)
+    return a
+
+
+def _solve_triangular(a, b, *, upper, unitriangular):
+    """An upper triangle needs no pivots, so that LAPACK's solver substitutes backwards only."""
+    a = _triangle(a, upper, unitriangular)
+    if not upper:
+        a, b = a[..., ::-1, ::-1], b[..., ::-1, :]
+    try:
+        x = np.linalg.solve(a, b)
+    except np.linalg.LinAlgError:
+        x = _substituted(a, b)
+    return x if upper else x[..., ::-1, :]
+
+
+def _substituted(a, b):
+    """Backward substitution with inf and nan where the diagonal is zero."""
+    x = np.array(b)
+    with np.errstate(all="ignore"):
+        for k in reversed(range(a.shape[-1])):
+            rest = a[..., k, None, k + 1:] @ x[..., k + 1:, :]
+            x[..., k, :] = (x[..., k, :] - rest[..., 0, :]) / a[..., k, k, None]
+    return x
+
+
+def _part(a, upper, unit):
+    """What of a full matrix a triangular one holds."""
+    return a.triu(int(unit)) if upper else a.tril(-int(unit))
+
+
+def _triangular_left(g, y, a, _b, *, upper, unitriangular):
+    back = solve_triangular(a.mT, g, upper=not upper, unitriangular=unitriangular)
+    return _part(-o.matmul(back, y.mT), upper, unitriangular)
+
+
+def _triangular_tangent(ts, y, a, b, **kinds):
+    da, db = ts
+    if da is not None:
+        moved = -o.matmul(_part(da, *kinds.values()), y)
+        db = moved if db is None else db + moved
+    return solve_triangular(a, db, **kinds)
+
+
+solve_triangular = _host(
+    "solve_triangular", _solve_triangular, lambda shapes, **_: shapes[1],
+    (_triangular_left, lambda g, _y, a, _b, *, upper, unitriangular: solve_triangular(
+        a.mT, g, upper=not upper, unitriangular=unitriangular)), _triangular_tangent,
+    lambda rng: [c for up in (False, True) for unit in (False, True)
+                 for c in _pairs(upper=up, unitriangular=unit)(rng)],
+    "LinalgSolveTriangularBackward0")
+
+
+def _inv(a, *, said):
+    try:
+        return np.linalg.inv(a)
+    except np.linalg.LinAlgError:
+        at, place = first_failure(a, zero_pivot)
+        raise LinAlgError(f"{said}: {_element(at, a.ndim)}The diagonal element {place} is zero, "
+                          "the inversion could not be completed because the input matrix is "
+                          "singular.") from None
+
+
+inv = _host("inv", _inv, _same_shape,
+            (lambda g, y, _a, *, said: -o.matmul(o.matmul(y.mT, g), y.mT),),
+            lambda ts, y, a, *, said: -o.matmul(o.matmul(y, ts[0]), y), _squares(said="inv"),
+            "LinalgInvExBackward0", may_fail=True,
+            raises=lambda rng: [((np.zeros((2, 2)),), dict(said="inv"), LinAlgError,
+                                 "The diagonal element 1 is zero")])
+
+
+# -- determinants ----------------------------------------------------------------------------------
+
+def _over(g, matrix):
+    """Numbers as factors of matrices."""
+    return g.unsqueeze(-1).unsqueeze(-1) * matrix
+
+
+def _inner(a, b):
+    return (a * b).sum((-2, -1))
+
+
+det = _host("det", lambda a: np.linalg.det(a), _batch_shape,
+            (lambda g, _y, a: _over(g, cofactors(a)),),
+            lambda ts, y, a: _inner(cofactors(a), ts[0]), _squares(), "LinalgDetBackward0")
+
+
+def _cofactors(a):
+    """The gradient of det, of singular matrices too: by singular values."""
+    u, s, vh = np.linalg.svd(a)
+    n = s.shape[-1]
+    others = np.prod(np.where(np.eye(n, dtype=bool), 1, s[..., None, :]), axis=-1)
+    sign = np.linalg.det(u) * np.linalg.det(vh)
+    return sign[..., None, None] * ((u * others[..., None, :]) @ vh)
+
+
+def _cofactors_gradient(g, y, a):
+    x = inv(a, said="linalg.det").mT
+    return _over(_inner(g, x), y) - o.matmul(o.matmul(y, g.mT), x)
+
+
+def _cofactors_tangent(ts, y, a):
+    x = inv(a, said="linalg.det").mT
+    return _over(_inner(x, ts[0]), y) - o.matmul(o.matmul(y, ts[0].mT), x)
+
+
+cofactors = _host("cofactors", _cofactors, _same_shape, (_cofactors_gradient,), _cofactors_tangent,
+                  _squares(), "CofactorsBackward0")
+sign_of_det = _host("sign_of_det", lambda a: np.linalg.slogdet(a)[0], _batch_shape, (None,),
+                    lambda ts, y, a: None, _squares(), "LinalgSlogdetBackward0")
+log_abs_det = _host("log_abs_det", lambda a: np.linalg.slogdet(a)[1], _batch_shape,
+                    (lambda g, _y, a: _over(g, inv(a, said="linalg.slogdet").mT),),
+                    lambda ts, y, a: _inner(inv(a, said="linalg.slogdet").mT, ts[0]),
+                    _squares(), "LinalgSlogdetBackward0")
+
+
+# -- factorisations --------------------------------------------------------------------------------
+
+def pack(*arrays):
+    """Results one behind the other in the last axis; each is (array, its own axes)."""
+    flat = [a.reshape(*a.shape[:a.ndim - own], -1 if a.size else int(np.prod(a.shape[a.ndim - own:])))
+            for a, own in arrays]
+    return np.concatenate(flat, -1)
+
+
+def packed_tensors(*parts):
+    return o.cat([x.flatten(-own) if own > 1 else x for x, own in parts], -1)
+
+
+def take_apart(packed, *shapes):
+    """Views of the results, by their own shapes."""
+    out, at = [], 0
+    for shape in shapes:
+        size = int(np.prod(shape))
+        part = packed.narrow(-1, at, size)
+        out.append(part.reshape(*packed.shape[:-1], *shape) if len(shape) > 1 else part)
+        at += size
+    return out
+
+
+def _cholesky(a, *, said, check):
+    try:
+        return np.linalg.cholesky(a)
+    except np.linalg.LinAlgError:
+        if not check:
+            return _cholesky_as_far(a)
+        at, order = first_failure(a, indefinite_minor)
+        raise LinAlgError(f"{said}: {_element(at, a.ndim)}The factorization could not be completed "
+                          "because the input is not positive-definite (the leading minor of order "
+                          f"{order} is not positive-definite).") from None
+
+
+def _cholesky_as_far(a):
+    """The factors of those matrices that have one; of the others, nan."""
+    out = np.full_like(a, np.nan)
+    for at in np.ndindex(a.shape[:-2]):
+        if not indefinite_minor(a[at]):
+            out[at] = np.linalg.cholesky(a[at])
+    return np.tril(out)
+
+
+def _lower_half(x):
+    """The lower triangle with half its diagonal."""
+    return x.tril() - o.diag_embed(x.diagonal(0, -2, -1) / 2)
+
+
+def _by_lower(l, x):
+    return solve_triangular(l, x, upper=False, unitriangular=False)
+
+
+def _by_upper(r, x):
+    return solve_triangular(r, x, upper=True, unitriangular=False)
+
+
+def _cholesky_gradient(g, y, _a, *, said, check):
+    p = _lower_half(o.matmul(y.mT, g))
+    left = _by_upper(y.mT, (p + p.mT) / 2)
+    return _by_upper(y.mT, left.mT).mT
+
+
+def _cholesky_tangent(ts, y, a, *, said, check):
+    inner = _by_lower(y, _by_lower(y, ts[0]).mT)
+    return o.matmul(y, _lower_half(inner))
+
+
+cholesky = _host("cholesky", _cholesky, _same_shape, (_cholesky_gradient,), _cholesky_tangent,
+                 _squares(definite, said="cholesky", check=True), "LinalgCholeskyExBackward0",
+                 may_fail=True,
+                 raises=lambda rng: [((-np.eye(2),), dict(said="cholesky", check=True), LinAlgError,
+                                      "the leading minor of order 1 is not positive-definite")])
+
+
+def qr_shapes(m, n, mode):
+    k = m if mode == "complete" else min(m, n)
+    return (m, k), (k, n)
+
+
+def packed_shape(shapes_of):
+    def shape(shapes, **params):
+        *batch, m, n = shapes[0]
+        return *batch, sum(int(np.prod(s)) for s in shapes_of(m, n, **params))
+    return shape
+
+
+def _qr(a, *, mode):
+    q, r = np.linalg.qr(a, mode)
+    return pack((q, 2), (r, 2))
+
+
+def _qr_gradient(g, y, a, *, mode):
+    m, n = a.shape[-2:]
+    if mode == "complete" and m > n:
+        raise RuntimeError("The QR decomposition is not differentiable when mode='complete' and "
+                           "nrows > ncols.")
+    shapes = qr_shapes(m, n, mode)
+    (gq, gr), (q, r) = take_apart(g, *shapes), take_apart(y, *shapes)
+    if m >= n:
+        return _qr_gradient_tall(gq, gr, q, r)
+    left = _qr_gradient_tall(gq + o.matmul(a[..., m:], gr[..., m:].mT), gr[..., :m], q, r[..., :m])
+    return o.cat([left, o.matmul(q, gr[..., m:])], -1)
+
+
+def _qr_gradient_tall(gq, gr, q, r):
+    inner = o.matmul(r, gr.mT) - o.matmul(gq.mT, q)
+    both = inner.tril() + inner.tril(-1).mT
+    return _by_upper(r, (gq + o.matmul(q, both)).mT).mT
+
+
+def _qr_tangent(ts, y, a, *, mode):
+    m, n = a.shape[-2:]
+    if mode == "complete" and m > n:
+        raise RuntimeError("The QR decomposition is not differentiable when mode='complete' and "
+                           "nrows > ncols.")
+    q, r = take_apart(y, *qr_shapes(m, n, mode))
+    k = min(m, n)
+    d, head = ts[0], r[..., :k]
+    moved = _by_lower(head.mT, d[..., :k].mT).mT                # dA / R
+    inner = o.matmul(q.mT, moved)
+    turn = inner.tril(-1) - inner.tril(-1).mT
+    dq = moved - o.matmul(q, inner - turn)
+    dr = o.matmul(inner - turn, head)
+    if m < n:
+        dr = o.cat([dr, o.matmul(q.mT, d[..., k:] - o.matmul(dq, r[..., k:]))], -1)
+    return packed_tensors((dq, 2), (dr, 2))
+
+
+qr = _host("qr", _qr, packed_shape(qr_shapes), (_qr_gradient,), _qr_tangent,
+           lambda rng: [c for mode in ("reduced", "complete") for c in _oblongs(mode=mode)(rng)],
+           "LinalgQrBackward0")
+
+
+def eigh_shapes(n, _n, **_):
+    return (n,), (n, n)
+
+
+def _eigh(a, *, lower):
+    w, v = np.linalg.eigh(a, "L" if lower else "U")
+    return pack((w, 1), (v, 2))
+
+
+def gaps(w):
+    """1 / (w_j - w_i), zero on the diagonal."""
+    d = w.unsqueeze(-2) - w.unsqueeze(-1)
+    same = o.eye(w.shape[-1], dtype=dtypes.bool)
+    return o.where(same, 0.0, 1 / o.where(same, 1.0, d))
+
+
+def _eigh_gradient(g, y, a, *, lower):
+    shapes = eigh_shapes(*a.shape[-2:])
+    (gw, gv), (w, v) = take_apart(g, *shapes), take_apart(y, *shapes)
+    inner = o.matmul(v.mT, gv) * gaps(w) + o.diag_embed(gw)
+    return o.matmul(o.matmul(v, inner), v.mT)
+
+
+def _eigh_tangent(ts, y, a, *, lower):
+    w, v = take_apart(y, *eigh_shapes(*a.shape[-2:]))
+    inner = o.matmul(o.matmul(v.mT, ts[0]), v)
+    return packed_tensors((inner.diagonal(0, -2, -1), 1), (o.matmul(v, inner * gaps(w)), 2))
+
+
+def _symmetric(rng, *shape):
+    a = rng.uniform(-1, 1, shape)
+    return a + np.swapaxes(a, -1, -2) + np.diag(np.arange(shape[-1]) * 3.0)
+
+
+eigh = _host("eigh", _eigh, packed_shape(eigh_shapes), (_eigh_gradient,), _eigh_tangent,
+             _squares(_symmetric, lower=True), "LinalgEighBackward0")
+
+
+def _vectors(a, lower):
+    return take_apart(eigh(a, lower=lower), *eigh_shapes(*a.shape[-2:]))[1]
+
+
+def _eigvalsh_gradient(g, _y, a, *, lower):
+    v = _vectors(a, lower)
+    return o.matmul(v * g.unsqueeze(-2), v.mT)
+
+
+def _eigvalsh_tangent(ts, y, a, *, lower):
+    v = _vectors(a, lower)
+    return (o.matmul(ts[0], v) * v).sum(-2)
+
+
+eigvalsh = _host("eigvalsh", lambda a, *, lower: np.linalg.eigvalsh(a, "L" if lower else "U"),
+                 lambda shapes, **_: shapes[0][:-1], (_eigvalsh_gradient,), _eigvalsh_tangent,
+                 _squares(_symmetric, lower=True), "LinalgEighBackward0")
+
+
+def svd_shapes(m, n, full):
+    k = min(m, n)
+    return ((m, m), (k,), (n, n)) if full else ((m, k), (k,), (k, n))
+
+
+def _svd(a, *, full):
+    u, s, vh = np.linalg.svd(a, full)
+    return pack((u, 2), (s, 1), (vh, 2))
+
+
+def _thin(packed, a, full):
+    k = min(a.shape[-2:])
+    u, s, vh = take_apart(packed, *svd_shapes(*a.shape[-2:], full))
+    return u[..., :k], s, vh[..., :k, :]
+
+
+def _skew(x):
+    return x - x.mT
+
+
+def _svd_gradient(g, y, a, *, full):
+    (gu, gs, gvh), (u, s, vh) = _thin(g, a, full), _thin(y, a, full)
+    m, n, f = *a.shape[-2:], gaps(s * s)
+    row, column = s.unsqueeze(-2), s.unsqueeze(-1)
+    inner = (_skew(o.matmul(u.mT, gu)) * f * row + column * (f * _skew(o.matmul(vh, gvh.mT)))
+             + o.diag_embed(gs))
+    out = o.matmul(o.matmul(u, inner), vh)
+    if m > n:
+        rest = gu / row
+        out = out + o.matmul(rest - o.matmul(u, o.matmul(u.mT, rest)), vh)
+    if m < n:
+        rest = gvh / column
+        out = out + o.matmul(u, rest - o.matmul(o.matmul(rest, vh.mT), vh))
+    return out
+
+
+def _svd_tangent(ts, y, a, *, full):
+    if full and a.shape[-1] != a.shape[-2]:
+        raise NotImplementedError("svd: forward derivatives with full_matrices=True")
+    (u, s, vh), d, (m, n) = _thin(y, a, full), ts[0], a.shape[-2:]
+    row, column = s.unsqueeze(-2), s.unsqueeze(-1)
+    p, f = o.matmul(o.matmul(u.mT, d), vh.mT), gaps(s * s)
+    du = o.matmul(u, f * (p * row + (p * row).mT))
+    dvh = o.matmul((f * (column * p + (column * p).mT)).mT, vh)
+    if m > n:
+        rest = o.matmul(d, vh.mT) / row
+        du = du + rest - o.matmul(u, o.matmul(u.mT, rest))
+    if m < n:
+        rest = o.matmul(u.mT, d) / column
+        dvh = dvh + rest - o.matmul(o.matmul(rest, vh.mT), vh)
+    return packed_tensors((du, 2), (p.diagonal(0, -2, -1), 1), (dvh, 2))
+
+
+svd = _host("svd", _svd, packed_shape(svd_shapes), (_svd_gradient,), _svd_tangent,
+            lambda rng: [c for full in (False, True) for c in _oblongs(full=full)(rng)],
+            "LinalgSvdBackward0")
+
+
+def _singular_vectors(a):
+    u, _, vh = take_apart(svd(a, full=False), *svd_shapes(*a.shape[-2:], False))
+    return u, vh
+
+
+def _svdvals_gradient(g, _y, a):
+    u, vh = _singular_vectors(a)
+    return o.matmul(u * g.unsqueeze(-2), vh)
+
+
+def _svdvals_tangent(ts, y, a):
+    u, vh = _singular_vectors(a)
+    return (o.matmul(u.mT, ts[0]) * vh).sum(-1)
+
+
+svdvals = _host("svdvals", lambda a: np.linalg.svd(a, compute_uv=False),
+                lambda shapes: (*shapes[0][:-2], min(shapes[0][-2:])), (_svdvals_gradient,),
+                _svdvals_tangent, _oblongs(), "LinalgSvdBackward0")
+
+
+# -- pseudo-inverse and exponential ----------------------------------------------------------------
+
+def _pinv(a, *, rtol, atol):
+    u, s, vh = np.linalg.svd(a, full_matrices=False)
+    floor = np.maximum(atol, rtol * s.max(-1, initial=0, keepdims=True))
+    with np.errstate(divide="ignore"):
+        back = np.where(s > floor, 1 / s, 0).astype(a.dtype)
+    return np.swapaxes((u * back[..., None, :]) @ vh, -1, -2)
+
+
+def _pinv_gradient(g, y, a, **_):
+    first = o.matmul(o.matmul(y, y.mT), g)                      # Y Y' g: (n, m)
+    first = first - o.matmul(o.matmul(first, a), y)
+    second = o.matmul(g, o.matmul(y.mT, y))                     # g Y' Y: (n, m)
+    second = second - o.matmul(y, o.matmul(a, second))
+    return (first + second).mT - o.matmul(o.matmul(y.mT, g), y.mT)
+
+
+def _pinv_tangent(ts, y, a, **_):
+    d = ts[0]
+    first = o.matmul(o.matmul(y, y.mT), d.mT)
+    first = first - o.matmul(o.matmul(first, a), y)
+    second = o.matmul(d.mT, o.matmul(y.mT, y))
+    second = second - o.matmul(y, o.matmul(a, second))
+    return first + second - o.matmul(o.matmul(y, d), y)
+
+
+pinv = _host("pinv", _pinv, lambda shapes, **_: (*shapes[0][:-2], *shapes[0][:-3:-1]),
+             (_pinv_gradient,), _pinv_tangent, _oblongs(rtol=1e-6, atol=0.0), "LinalgPinvBackward0")
+
+
+PADE = (64764752532480000, 32382376266240000, 7771770303897600, 1187353796428800, 129060195264000,
+        10559470521600, 670442572800, 33522128640, 1323241920, 40840800, 960960, 16380, 182, 1)
+
+
+def _matrix_exp(a):
+    """Scaling and squaring with a Pade approximant of order 13 (Higham 2005), in float64."""
+    if not a.size:
+        return a.copy()
+    x = a.astype(np.float64)
+    norm = np.abs(x).sum(-2).max(-1)
+    with np.errstate(all="ignore"):
+        halvings = np.maximum(0, np.ceil(np.log2(norm / 5.37))) * (norm > 0)
+    halvings = np.where(np.isfinite(halvings), halvings, 0).astype(int)
+    y = _pade(x * (0.5 ** halvings)[..., None, None])
+    for k in range(int(halvings.max(initial=0))):
+        y = np.where((halvings > k)[..., None, None], y @ y, y)
+    return y.astype(a.dtype)
+
+
+def _pade(x):
+    b, one = [float(c) for c in PADE], np.eye(x.shape[-1])
+    x2 = x @ x
+    x4 = x2 @ x2
+    x6 = x4 @ x2
+    odd = x @ (x6 @ (b[13] * x6 + b[11] * x4 + b[9] * x2) + b[7] * x6 + b[5] * x4 + b[3] * x2
+               + b[1] * one)
+    even = x6 @ (b[12] * x6 + b[10] * x4 + b[8] * x2) + b[6] * x6 + b[4] * x4 + b[2] * x2 + b[0] * one
+    return np.linalg.solve(even - odd, even + odd)
+
+
+def _moved(a, direction):
+    """The derivative of exp at a: the corner of exp of a block triangle."""
+    n = a.shape[-1]
+    top = o.cat([a, direction], -1)
+    bottom = o.cat([o.zeros_like(a), a], -1)
+    return matrix_exp(o.cat([top, bottom], -2))[..., :n, n:]
+
+
+matrix_exp = _host("matrix_exp", _matrix_exp, _same_shape, (lambda g, _y, a: _moved(a.mT, g),),
+                   lambda ts, y, a: _moved(a, ts[0]), _squares(), "LinalgMatrixExpBackward0")
+
+
+# -- elimination -----------------------------------------------------------------------------------
+
+def _each(fn, a, shape, dtype):
+    out = np.empty((*a.shape[:-2], *shape), dtype)
+    for at in np.ndindex(a.shape[:-2]):
+        out[at] = fn(a[at])
+    return out
+
+
+def _lu(a):
+    return _each(lambda x: eliminated(x)[0], a, a.shape[-2:], a.dtype)
+
+
+def _order(a):
+    """The rows of A in the order of L U: order[k] is the row of A that is row k of L U."""
+    def rows(x):
+        order = np.arange(x.shape[0])
+        for k, at in enumerate(eliminated(x)[1]):
+            order[[k, at]] = order[[at, k]]
+        return order
+    return _each(rows, a, a.shape[-2:-1], np.int64)
+
+
+def lower_factor(lu):
+    m, n = lu.shape[-2:]
+    k = min(m, n)
+    return lu[..., :k].tril(-1) + o.eye(m, k, dtype=lu.dtype)
+
+
+def _lu_gradient(g, y, a):
+    """Square: P' L^-T (tril(L' gL, -1) + triu(gU U')) U^-T, P by the order of rows."""
+    m, n = a.shape[-2:]
+    if m != n:
+        raise NotImplementedError("lu: gradients of matrices that are not square")
+    lower, upper = lower_factor(y), y.triu()
+    inner = o.matmul(lower.mT, g.tril(-1)).tril(-1) + o.matmul(g.triu(), upper.mT).triu()
+    left = solve_triangular(lower.mT, inner, upper=True, unitriangular=True)
+    rows = _by_lower_of_upper(upper, left)
+    back = o.argsort(lu_order(a.detach()), -1)
+    return rows.gather(-2, back.unsqueeze(-1).expand(rows.shape))
+
+
+def _by_lower_of_upper(upper, x):
+    """x U^-T."""
+    return _by_upper(upper, x.mT).mT
+
+
+def _lu_tangent(ts, y, a):
+    if a.shape[-1] != a.shape[-2]:
+        raise NotImplementedError("lu: derivatives of matrices that are not square")
+    lower, upper = lower_factor(y), y.triu()
+    order = lu_order(a.detach()).unsqueeze(-1).expand(a.shape)
+    inner = solve_triangular(lower, ts[0].gather(-2, order), upper=False, unitriangular=True)
+    inner = _by_lower(upper.mT, inner.mT).mT
+    return o.matmul(lower, inner.tril(-1)) + o.matmul(inner.triu(), upper)
+
+
+lu = _host("lu", _lu, _same_shape, (_lu_gradient,), _lu_tangent, _squares(),
+           "LinalgLuFactorExBackward0")
+
+
+def _whole(name, reference, shape):
+    return Primitive(name, "host", reference, shape, int64_dtype, (None,), lambda ts, y, a: None,
+                     _batch, samples=_squares())
+
+
+def _minors(a):
+    return _each(indefinite_minor, a, (), np.int64)
+
+
+def _swaps(a):
+    return _each(lambda x: eliminated(x)[1], a, (min(a.shape[-2:]),), np.int64)
+
+
+def _zero_pivots(a):
+    return _each(zero_pivot, a, (), np.int64)
+
+
+lu_order = _whole("lu_order", _order, lambda shapes: shapes[0][:-1])
+lu_swaps = _whole("lu_swaps", _swaps, lambda shapes: (*shapes[0][:-2], min(shapes[0][-2:])))
+first_zero_pivot = _whole("first_zero_pivot", _zero_pivots, _batch_shape)
+first_indefinite_minor = _whole("first_indefinite_minor", _minors, _batch_shape)
