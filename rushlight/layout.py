@@ -89,11 +89,11 @@ def packed_strides(shape) -> tuple[int, ...]:
 
 
 def is_packed(shape, strides) -> bool:
-    """Row-major without gaps; axes of size 1 do not count."""
+    """Row-major without gaps; axes of size 1 do not count, and without elements there are no gaps."""
     step = 1
+    if 0 in shape:
+        return True
     for n, s in zip(reversed(shape), reversed(strides)):
-        if n == 0:
-            return True
         if n != 1:
             if s != step:
                 return False

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+written = None      # inside of vmap: [(storage, its value before a write)]
+
 
 class Storage:
     __slots__ = ("node", "dtype", "numel", "version", "share", "__weakref__")
@@ -17,9 +19,16 @@ class Storage:
         self.version = 0
         self.share = None
 
+    def __call__(self):
+        """What users get from `tensor.storage()`."""
+        from .ops.interop import TypedStorage
+        return TypedStorage(self)
+
     def replace(self, node):
         """Make a pending node the value; counts as one write."""
         self.version += 1
+        if written is not None:
+            written.append((self, self.node))
         if self.share is not None and is_shared(self):
             _write_through(self, node)
         else:
@@ -31,6 +40,9 @@ class Storage:
         if node.buffer is None:
             from .trace.flush import flush
             flush()
+            if self.node.buffer is None:
+                from .func.batching import unreadable
+                raise unreadable()
         return self.node.buffer
 
     def array(self, layout, offset):

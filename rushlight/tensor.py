@@ -173,7 +173,7 @@ class Tensor:
     def untyped_storage(self):
         """The memory behind this tensor, as bytes."""
         from .ops.interop import UntypedStorage
-        return UntypedStorage(self)
+        return UntypedStorage(self.storage)
 
     def get_device(self) -> int:
         return -1

@@ -3,7 +3,7 @@ from importlib import import_module
 
 # Functions of these rooms that serve other rooms and are not part of `torch`.
 INTERNAL = set("""
-    TensorType type_named as_element axes binary border_index check_value constant_pad conv conv_transpose copy_ deepcopy_tensor each
+    TensorType UntypedStorage TypedStorage as_subclass storage_of_elements new_like type_named as_element axes binary border_index check_value constant_pad conv conv_transpose copy_ deepcopy_tensor each
     embedding_rows fill_ fill_in filled finished fold from_array into is_channels_last legacy_tensor max_pool new
     numpy_T L_inverse own_buffer one_hot pool_size rebuild_tensor reduce_tensor return_type rows set_data in_memory_order zero_of sizes
     slice_ storage_of to to_array to_numpy truth type_ vector_norm view_dtype view_of window_index windows zero_

@@ -9,7 +9,8 @@ from ..autograd.inplace import assign, check_writable
 from .interop import copy_, fill_, zero_
 from .support import legacy_name
 
-index, pointwise, shape = (import_module(f"rushlight.ops.{m}") for m in ("index", "pointwise", "shape"))
+index, matmul, pointwise, reduce, shape, statistics = (
+    import_module(f"rushlight.ops.{m}") for m in ("index", "matmul", "pointwise", "reduce", "shape", "statistics"))
 
 NAMES = {
     pointwise: """abs add addcdiv addcmul acos acosh asin asinh atan atan2 atanh bitwise_and bitwise_not bitwise_or
@@ -17,7 +18,12 @@ NAMES = {
         exp exp2 expm1 floor floor_divide fmod frac ge gt hypot le lerp lgamma log log10 log1p log2 logical_and
         logical_not logical_or logical_xor logit lt masked_fill mul multiply nan_to_num ne neg negative pow rad2deg
         reciprocal relu remainder round rsqrt sigmoid sign sin sinc sinh sqrt square sub subtract tan tanh
-        true_divide trunc xlogy absolute""",
+        true_divide trunc xlogy absolute arccos arccosh arcsin arcsinh arctan arctan2 arctanh bitwise_left_shift
+        bitwise_right_shift fix float_power greater greater_equal less less_equal not_equal heaviside ldexp sgn polygamma
+        mvlgamma""",
+    reduce: """cumsum cumprod""",
+    matmul: """addbmm addmm addmv addr baddbmm""",
+    statistics: """renorm""",
     index: """index_add index_copy index_fill masked_scatter scatter scatter_add scatter_reduce tril triu""",
 }
 
@@ -84,3 +90,32 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
 
 
 METHODS["set_"] = set_
+
+
+def fill_diagonal_(self, fill_value, wrap=False):
+    """The main diagonal filled; of a tall matrix again after each block of rows if `wrap`."""
+    if self.dim() < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if self.dim() > 2 and len(set(self.shape)) > 1:
+        raise RuntimeError("all dimensions of input must be of equal length")
+    n, step = min(self.shape), sum(self.stride())
+    self.as_strided((n,), (step,), self.offset).fill_(fill_value)
+    rows, columns = self.shape[0], self.shape[-1]
+    if wrap and self.dim() == 2:
+        for start in range(columns + 1, rows, columns + 1):
+            self[start:start + columns].fill_diagonal_(fill_value)
+    return self
+
+
+def resize_as_(self, other, *, memory_format=None):
+    """resize_ to the sizes of another tensor."""
+    return resize_(self, *other.shape)
+
+
+def put_(self, at, source, accumulate=False):
+    """Elements of the flat tensor at `at` replaced (or added to) by those of source."""
+    written = index.index_put(self.reshape(-1), (at.reshape(-1),), source.reshape(-1), accumulate)
+    return assign(self, written.reshape(self.shape))
+
+
+METHODS |= {"fill_diagonal_": fill_diagonal_, "resize_as_": resize_as_, "put_": put_}

@@ -226,11 +226,19 @@ def record_stream(x, stream):
     """Accepted: there are no streams on the CPU."""
 
 
+def as_subclass(x, cls):
+    """The same memory and history as an instance of a subclass of Tensor."""
+    from .shape import _ALIAS, view_of
+    y = view_of(x, x.layout, x.offset, _ALIAS, {})
+    y.__class__ = cls
+    return y
+
+
 class UntypedStorage:
     """The bytes behind a tensor and its views."""
 
-    def __init__(self, x):
-        self._storage = x.storage
+    def __init__(self, storage):
+        self._storage = storage
 
     def data_ptr(self) -> int:
         return own_buffer(self._storage).address if self._storage.numel else 0
@@ -252,9 +260,38 @@ class UntypedStorage:
     device = property(lambda self: device("cpu"))
 
 
+class TypedStorage(UntypedStorage):
+    """The elements behind a tensor and its views."""
+
+    dtype = property(lambda self: self._storage.dtype)
+
+    def size(self) -> int:
+        return self._storage.numel
+
+    __len__ = size
+
+    def tolist(self) -> list:
+        return storage_of_elements(self._storage).tolist()
+
+    def __getitem__(self, i):
+        found = storage_of_elements(self._storage)[i]
+        return found.item() if found.dim() == 0 else found.tolist()
+
+    def __iter__(self):
+        return iter(self.tolist())
+
+    def untyped(self) -> UntypedStorage:
+        return UntypedStorage(self._storage)
+
+
+def storage_of_elements(storage):
+    """A flat tensor on a storage."""
+    from ..layout import packed
+    return wrap(Tensor, storage, packed((storage.numel,)), 0)
+
+
 def storage_of(x):
     """The flat storage as a tensor of its own layout (`untyped_storage` of PyTorch shows bytes)."""
-    from ..layout import packed
-    return wrap(Tensor, x.storage, packed((x.storage.numel,)), 0)
+    return storage_of_elements(x.storage)
 
 

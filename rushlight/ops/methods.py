@@ -96,7 +96,19 @@ def attach() -> None:
         setattr(Tensor, f"new_{kind}", interop.new(kind))
     for name, dtype in CONVERSIONS.items():
         setattr(Tensor, name, _converter(name, dtype))
+    for name in ("lshift", "rshift"):
+        setattr(Tensor, f"__i{name}__", inplace.METHODS[f"bitwise_{'left' if name == 'lshift' else 'right'}_shift_"])
     Tensor.new = interop.new_like
+    Tensor.real = property(lambda self: self)
+    Tensor.mH = property(ops.mT)
+    Tensor.resolve_conj = Tensor.resolve_neg = Tensor.conj_physical = Tensor.coalesce = lambda self: self
+    Tensor.__reversed__ = lambda self: ops.flip(self, 0) if self.layout.ndim else self
+    Tensor.as_subclass = lambda self, cls: interop.as_subclass(self, cls)
+    Tensor.narrow_copy = lambda self, dim, start, length: ops.narrow(self, dim, start, length).clone()
+    Tensor.new_empty_strided = lambda self, size, stride, dtype=None, **kw: ops.empty_strided(
+        size, stride, dtype=dtype or self.dtype, **kw)
+    Tensor.is_nonzero = lambda self: bool(self)
+    Tensor.const_data_ptr = Tensor.data_ptr
     Tensor.cpu = lambda self, memory_format=contiguous_format: self
     Tensor.to_dense = lambda self: self
     Tensor.pin_memory = lambda self, device=None: self

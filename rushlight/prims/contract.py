@@ -29,8 +29,14 @@ def _matmul_reference(a, b):
 
 
 def _matmul_batch(prim, size, xs, batched):
+    """One product with the batch axis among the rows where only one operand has it, else one for each entry."""
+    a, b = xs
+    if not batched[1] and b.dim() == 2:
+        return matmul(a.flatten(0, 1), b).unflatten(0, (size, -1))
+    if not batched[0] and a.dim() == 2 and b.shape[-1] == 1:
+        return matmul(b.flatten(1), a.mT).unsqueeze(-1)
     a, b = (x if on else x.unsqueeze(0).expand(size, *x.shape) for x, on in zip(xs, batched))
-    return matmul(a, b)
+    return a * b if a.shape[-1] == 1 else matmul(a, b)
 
 
 def _matmul_samples(rng):

@@ -172,7 +172,21 @@ def _write_samples(rng):
             for d in (np.float32, np.float64) for n, l, at in cases]
 
 
-write = Primitive("write", "write", _write_reference, lambda shapes, *, n, **_: (n,), same_dtype, samples=_write_samples,
+def _write_batch(prim, size, xs, batched, *, layout, n, offset):
+    """The flat storages of all entries one after another, the views one storage apart."""
+    from ..autograd.inplace import write_signature
+    from ..layout import layout as make_layout
+    from ..ops.promote import operand
+    from ..tensor import Tensor, wrap
+    from ..trace.record import record
+    flat, src = xs[0], _indices(size, xs[1:], batched[1:])[0]
+    view = make_layout((size, *layout.shape), (n, *layout.strides))
+    sig = write_signature(flat.storage, view, src)
+    return wrap(Tensor, record(sig, (flat.storage.node, offset, *operand(src))), sig.result, 0).view(size, n)
+
+
+write = Primitive("write", "write", _write_reference, lambda shapes, *, n, **_: (n,), same_dtype,
+                  batch=_write_batch, samples=_write_samples,
                   without="a write is taped as an operation on tensors (autograd/inplace.py)")
 
 

@@ -8,6 +8,7 @@ Muller's blocks, a permutation) is drawn as such.
 from __future__ import annotations
 
 from .. import dtypes
+from ..trace.record import pending
 from .table import Primitive
 
 
@@ -23,8 +24,11 @@ def _samples(rng):
                       ticket=generator.reserve(n, draws))) for n, draws in kinds]
 
 
-def _batch(prim, size, xs, batched, **params):
-    raise NotImplementedError("vmap over random numbers needs its randomness mode")
+def _batch(prim, size, xs, batched, *, ticket, n, dtype):
+    """Numbers of its own for each entry, in the place of the stream where one entry's stood."""
+    from ..ops.promote import source
+    wide = ticket.generator.widen(ticket, size)
+    return source(random_words, dict(n=wide.count, dtype=dtype), extra=wide).view(size, n)
 
 
 random_words = Primitive("random_words", "random", _draw, lambda shapes, *, n, dtype: (n,),
@@ -41,5 +45,7 @@ def words(generator, n: int):
 def drawn(generator, n: int, draws):
     """A tensor [n] of the generator's next n numbers of a kind."""
     from ..ops.promote import source
+    if pending.capture is not None:
+        pending.capture.check_random()
     params = dict(n=n, dtype=dtypes.from_numpy(draws.dtype))
     return source(random_words, params, extra=generator.reserve(n, draws))

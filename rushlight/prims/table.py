@@ -203,13 +203,9 @@ def _slope_tangent(slopes):
 
 
 def _batch_pointwise(prim, size, xs, batched, **params):
-    """Align ranks: an unbatched operand broadcasts, a batched one gets axes behind the batch axis."""
-    ndim = max((x.dim() - b for x, b in zip(xs, batched)), default=0)
-    shape = max((tuple(x.shape[1:]) if b else tuple(x.shape) for x, b in zip(xs, batched)), key=len, default=())
-    full = (size, *shape)
-    lined = [x.reshape(x.shape[0], *[1] * (ndim - x.dim() + 1), *x.shape[1:]) if b else x
-             for x, b in zip(xs, batched)]
-    return prim(*[x.expand(full) for x in lined], **params)
+    """The same over one more axis, which unbatched operands share; numbers stay."""
+    return prim(*[x if on or not hasattr(x, "expand") else x.expand(size, *x.shape) for x, on in zip(xs, batched)],
+                **params)
 
 
 def linear_tangent(prim_call):
