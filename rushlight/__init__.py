@@ -77,6 +77,9 @@ def __getattr__(name):
     if name in ("save", "load"):
         from . import serialization
         return getattr(serialization, name)
+    if name == "vmap":
+        from .func import vmap
+        return vmap
     if name in _SHARED:
         from .nn import functional
         return getattr(functional, name)

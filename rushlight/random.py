@@ -173,6 +173,10 @@ class Draws:
     def make(self, words: np.ndarray, count: int) -> np.ndarray:
         return words
 
+    def repeated(self, size: int, count: int) -> Draws:
+        """The kind of which size * count numbers make a batch of `size` draws of `count`."""
+        return self
+
     def draw(self, generator: Generator, count: int) -> np.ndarray:
         return self.make(generator._next(self.needs(count)), count)
 
@@ -214,6 +218,9 @@ class PairedNormals(Draws):
 
     dtype = np.dtype(np.float64)
 
+    def repeated(self, size, count):
+        return WidenedNormals() if count < NORMAL_BLOCK <= size * count else self
+
     def draw(self, generator, count):
         cached = [] if generator._normal is None or not count else [generator._normal]
         missing = (count - len(cached) + 1) // 2
@@ -249,6 +256,17 @@ class BlockNormals(Draws):
         source().normals(words, self.mean, self.std, out)
 
 
+class WidenedNormals(BlockNormals):
+    """The same, seen as float64: many draws of few numbers each are filled by blocks."""
+
+    dtype = np.dtype(np.float64)
+
+    def make(self, words, count):
+        out = aligned(count, self.dtype)
+        out[:] = BlockNormals(self.mean, self.std).make(words, count)
+        return out
+
+
 class HalfNormals(BlockNormals):
     """The same for the 16-bit types: no words are spent on the values that are redone."""
 
@@ -282,8 +300,27 @@ class Permutation(Draws):
     def needs(self, count):
         return max(count - 1, 0)
 
+    def repeated(self, size, count):
+        return Permutations(size)
+
     def make(self, words, count):
         return source().permute(words, count)
+
+
+class Permutations(Permutation):
+    """Several random orders, one after another."""
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def needs(self, count):
+        return self.size * super().needs(count // max(self.size, 1))
+
+    def make(self, words, count):
+        out, n = aligned(count, self.dtype), count // max(self.size, 1)
+        for row, part in zip(out.reshape(self.size, n), words.reshape(self.size, max(n - 1, 0))):
+            row[:] = source().permute(np.ascontiguousarray(part), n)
+        return out
 
 
 class WideIntegers(Draws):
@@ -334,6 +371,17 @@ class Generator:
             if len(self._open) > LIMIT:
                 self._settle(LIMIT // 2)
         return ticket
+
+    def widen(self, ticket: Ticket, size: int) -> Ticket:
+        """A reservation of `size` times as much in the place of `ticket`, which is given up."""
+        draws = ticket.draws.repeated(size, ticket.count)
+        wide = Ticket(self, draws, ticket.count * size)
+        with lock:
+            for i in reversed(range(len(self._open))):
+                if self._open[i][0]() is ticket:
+                    self._open[i] = (weakref.ref(wide), draws, wide.count)
+                    return wide
+        return self.reserve(wide.count, draws)
 
     def draw(self, ticket: Ticket) -> np.ndarray:
         """What `ticket` reserved; earlier reservations are settled on the way."""

@@ -33,6 +33,9 @@ if hasattr(os, "register_at_fork"):
 def flush() -> None:
     """Run all pending nodes that something still needs. If it fails nothing has changed."""
     with record.lock:
+        if pending.capture is not None:     # inside of vmap: what does not depend on the batch
+            nodes = pending.capture.runnable()
+            return _run(nodes) if nodes else None
         taken = len(pending.nodes)
         if not taken:
             return

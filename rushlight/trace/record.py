@@ -68,11 +68,12 @@ class Node:
 class Pending:
     """What has been recorded and not run: weak references in recording order."""
 
-    __slots__ = ("nodes", "first", "limit", "flush")
+    __slots__ = ("nodes", "first", "limit", "flush", "capture")
 
     def __init__(self):
         self.nodes, self.first, self.limit = [], None, LIMIT
         self.flush = None       # trace.flush.flush, set there (recording must not import the compiler)
+        self.capture = None     # the innermost vmap whose function is running (func/batching.py)
 
 
 pending = Pending()
@@ -108,8 +109,8 @@ def record(sig: Signature, operands: tuple, scalars: tuple = (), extra=None) -> 
     storage = Storage(node, sig.dtype, sig.numel)
     node.owner = ref(storage)
     node.where = latest = override or user_line()
-    nodes = pending.nodes
     with lock:
+        nodes = pending.nodes
         nodes.append(ref(node))
         if not 1 < len(nodes) <= pending.limit:
             _at_the_ends()
