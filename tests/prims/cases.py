@@ -77,13 +77,32 @@ def cases(prim) -> list[Case]:
     return [Case(prim, tuple(np.asarray(a) for a in arrays), params) for arrays, params in prim.samples(rng_of(prim))]
 
 
+SYMMETRIC = ("cholesky", "eigh", "eigvalsh")       # only one triangle is read: both move alike
+
+
+def is_smooth(case) -> bool:
+    """Whether a primitive that has a gradient has one here."""
+    name, params = case.prim.name, case.params
+    if name == "scatter":
+        return params["mode"] in ("set", "add")     # the other ways have their gradients in ops/index.py
+    if name in ("qr", "svd", "lu"):
+        m, n = case.arrays[0].shape[-2:]
+        return m == n or name != "lu" and not params.get("full") and (m < n or params.get("mode") != "complete")
+    return True
+
+
+def admissible(prim, direction):
+    """A direction in which an operand may move without leaving the primitive's domain."""
+    return (direction + np.swapaxes(direction, -1, -2)) / 2 if prim.name in SYMMETRIC else direction
+
+
 def in_float64(prim, most=4000, count=3) -> list[Case]:
     """A few samples whose floats are float64: of different shapes, small ones first."""
     found = {}
     for case in cases(prim):
         floats = case.floats
-        if not floats or case.size > most or case.params.get("mode", "add") not in ("set", "add"):
-            continue        # the other ways to scatter have their gradients in ops/index.py
+        if not floats or case.size > most or not is_smooth(case):
+            continue
         arrays = tuple(a.astype(np.float64) if i in floats else a for i, a in enumerate(case.arrays))
         case = Case(prim, arrays, case.params)
         result = case.meaning()
