@@ -17,6 +17,7 @@ from ..compiler.kernel import Call, Epilogue, Ref, View
 from ..dtypes import dtype, float32, float64
 from .contract import (BLOCK_K, BLOCK_ROWS, PANELS, PLENTY, Contraction, Cut, Left, Right, Temp,
                        balanced, ceil_div, columns_of, contract, cut_columns, whole_panels)
+from .depthwise import Weights, direct, over_planes, upright, weight_grad
 from .finish import Finisher, Grid, finisher
 from .gemm import packed
 from .image import Along, Image, Lines, W, image_way, image_words, read_image
@@ -116,6 +117,9 @@ def lower_conv_weight_grad(out: View, g: View, x: View, stride, padding, dilatio
     image = _image(x, groups, _windows(x, g.shape, out.shape, stride, padding, dilation))
     if not _is_packed(g, 2):
         g = packed(before, kind, g, temp)
+    if plan := direct(image, x.shape[1] // groups, out.shape[0] // groups, kind.itemsize):
+        result = _finish_weights(kind, out, groups)
+        return before + weight_grad(plan, g, g.shape[0], groups, kind, result, temp, note)
     for most in (BLOCK_ROWS, BLOCK_ROWS // 4, BLOCK_ROWS // 16, 1):
         rows = _channel_blocks(image, x.shape[1] // groups, most)
         reading = _reading(image, g.shape[0], rows.tile, kind, POSITIONS)
@@ -277,6 +281,9 @@ def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp,
         return []
     (groups, outputs), images = w.shape[:2], x.shape[0]
     kind, result = x.dtype, _finish_image(x.dtype, out, groups, epilogue)
+    seen, weights = upright(image, Weights(w.ref, _five_strides(w)))
+    if plan := direct(seen, w.shape[2], outputs, kind.itemsize):
+        return [over_planes(plan, weights, images, groups, kind, result, note)]
     depth, before = _channel_blocks(image, w.shape[2], BLOCK_K), []
     plenty = images * image.positions * groups * ceil_div(outputs, WIDE) // PLENTY
     reading = _reading(image, images, depth.tile, kind, max(FEW, min(POSITIONS, plenty)))
@@ -292,6 +299,12 @@ def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp,
     c = Contraction(kind, groups, rows, columns, balanced(depth.total, BLOCK_K, 16))
     left = _weights_as_rows(before, w, temp)
     return before + contract(c, left, _patch_panels(image, c), result, temp, note)
+
+
+def _five_strides(w: View) -> tuple[int, ...]:
+    """Bytes between groups, outputs, channels, rows of taps, columns of taps."""
+    taps = (0, 0, *w.strides[3:])[-2:]
+    return tuple(s * w.itemsize for s in (*w.strides[:3], *taps))
 
 
 def _suits_rows(image: Image, outputs: int, depth: Cut, reading: Reading) -> bool:
