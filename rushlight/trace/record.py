@@ -68,10 +68,11 @@ class Node:
 class Pending:
     """What has been recorded and not run: weak references in recording order."""
 
-    __slots__ = ("nodes", "first", "limit", "flush", "capture")
+    __slots__ = ("nodes", "first", "limit", "sweep", "flush", "capture")
 
     def __init__(self):
         self.nodes, self.first, self.limit = [], None, LIMIT
+        self.sweep = LIMIT      # so many nodes make it worth to look which of them have died
         self.flush = None       # trace.flush.flush, set there (recording must not import the compiler)
         self.capture = None     # the innermost vmap whose function is running (func/batching.py)
 
@@ -149,15 +150,43 @@ def _cut(where):
     """Keep pending work bounded, cutting a loop at the same line in every turn.
 
     Cutting every N nodes would cut at another place each time and never meet the same graph
-    again; so beyond LIMIT the trace is cut where the line that began it comes by once more.
+    again; so beyond LIMIT the trace is cut before the line that began it comes by once more. A
+    line that does not (it stood before the loop) gives way to the one that is recorded now.
     """
-    alive = [r for r in pending.nodes if r() is not None]
-    if len(alive) < len(pending.nodes) // 2:
-        pending.nodes[:] = alive
-        pending.limit = max(LIMIT, len(alive) * 2)
-    elif where == pending.first or len(pending.nodes) > HARD_LIMIT:
-        pending.limit = LIMIT
+    nodes = pending.nodes
+    if len(nodes) >= pending.sweep:
+        alive = [r for r in nodes if r() is not None]
+        pending.sweep = max(2 * len(alive), LIMIT)
+        if len(alive) < len(nodes) // 2:
+            nodes[:] = alive
+            pending.limit = max(LIMIT, pending.sweep - 1)
+            return
+        if len(nodes) >= 2 * LIMIT:
+            pending.first = where
+            return
+    if where == pending.first or len(nodes) > HARD_LIMIT:
+        pending.limit = pending.sweep = LIMIT
+        _flush_but_last()
+
+
+def _flush_but_last():
+    """Run all but the node recorded last, whose operands count as shown meanwhile."""
+    last = pending.nodes.pop()
+    node = last()
+    held = [_shown(n) for n in node.operands[::2] if n.buffer is None]
+    try:
         pending.flush()
+    finally:
+        del held
+        pending.nodes.append(last)
+        pending.first = node.where
+
+
+def _shown(node):
+    """A storage that keeps a value in demand."""
+    storage = Storage(node, node.sig.dtype, node.sig.numel)
+    node.add_owner(storage)
+    return storage
 
 
 latest = None       # the line of the node recorded last
