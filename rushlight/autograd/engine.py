@@ -39,7 +39,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     """Gradients of `outputs` with respect to `inputs`, as a tuple."""
     from ..tensor import Tensor
     if is_grads_batched:
-        raise NotImplementedError("autograd.grad(is_grads_batched=True) needs vmap")
+        return _batched(outputs, inputs, grad_outputs, create_graph, allow_unused, materialize_grads)
     outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     for x in inputs:
@@ -50,6 +50,20 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     results = [got[_place(x)] for x in inputs]
     return tuple(_check_used(g, x, i, allow_unused, materialize_grads)
                  for i, (g, x) in enumerate(zip(results, inputs)))
+
+
+def _batched(outputs, inputs, grad_outputs, create_graph, allow_unused, materialize):
+    """The same for a batch of gradients of the outputs, along their first axes."""
+    from ..func import vmap
+    from ..tensor import Tensor
+    used: list = []
+
+    def one(*seeds):
+        got = grad(outputs, inputs, seeds, True, create_graph, True, allow_unused, False, materialize)
+        used[:] = [g is not None for g in got]
+        return [g for g in got if g is not None]
+    found = iter(vmap(one)(*((grad_outputs,) if isinstance(grad_outputs, Tensor) else grad_outputs)))
+    return tuple(next(found) if on else None for on in used)
 
 
 def _check_used(g, x, i, allow_unused, materialize):

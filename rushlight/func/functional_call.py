@@ -69,35 +69,40 @@ def _tied(module, given) -> dict:
 
 def _check_names(module, given):
     known = dict(_named_tensors(module))
-    unexpected, missing = [k for k in given if k not in known], [k for k in known if k not in given]
+    unexpected, missing = sorted(given.keys() - known), sorted(known.keys() - given)
     faults = [f"{kind} key(s): {', '.join(map(repr, names))}." for kind, names in
               (("Unexpected", unexpected), ("Missing", missing)) if names]
     if faults:
         raise RuntimeError(f"Error(s) in reparametrizing for {type(module).__name__}:\n\t" + "\n\t".join(faults))
 
 
+MISSING = object()
+
+
 @contextmanager
 def _swapped(module, given):
     """The given tensors in the module's places; whatever stands there afterwards gives way to the old ones."""
     places = [(*_place(module, name), x) for name, x in given.items()]
-    before = [(table, key, table[key]) for table, key, _ in places]
+    before = [(table, key, table.get(key, MISSING)) for table, key, _ in places]
     try:
         for table, key, x in places:
+            if not isinstance(x, Tensor) and x is not None:
+                raise TypeError(f"{x} is not an instance of torch.Tensor")
             table[key] = x
         yield
     finally:
         for table, key, x in before:
-            table[key] = x
+            if x is MISSING:
+                table.pop(key, None)
+            else:
+                table[key] = x
 
 
 def _place(module, name):
-    """The dictionary and the key under which a module keeps a tensor."""
+    """The dictionary and the key under which a module keeps a tensor; unknown names are plain attributes."""
     path, _, key = name.rpartition(".")
     owner = module.get_submodule(path)
-    for table in (owner._parameters, owner._buffers):
-        if key in table:
-            return table, key
-    raise AttributeError(f"{type(owner).__name__} has no attribute `{key}`")
+    return next((t for t in (owner._parameters, owner._buffers) if key in t), owner.__dict__), key
 
 
 def stack_module_state(models) -> tuple[dict, dict]:

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict, deque
-from typing import Any, Callable
+from typing import Any
+from collections.abc import Callable
 
 
 class Spec:

@@ -10,7 +10,7 @@ transforms nest, with each other and with vmap.
 from __future__ import annotations
 
 import functools
-from typing import Callable
+from collections.abc import Callable
 
 from ..autograd.grad_mode import enable_grad, mode
 from ..autograd.node import accumulator, is_tracked
@@ -99,7 +99,7 @@ def _position(a, n):
     return a % n
 
 
-def _by(func, args, argnums, kwargs={}):
+def _by(func, args, argnums, **kwargs):
     """(the function of the arguments in argnums alone, those arguments)."""
     at = _positions(argnums, len(args))
 
@@ -164,7 +164,7 @@ def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: 
     def wrapped(*args, **kwargs):
         level = Level()
         with enable_grad():
-            f, chosen = _by(func, args, argnums, kwargs)
+            f, chosen = _by(func, args, argnums, **kwargs)
             inputs = level.aliases(chosen)
             value, aux = _with_aux(f(*inputs), has_aux, api)
             _check_scalar(value, api)
@@ -194,7 +194,7 @@ def vjp(func: Callable, *primals, has_aux: bool = False):
 
     Returns:
         (output, vjp_fn) or (output, vjp_fn, aux). vjp_fn takes one tree shaped like the output and
-        returns a tuple with a gradient for each primal (the gradient itself if there is one primal).
+        returns a tuple with a gradient for each primal.
     """
     level = Level()
     with enable_grad():
@@ -217,8 +217,7 @@ def vjp(func: Callable, *primals, has_aux: bool = False):
         for y, g in zip(leaves, given):
             _check_same_shape(y, g)
         graph = mode.enabled and create_graph is not False and (level.is_open or any_tracked(given))
-        grads = unflatten(level.pull(stretch, leaves, given, graph), in_spec)
-        return grads[0] if len(primals) == 1 else grads
+        return unflatten(level.pull(stretch, leaves, given, graph), in_spec)
 
     out = level.freed(out)
     return (out, vjp_fn, level.freed(aux)) if has_aux else (out, vjp_fn)

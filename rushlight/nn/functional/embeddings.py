@@ -6,6 +6,7 @@ from ...autograd.function import differentiable
 from ...autograd.grad_mode import no_grad
 from ...tensor import Tensor
 from ...ops.support import legacy_name as dtype_name
+from ...trace.record import pending
 
 
 def _gathered_rows(g, index, padding_idx, rows):
@@ -132,6 +133,20 @@ def _largest_in_bags(rows, bag, counted, n):
     return ops.where(filled, rows[ops.tensor(places)].max(1)[0], 0.0)
 
 
+def _classes_in(tensor, num_classes):
+    """How many classes there are; RuntimeError if the values do not fit."""
+    if tensor.min().item() < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    largest = tensor.max().item()
+    if num_classes == -1:
+        return largest + 1
+    if num_classes < 1:
+        raise RuntimeError("num_classes should be positive")
+    if largest >= num_classes:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+    return num_classes
+
+
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """(*) int64 to (*, num_classes) int64 with a one at each class.
 
@@ -143,13 +158,6 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
         return ops.empty(*tensor.shape, num_classes, dtype=dtypes.int64)
-    if tensor.min().item() < 0:
-        raise RuntimeError("Class values must be non-negative.")
-    largest = tensor.max().item()
-    if num_classes == -1:
-        num_classes = largest + 1
-    elif num_classes < 1:
-        raise RuntimeError("num_classes should be positive")
-    elif largest >= num_classes:
-        raise RuntimeError("Class values must be smaller than num_classes.")
+    if pending.capture is None or num_classes == -1:       # inside of vmap there are no values to look at
+        num_classes = _classes_in(tensor, num_classes)
     return (tensor.unsqueeze(-1) == ops.arange(num_classes)).to(dtypes.int64)
