@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from math import prod
 
-from .. import dtypes
 from ..layout import packed_strides, view
 from ..trace.graph import Use
 from .bodies import BodyBuilder
 from .kernel import Call, Fold, Load, NestWords, RowNest, Scalar, Stage, Store
-from .schedule import GRAIN, ROW_PART, SHORT_ROW, Access, LoopGroup, way
+from .schedule import GRAIN, ROW_PART, SHORT_ROW, Access, LoopGroup, accumulator, way
 
 LONG_ROW = 4096         # rows longer than this are worth it only if there are some to share out
 FEW_ROWS = 8
@@ -173,8 +172,7 @@ class RowGroup(LoopGroup):
 
     @staticmethod
     def fold_of(v, kind, i) -> Fold:
-        narrow = v.prim.name in ("sum", "prod") and v.dtype.itemsize == 2 and v.dtype.is_floating_point
-        return Fold(v.prim.name, dtypes.float32 if narrow else v.dtype, v.dtype, i, ())
+        return Fold(v.prim.name, accumulator(v), v.dtype, i, ())
 
     def row_words(self, nest, merged, accesses):
         w = NestWords(nest)

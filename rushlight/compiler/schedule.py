@@ -266,9 +266,7 @@ class LoopGroup:
         strides = packed_strides([n for n, _, _ in merged[:kept]])
         structure, targets, after = [], [], []
         for v in folds:
-            narrow = v.prim.name in ("sum", "prod") and v.dtype.itemsize == 2 and v.dtype.is_floating_point
-            taken = k.dtype(self.made[v])
-            inside = dtypes.float32 if narrow else taken if v.prim.name in ARGS else v.dtype
+            inside = k.dtype(self.made[v]) if v.prim.name in ARGS else accumulator(v)
             out, ref = v.dtype, self.builder.result(v)
             if parts > 1:
                 out, final = inside, ref
@@ -326,6 +324,13 @@ class LoopGroup:
         nbytes = sum(prod(n for n, s in zip(self.space, a.strides) if s) * a.dtype.itemsize for a in self.loads)
         return Call(self.builder.backend.nest(nest), tuple(fill), units, min(grain, max(units, 1)), f"{note}: {names}",
                     size * len(nest.body.instrs), nbytes)
+
+
+def accumulator(v) -> dtypes.dtype:
+    """The dtype a reduction adds up in: the next wider float, rounded once at the end."""
+    if v.prim.name in ("sum", "prod") and v.dtype.is_floating_point:
+        return dtypes.float32 if v.dtype.itemsize == 2 else dtypes.float64
+    return v.dtype
 
 
 def way(stride, is_vector) -> str:

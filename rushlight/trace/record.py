@@ -141,7 +141,7 @@ def alias(storage: Storage) -> Storage:
 def _at_the_ends():
     """The first pending node says where a cut may fall; too many are cut."""
     if len(pending.nodes) == 1:
-        pending.first = latest
+        pending.first, pending.limit = latest, LIMIT
     elif len(pending.nodes) > pending.limit:
         _cut(latest)
 
@@ -150,43 +150,18 @@ def _cut(where):
     """Keep pending work bounded, cutting a loop at the same line in every turn.
 
     Cutting every N nodes would cut at another place each time and never meet the same graph
-    again; so beyond LIMIT the trace is cut before the line that began it comes by once more. A
-    line that does not (it stood before the loop) gives way to the one that is recorded now.
+    again; so beyond the limit the trace is cut where the line that began it comes by once more,
+    or, if that line stood before the loop, another one.
     """
-    nodes = pending.nodes
-    if len(nodes) >= pending.sweep:
-        alive = [r for r in nodes if r() is not None]
-        pending.sweep = max(2 * len(alive), LIMIT)
-        if len(alive) < len(nodes) // 2:
-            nodes[:] = alive
-            pending.limit = max(LIMIT, pending.sweep - 1)
-            return
-        if len(nodes) >= 2 * LIMIT:
-            pending.first = where
-            return
-    if where == pending.first or len(nodes) > HARD_LIMIT:
-        pending.limit = pending.sweep = LIMIT
-        _flush_but_last()
-
-
-def _flush_but_last():
-    """Run all but the node recorded last, whose operands count as shown meanwhile."""
-    last = pending.nodes.pop()
-    node = last()
-    held = [_shown(n) for n in node.operands[::2] if n.buffer is None]
-    try:
+    n = len(pending.nodes)
+    if where == pending.first or n > HARD_LIMIT:
         pending.flush()
-    finally:
-        del held
-        pending.nodes.append(last)
-        pending.first = node.where
-
-
-def _shown(node):
-    """A storage that keeps a value in demand."""
-    storage = Storage(node, node.sig.dtype, node.sig.numel)
-    node.add_owner(storage)
-    return storage
+    elif n == pending.limit + 1:
+        alive = [r for r in pending.nodes if r() is not None]
+        pending.nodes[:] = alive
+        pending.limit = max(LIMIT, len(alive) + LIMIT // 2)
+        if len(alive) > LIMIT:
+            pending.first = where
 
 
 latest = None       # the line of the node recorded last
