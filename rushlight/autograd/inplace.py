@@ -10,7 +10,7 @@ from ..layout import Layout, expand, extent, is_dense, overlaps_itself, packed, 
 from ..prims.index import copy, write
 from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
-from ..trace.record import Signature, record, record_write
+from ..trace.record import Signature, alias, record, record_write
 from .grad_mode import mode
 from .node import RELEASED, Saved, attach, is_tracked, named
 
@@ -108,6 +108,16 @@ def copied(y, l: Layout):
     return wrap(Tensor, record(sig, operand(y)), l, 0)
 
 
+def as_it_is(x):
+    """x as it is now: what operations save of it stays readable when x is overwritten."""
+    if x.storage.share is not None:
+        return x
+    old = wrap(Tensor, alias(x.storage), x.layout, x.offset)
+    if is_tracked(x):
+        old._requires_grad, old._grad_fn, old._output_nr = True, x.grad_fn, x._output_nr
+    return old
+
+
 def keep_saved(y, storage) -> None:
     """Before x's memory is overwritten: what the writing operation saved of the old x stays readable.
 
@@ -118,7 +128,6 @@ def keep_saved(y, storage) -> None:
         return
     for item in fn.saved:
         if type(item) is Saved and item.storage is storage and item.index != 0 and storage.share is None:
-            from ..trace.record import alias
             item.storage = alias(storage)
             item.version = 0
 

@@ -5,7 +5,10 @@ from importlib import import_module
 
 from .. import dtypes
 from ..layout import packed_strides
-from ..autograd.inplace import assign, check_writable
+from ..autograd.grad_mode import mode
+from ..autograd.inplace import as_it_is, assign, check_writable
+from ..autograd.node import is_tracked
+from ..tensor import Tensor
 from .interop import copy_, fill_, zero_
 from .support import legacy_name
 
@@ -32,7 +35,11 @@ def in_place(name, op):
     """The in-place form of an operation; the result's dtype must fit x's."""
     def method(self, *args, **kwargs):
         check_writable(self)
-        y = op(self, *args, **kwargs)
+        if mode.enabled and any(is_tracked(x) for x in (self, *args) if isinstance(x, Tensor)):
+            old = as_it_is(self)
+            y = op(old, *(old if x is self else x for x in args), **kwargs)
+        else:
+            y = op(self, *args, **kwargs)
         if y.dtype.rank > self.dtype.rank and y.dtype is not dtypes.bool:
             raise RuntimeError(f"result type {legacy_name(y.dtype)} can't be cast to the desired output type "
                                f"{legacy_name(self.dtype)}")

@@ -488,6 +488,8 @@ def _over_nan(pick, a, b, name):
 
 def heaviside(input, values):
     """0 for negative elements, 1 for positive ones, `values` at 0."""
+    if not isinstance(values, Tensor):
+        raise TypeError(f"heaviside(): argument 'values' (position 2) must be Tensor, not {type(values).__name__}")
     if input.dtype is not values.dtype:
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
     return where(input == 0, values, (input > 0).to(input.dtype)).detach()
@@ -588,6 +590,8 @@ def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
 
 def truth(x):
     """x != 0 as bool."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"argument 'other' (position 2) must be Tensor, not {type(x).__name__}")
     return x if x.dtype is dtypes.bool else _ne(x, 0)
 
 

@@ -60,6 +60,10 @@ ON_PURPOSE = [re.compile(s) for s in (
     r"kthvalue.*out\[1\]|mode.*ties|median.* \[bool",
     r"(quantile|trapezoid|trapz|cov|combinations|repeat_interleave|unsafe_).*grad_fn",     # named by their last step
     r"renorm.*stride|cdist.*grad2|empty_like.* value",
+    r"in_place\[(asinh|acosh|atanh|logical_|eq|ne|lt|le|gt|ge|bitwise).*(grad|requires_grad)",   # PyTorch's are wrong or odd
+    r"in_place\[(bitwise|float_power).*(NotImplementedError|RuntimeError|float_power_ has dtype)",
+    r"in_place\[logical_.*(grad|requires_grad)|in_place\[(logical|heaviside).*must be Tensor",
+    r"in_place\[(atan2|copysign|hypot|xlogy).*(TypeError|RuntimeError \(result type|result type Long)",
     r"vander|_scatter\].* stride|mT\].*grad_fn",
     r"indexed_(reads|writes)\[(string|float_py|slice_str)",
     r"indexed_writes\[uint8.*masked_fill_|scatter_red\].*grad_fn",
@@ -456,3 +460,55 @@ def test_einsum(equation):
         sizes["i"] = 3
     xs = [make(rng, (*((2,) if "..." in equation.split(",")[n if "," in equation else 0] else ()), *(sizes[c] for c in t)), "float64") for n, t in enumerate(left)]
     none_differ(report(lambda T, *xs: T.einsum(equation, *xs), xs, names=False, strides=False))
+
+
+# -- in place ------------------------------------------------------------------------------------------------------------
+def has_in_place(name):
+    return hasattr(torch.Tensor, name + "_") and name not in ("contiguous", "set")
+
+
+@pytest.mark.parametrize("name", [n for n in UNARY if has_in_place(n)])
+def test_unary_in_place(name):
+    rng, (low, high) = rng_of(name), UNARY[name]
+
+    def written(T, x):
+        y = x * 1 if x.dtype != T.bool else x.clone()
+        z = getattr(y, name + "_")()
+        return y, z is y, y._version
+
+    def part_written(T, x):
+        y = x * 1 if x.dtype != T.bool else x.clone()
+        getattr(y[..., 1:], name + "_")()
+        return y
+    found = []
+    for dtype in ("float64", "int64", "bool", "float16"):
+        for program in (written, part_written):
+            found += report(program, [make(rng, (3, 4), dtype, low, high)], grads=2 if dtype == "float64" else 1, names=False)
+    none_differ(found + report(written, [make(rng, (3, 4), "float64", low, high, "transposed")], names=False))
+
+
+@pytest.mark.parametrize("name", [n for n in BINARY if has_in_place(n)])
+def test_binary_in_place(name):
+    rng, (low, high) = rng_of(name), BINARY[name]
+
+    def written(T, x, other):
+        y = x * 1 if x.dtype != T.bool else x.clone()
+        getattr(y, name + "_")(other)
+        return y
+
+    def part_written(T, x, other):
+        y = x * 1 if x.dtype != T.bool else x.clone()
+        getattr(y.t()[1], name + "_")(other[0, :3])
+        return y
+    found = []
+    for a, b in [("float64", "float64"), ("float32", "float64"), ("float32", "int64"), ("int64", "float32"), ("int64", "int64"),
+                 ("bool", "bool"), ("bool", "int64"), ("uint8", "int64")]:
+        for program in (written, part_written):
+            found += report(program, [make(rng, (3, 4), a, low, high), make(rng, (3, 4), b, low, high)],
+                            grads=2 if a == b == "float64" else 1, names=False)
+    for number in (2, 1.5, True):
+        for dtype in ("float64", "int64", "bool"):
+            found += [f"{number} {d}" for d in report(lambda T, x: written(T, x, number), [make(rng, (3, 4), dtype, low, high)],
+                                                      names=False)]
+    found += report(written, [make(rng, (3, 4), "float64", low, high), make(rng, (2, 3, 4), "float64", low, high)], names=False)
+    none_differ(found)

@@ -21,7 +21,8 @@ def differentiable(prims):
     return [p for p in prims if isinstance(p.gradient, Variadic) or any(v is not None for v in p.vjp)]
 
 
-SMOOTH = differentiable(OPERATORS)
+REFUSE = [p for p in OPERATORS if p.name in ("gamma_slope", "dirichlet_slope")]      # as PyTorch's, their rules raise
+SMOOTH = [p for p in differentiable(OPERATORS) if p not in REFUSE]
 
 
 # -- the record --------------------------------------------------------------------------------------------------
@@ -154,7 +155,14 @@ def subsets(items):
     return [s for n in range(1, len(items) + 1) for s in itertools.combinations(items, n)]
 
 
-@named([p for p in OPERATORS if p not in SMOOTH])
+@named(REFUSE)
+def test_refused_gradients_say_so(prim):
+    case = in_float64(prim)[0]
+    with pytest.raises(RuntimeError, match="is not implemented"):
+        gradients(case, direction(case, rng_of(prim)), tensor(np.ones_like(case.meaning())))
+
+
+@named([p for p in OPERATORS if p not in SMOOTH + REFUSE])
 def test_what_is_flat_has_no_tangent(prim):
     for case in cases(prim)[:3]:
         xs = case.tensors()
