@@ -68,11 +68,11 @@ class Node:
 class Pending:
     """What has been recorded and not run: weak references in recording order."""
 
-    __slots__ = ("nodes", "first", "limit", "sweep", "flush", "capture")
+    __slots__ = ("nodes", "first", "limit", "again", "flush", "capture")
 
     def __init__(self):
         self.nodes, self.first, self.limit = [], None, LIMIT
-        self.sweep = LIMIT      # so many nodes make it worth to look which of them have died
+        self.again = None       # the line of the last cut, until the next trace begins
         self.flush = None       # trace.flush.flush, set there (recording must not import the compiler)
         self.capture = None     # the innermost vmap whose function is running (func/batching.py)
 
@@ -141,7 +141,7 @@ def alias(storage: Storage) -> Storage:
 def _at_the_ends():
     """The first pending node says where a cut may fall; too many are cut."""
     if len(pending.nodes) == 1:
-        pending.first, pending.limit = latest, LIMIT
+        pending.first, pending.limit, pending.again = pending.again or latest, LIMIT, None
     elif len(pending.nodes) > pending.limit:
         _cut(latest)
 
@@ -151,10 +151,12 @@ def _cut(where):
 
     Cutting every N nodes would cut at another place each time and never meet the same graph
     again; so beyond the limit the trace is cut where the line that began it comes by once more,
-    or, if that line stood before the loop, another one.
+    or, if that line stood before the loop, another one. The next cut is sought at the same line:
+    a trace that began one line later each time would be another graph each time.
     """
     n = len(pending.nodes)
     if where == pending.first or n > HARD_LIMIT:
+        pending.again = where
         pending.flush()
     elif n == pending.limit + 1:
         alive = [r for r in pending.nodes if r() is not None]
