@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rushlight.layout import layout, overlaps_itself
+
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 INTS = ("int64", "int32", "uint8", "int16", "int8")
 LIMITS = {"float32": 1000, "float64": 4000, "float16": 250, "bfloat16": 100, "int64": 4000, "int32": 4000}
@@ -292,6 +294,11 @@ def unary(w):
     return f"{w.new()} = {w.choice(EXACT_UNARY if w.exact else SMOOTH_UNARY).format(x=x)}"
 
 
+def written(t) -> bool:
+    """Whether writes to it are defined: no two of its elements share memory."""
+    return not overlaps_itself(layout(t.shape, t.stride()))
+
+
 def is_float(t):
     return t.dtype.is_floating_point
 
@@ -335,7 +342,7 @@ def reduce(w):
     options = [f"{x}.{w.choice(names)}({over})" for _ in range(4)] + [f"{x}.sum()"]
     if w.exact and n:
         d = w.dim(t)
-        options += [f"{x}.argmax({d}{keep})", f"{x}.argmin({d})", f"{x}.any({d}{keep})", f"{x}.all({d})", f"{x}.prod({d})",
+        options += [f"{x}.argmax({d}{keep})", f"{x}.argmin({d})", f"{x}.any({d}{keep})", f"{x}.all({d})", f"{x}.double().prod({d})",
                     f"{x}.max({d})[{w.choice((0, 1))}]", f"{x}.min({d}{keep}).values", f"{x}.cumsum({d})", f"{x}.argmax()",
                     f"{x}.max()", f"{x}.min()", f"{x}.sort({d}).values", f"{x}.count_nonzero({d})", f"({x} > 1).sum({d})",
                     f"{x}.cummax({d})[0]"]
@@ -412,14 +419,14 @@ def scatter(w):
     options = [f"index_add({d}, {rows}, {w.fresh(like, kind)})", f"scatter_add({d}, {full}, {w.fresh(like, kind)})",
                f"index_copy({d}, {distinct}, {w.fresh(few, kind)})", f"index_fill({d}, {rows}, {w.number()})"]
     chosen = w.choice(options)
-    if w.chance(0.5):
+    if w.chance(0.5) or not written(t):
         return f"{w.new()} = {x}.{chosen}"
     return f"{x}.{chosen.replace('(', '_(', 1)}"
 
 
 def put(w):
     """Advanced assignment."""
-    x = w.pick(lambda t: t.dim() > 0 and 0 < t.numel() < 3000)
+    x = w.pick(lambda t: t.dim() > 0 and 0 < t.numel() < 3000 and written(t))
     t = w.of(x)
     rows = f"T.tensor({w.rng.sample(range(t.shape[0]), min(3, t.shape[0]))})"
     options = [f"{x}[{rows}] = {w.number()}", f"{x}[{rows}] = {x}[{rows}] * 2", f"{x}[{rows}] += 1"]
@@ -463,7 +470,7 @@ def contract(w):
 
 
 def inplace(w):
-    x = w.pick()
+    x = w.pick(written)
     t = w.of(x)
     y = w.apart(w.partner(t), t)
     if not w.exact:
@@ -478,7 +485,7 @@ def inplace(w):
 
 def part(w):
     """Writes into views, often with values computed from the same tensor."""
-    x = w.pick(lambda t: t.dim() > 0)
+    x = w.pick(lambda t: t.dim() > 0 and written(t))
     t = w.of(x)
     at = w.index(t.shape, ints=w.chance(0.7))
     z = w.apart(w.pick(), t)
