@@ -25,12 +25,17 @@ def contract(name, params, out, operands, temp, epilogue) -> list:
 def is_native(vertex) -> bool:
     """Whether a scatter, scan or sort has a kernel; else its NumPy meaning runs."""
     kind = vertex.prim.kind
-    return can_scatter(vertex) if kind == "scatter" else kind == "host" and (can_scan(vertex) or can_sort(vertex))
+    if kind == "scatter":
+        return can_scatter(vertex)
+    return kind == "host" and (can_scan(vertex) or can_sort(vertex))
 
 
 def native(vertex, out, views, temp) -> list:
     """Calls of a scan or sort."""
-    return lower_scan(vertex, out, *views) if can_scan(vertex) else lower_sort(vertex, out, *views, temp)
+    if can_scan(vertex):
+        return lower_scan(vertex, out, *views)
+    return lower_sort(vertex, out, *views, temp)
 
 
-__all__ = ["can_fill", "check_scatter", "contract", "copy_pieces", "is_native", "lower_scatter", "native", "nest", "rows", "small_piece"]
+__all__ = ["can_fill", "check_scatter", "contract", "copy_pieces", "is_native", "lower_scatter",
+           "native", "nest", "rows", "small_piece"]

@@ -38,7 +38,8 @@ def runs_code() -> Code:
         source, target = (f.load("ptr", f.at(at, "i64", k)) for k in range(2))
         rows, run, ahead, down = (f.load("i64", f.at(at, "i64", k)) for k in range(2, FIELDS))
         with f.loop(0, rows) as row:
-            _copy(f, f.at(source, "i8", f.mul(row.index, ahead)), f.at(target, "i8", f.mul(row.index, down)), run)
+            here = f.at(source, "i8", f.mul(row.index, ahead))
+            _copy(f, here, f.at(target, "i8", f.mul(row.index, down)), run)
     return f.code()
 
 
@@ -60,17 +61,16 @@ def _move(f: Function, source, target, at, size: int) -> None:
 
 
 def small_piece(source: Ref, layout, target: Ref, strides, dim: int, itemsize: int) -> Piece | None:
-    """A piece of a concatenation along `dim` as rows of bytes; None if it is no such thing or is big."""
+    """A piece of a concatenation along `dim` as rows of bytes; None if it is not, or is big."""
     shape, steps = layout.shape, layout.strides
     if layout.numel * itemsize > LIMIT or not _is_run(shape[dim:], steps[dim:]):
         return None
     outer = [(n, s) for n, s in zip(shape[:dim], steps[:dim], strict=True) if n != 1]
     if any(s != t * n for (_, s), (n, t) in pairwise(outer)):
         return None
-    rows = prod(n for n, _ in outer)
-    step = outer[-1][1] if outer else 0
-    row = strides[dim - 1] if dim else 0
-    return Piece(source, target, rows, prod(shape[dim:]) * itemsize, step * itemsize, row * itemsize)
+    run = prod(shape[dim:])
+    steps = outer[-1][1] if outer else 0, strides[dim - 1] if dim else 0
+    return Piece(source, target, layout.numel // run, *(n * itemsize for n in (run, *steps)))
 
 
 def _is_run(shape, strides) -> bool:
@@ -89,4 +89,5 @@ def copy_pieces(pieces: list[Piece]) -> list[Call]:
     size = sum(p.rows * p.run for p in pieces)
     words = [word for piece in pieces for word in piece]
     grain = min(max(1, SMALL * len(pieces) // max(size, 1)), len(pieces))
-    return [Call(runs_code(), tuple(words), len(pieces), grain, f"runs of {len(pieces)} pieces", 0, size)]
+    note = f"runs of {len(pieces)} pieces"
+    return [Call(runs_code(), tuple(words), len(pieces), grain, note, 0, size)]

@@ -1,4 +1,4 @@
-"""Scans: running sums, products and extremes along one axis, always in order from its first element.
+"""Scans: running sums, products and extremes along one axis, in order from its first element.
 
 Sums and products of 16-bit floats accumulate in float32, of float32 in float64, and are rounded
 where they are stored. If other axes lie inside of the scanned one, lanes are neighbours on the
@@ -36,7 +36,7 @@ class Structure(NamedTuple):
     dtype: dtypes.dtype
     columns: bool
     outer: int
-    step: str               # how the operand moves along the lanes' axis ("1" or "s"), along the scanned one for rows
+    step: str               # how the operand moves along the last axis: "1" or "s"
     abreast: int            # rows of a unit
 
 
@@ -111,12 +111,14 @@ class Emitter:
         ys = [f.at(y, self.result.llvm, c) for c in columns]
         start = [v for _ in columns for v in self.start(LANES)]
         with f.loop(0, f.word(w.sizes[s.outer]), nonempty=True, carried=start) as loop:
-            ahead, down = (f.mul(loop.index, f.word(words[s.outer])) for words in (w.strides, w.result))
+            ahead = f.mul(loop.index, f.word(w.strides[s.outer]))
+            down = f.mul(loop.index, f.word(w.result[s.outer]))
             state, width = [], len(start) // len(columns)
             for k, (px, py) in enumerate(zip(xs, ys, strict=True)):
                 new = f.load_strided(s.dtype.llvm, f.at(px, s.dtype.llvm, ahead), step, mask=mask)
                 state += self.next(loop.values[k * width:][:width], new, loop.index, LANES)
-                f.store_strided(self.stored(state[-width:], LANES), f.at(py, self.result.llvm, down), 1, mask)
+                place = f.at(py, self.result.llvm, down)
+                f.store_strided(self.stored(state[-width:]), place, 1, mask)
             loop.next(*state)
 
     # -- rows --------------------------------------------------------------------------------------
@@ -133,7 +135,7 @@ class Emitter:
             for k, (x, y) in enumerate(rows):
                 new = f.load(s.dtype.llvm, f.at(x, s.dtype.llvm, f.mul(loop.index, step)))
                 state += self.next(loop.values[k * width:][:width], new, loop.index, 1)
-                f.store(self.stored(state[-width:], 1), f.at(y, self.result.llvm, loop.index))
+                f.store(self.stored(state[-width:]), f.at(y, self.result.llvm, loop.index))
             loop.next(*state)
 
     # -- one step ----------------------------------------------------------------------------------
@@ -151,17 +153,20 @@ class Emitter:
         new = from_memory(f, s.dtype, stored)
         if s.name in STEPS:
             kind = wide(s.dtype)
-            return [emit_instr(f, STEPS[s.name][0], kind, kind, [state[0], cast(f, kind, s.dtype, new)], lanes=lanes)]
-        wins = emit_instr(f, EXTREMES[s.name][0], dtypes.bool, s.dtype, [new, state[0]], lanes=lanes)
+            new = cast(f, kind, s.dtype, new)
+            return [emit_instr(f, STEPS[s.name][0], kind, kind, [state[0], new], lanes=lanes)]
+        relation = EXTREMES[s.name][0]
+        wins = emit_instr(f, relation, dtypes.bool, s.dtype, [new, state[0]], lanes=lanes)
         if s.dtype.is_floating_point:
             wins = f.or_(wins, emit_instr(f, "isnan", dtypes.bool, s.dtype, [new], lanes=lanes))
         if lanes > 1:
-            return [f.select(wins, new, state[0]), f.select(wins, f.splat(f.value(number), lanes), state[1])]
-        with f.when(wins, otherwise=state) as branch:       # seldom taken, or often: foreseen by the CPU
+            numbers = f.splat(f.value(number), lanes)
+            return [f.select(wins, new, state[0]), f.select(wins, numbers, state[1])]
+        with f.when(wins, otherwise=state) as branch:       # mostly foreseen by the CPU
             branch.give(new, number)
         return branch.results
 
-    def stored(self, state, lanes: int) -> Value:
+    def stored(self, state) -> Value:
         f, s = self.f, self.s
         if s.name not in STEPS:
             return state[1]
@@ -187,7 +192,7 @@ def lower_scan(v, out, view) -> list[Call]:
     ref, dtype, shape, strides = view
     if 0 in shape:
         return []
-    axes = [Axis(n, t, r) for n, t, r in zip(shape, strides, packed_strides(shape), strict=True)] or [Axis(1, 1, 1)]
+    axes = scan_axes(shape, strides)
     d = v.params["dim"]
     outer, inner = merged(axes[:d]), merged(axes[d + 1:])
     around, lanes = outer + inner[:-1], inner[-1:]
@@ -195,15 +200,27 @@ def lower_scan(v, out, view) -> list[Call]:
     if lanes:
         block = columns_of_a_unit(rows, lanes[0].size)
         pieces = -(-lanes[0].size // block)
-        units, words, step = rows * pieces, [block, pieces], lanes[0].stride
+        units, words, step, abreast = rows * pieces, [block, pieces], lanes[0].stride, 0
     else:
         abreast = ABREAST if rows >= ABREAST else 1
         units, words, step = -(-rows // abreast), [0, rows], axes[d].stride
-    s = Structure(v.prim.name, dtype, bool(lanes), len(around), "1" if step == 1 else "s", 0 if lanes else abreast)
-    walked = [*around, axes[d], *lanes]
-    words = [ref, out, *words, *(number for numbers in zip(*walked, strict=True) for number in numbers)]
+    way = "1" if step == 1 else "s"
+    s = Structure(v.prim.name, dtype, bool(lanes), len(around), way, abreast)
+    words = [ref, out, *words, *numbers_of([*around, axes[d], *lanes])]
     size, note = prod(shape), f"{v.prim.name} {'x'.join(map(str, shape))} along {d}"
-    return [Call(scan_code(s), tuple(words), units, max(1, SMALL * units // size), note, size, 2 * size * dtype.itemsize)]
+    return [Call(scan_code(s), tuple(words), units, max(1, SMALL * units // size), note, size,
+                 2 * size * dtype.itemsize)]
+
+
+def scan_axes(shape, strides) -> list[Axis]:
+    """All axes, of an operand with these strides and a packed result; one if there is none."""
+    axes = [Axis(*a) for a in zip(shape, strides, packed_strides(shape), strict=True)]
+    return axes or [Axis(1, 1, 1)]
+
+
+def numbers_of(axes: list[Axis]) -> list[int]:
+    """Words: all sizes, then all strides, then all strides of the result."""
+    return [number for numbers in zip(*axes, strict=True) for number in numbers]
 
 
 def columns_of_a_unit(rows: int, columns: int) -> int:
@@ -219,7 +236,7 @@ def merged(axes: list[Axis]) -> list[Axis]:
         last = done[-1] if done else None
         if axis.size == 1:
             continue
-        if last and last.stride == axis.stride * axis.size and last.result == axis.result * axis.size:
+        if last and last[1:] == (axis.stride * axis.size, axis.result * axis.size):
             done[-1] = Axis(last.size * axis.size, axis.stride, axis.result)
         else:
             done.append(axis)

@@ -5,9 +5,9 @@ along it differ. Threads share out the free axes; the others ("bound", walked by
 run in row-major order inside of a unit. So what one element of the destination accumulates comes
 in the order of the source, whoever adds it. The last free axis may be cut into pieces:
 
-    for unit in lo..hi:                         a place on the outer free axes, a piece of the cut one
-        for i in bound axes:                    load indices, check them
-            for j in piece:                     dst[...] (op)= src[...], 16 lanes where both lie in rows
+    for unit in lo..hi:             a place on the outer free axes, a piece of the cut one
+        for i in bound axes:        load indices, check them
+            for j in piece:         dst[...] (op)= src[...], 16 lanes where both lie in rows
 
 Where rows are too short to be cut, each unit takes a range of the destination instead, looks at all
 indices and works on those in its range. Values are rounded to the dtype at each step.
@@ -35,18 +35,18 @@ SMALL = 16384           # elements that one thread does alone
 
 class Structure(NamedTuple):
     """Axes are the outer free ones, the bound ones, then the cut one if `cut`."""
-    mode: str                           # CHECK: only look at the indices
+    mode: str                   # CHECK: only look at the indices
     dtype: dtypes.dtype
-    lanes: int                          # 16: rows in vectors; 1: element by element
+    lanes: int                  # 16: rows in vectors; 1: element by element
     outer: int
     bound: int
     cut: bool
-    step: str                           # how the source moves along the innermost axis: "0", "1" or "s"
-    walk: str                           # how index operands do: "0" not at all, "1" all by one, "s" else
-    near: tuple[bool, ...]              # which index operands count single elements of the destination
+    step: str                   # how the source moves along the innermost axis: "0", "1" or "s"
+    walk: str                   # how index operands do: "0" not at all, "1" all by one, else "s"
+    near: tuple[bool, ...]      # which index operands count single elements of the destination
     wrap: bool
-    parted: bool                        # units are ranges of the first index, too
-    filled: bool                        # each unit first fills its part of the destination
+    parted: bool                # units are ranges of the first index, too
+    filled: bool                # each unit first fills its part of the destination
 
 
 class Words:
@@ -58,9 +58,10 @@ class Words:
         self.sizes = self.take(axes)
         self.block, self.blocks, self.width, self.parts, self.error = self.take(5)
         self.fill, self.region = self.take(2)
-        self.dst = self.take(1 + s.outer + s.cut)               # pointer, strides of the free axes
-        self.src = self.take(1 + axes)                          # pointer, strides
-        self.indices = [self.take(1 + axes + 3) for _ in s.near]       # ..., stride in dst, size, check
+        self.dst = self.take(1 + s.outer + s.cut)       # pointer, strides of the free axes
+        self.src = self.take(1 + axes)                  # pointer, strides
+        self.indices = [self.take(1 + axes + 3) for _ in s.near]    # the same, then stride in dst,
+                                                                    # size, number of the check
 
     def take(self, n: int) -> list[int]:
         first, self.count = self.count, self.count + n
@@ -115,9 +116,10 @@ class Emitter:
         self.bound(s.outer, pointers)
 
     def moved(self, pointers, axis: int, at) -> list[Value]:
-        f, kinds = self.f, [self.s.dtype.llvm] + ["i64"] * len(self.w.indices)
+        f, w = self.f, self.w
+        kinds = [self.s.dtype.llvm] + ["i64"] * len(w.indices)
         return [f.at(p, kind, f.mul(at, f.word(words[1 + axis])))
-                for p, kind, words in zip(pointers, kinds, (self.w.src, *self.w.indices), strict=True)]
+                for p, kind, words in zip(pointers, kinds, (w.src, *w.indices), strict=True)]
 
     def bound(self, axis: int, pointers) -> None:
         """Loops over the bound axes from `axis` on; the innermost axis of all is a line."""
@@ -137,17 +139,17 @@ class Emitter:
             self.line(*pointers)
 
     def line(self, src, *indices) -> None:
-        """Elements that each have their own place; 16 indices are checked at once where they lie side by side."""
+        """Elements that each have their own place; indices side by side are checked 16 at once."""
         f = self.f
         if self.s.walk != "1":
             return self.slowly(self.first, self.last, src, indices)
         whole = f.sub(self.last, f.urem(f.sub(self.last, self.first), LANES))
-        with f.loop(self.first, whole, LANES) as loop, f.either(self.sound(indices, loop.index)) as both:
-            with both.yes:
-                if self.s.mode != CHECK:
+        with f.loop(self.first, whole, LANES) as loop:
+            with f.either(self.sound(indices, loop.index)) as both:
+                with both.yes:
                     self.quickly(loop.index, src, indices)
-            with both.no:
-                self.slowly(loop.index, f.add(loop.index, LANES), src, indices)
+                with both.no:
+                    self.slowly(loop.index, f.add(loop.index, LANES), src, indices)
         self.slowly(whole, self.last, src, indices)
 
     def sound(self, pointers, at) -> Value:
@@ -162,6 +164,8 @@ class Emitter:
     def quickly(self, start, src, indices) -> None:
         """16 elements whose indices are in range."""
         f, w = self.f, self.w
+        if self.s.mode == CHECK:
+            return
         turn = 4 if self.s.dtype.itemsize > 2 or not self.s.dtype.is_floating_point else 1
         with f.loop(start, f.add(start, LANES), turn, nonempty=True) as loop:
             for k in range(turn):
@@ -205,7 +209,8 @@ class Emitter:
         with f.either(all_good) as both:
             with both.yes, ExitStack() as stack:
                 if s.parted:
-                    stack.enter_context(f.when(f.icmp("ult", f.sub(at[0], self.low), f.word(w.width))))
+                    mine = f.icmp("ult", f.sub(at[0], self.low), f.word(w.width))
+                    stack.enter_context(f.when(mine))
                 work(self.located(at))
             with both.no:
                 self.report(found, good)
@@ -260,7 +265,9 @@ class Emitter:
         dst = f.at(dst, s.dtype.llvm, at)
         src = f.at(src, s.dtype.llvm, f.mul(at, step))
         new = from_memory(f, s.dtype, f.load_strided(s.dtype.llvm, src, step, mask=mask))
-        old = None if s.mode == "set" else from_memory(f, s.dtype, f.load_strided(s.dtype.llvm, dst, 1, mask=mask))
+        old = None
+        if s.mode != "set":
+            old = from_memory(f, s.dtype, f.load_strided(s.dtype.llvm, dst, 1, mask=mask))
         f.store_strided(to_memory(f, s.dtype, combined(f, s, old, new, LANES)), dst, 1, mask)
 
     def fill(self, dst) -> None:
@@ -295,7 +302,8 @@ def check_scatter(v, views, checks, error_ref) -> list[Call]:
     fields.start(v, 0, views, error_ref, None)
     fields.all_indices(v, views, checks)
     size = prod(a.size for a in axes)
-    return [Call(scatter_code(fields.s), tuple(fields.words), 1, 1, f"check {size} indices", 0, 8 * size)]
+    note = f"check {size} indices"
+    return [Call(scatter_code(fields.s), tuple(fields.words), 1, 1, note, 0, 8 * size)]
 
 
 def named_axes(v) -> list[tuple[int, int]]:
@@ -325,7 +333,7 @@ def can_fill(v) -> bool:
 
 
 def lower_scatter(v, out, views, checks, error_ref, fill=None) -> list[Call]:
-    """Calls that add the source into `out`, which holds the old values or is to be filled with `fill`.
+    """Calls that add the source into `out`, to the old values there or, if given, to `fill`.
 
     `views` are (ref, dtype, shape, strides) of the source and the index operands, `checks` the
     numbers of the index checks, one for each axis of the destination that an index operand names.
@@ -342,8 +350,10 @@ def lower_scatter(v, out, views, checks, error_ref, fill=None) -> list[Call]:
     size = prod(a.size for a in axes)
     units = prod(a.size for a in outer) * shares.blocks * shares.parts
     grain = max(1, SMALL * units // max(size * shares.parts, 1))
-    note = f"scatter {v.params['mode']} {'x'.join(map(str, shape))} into {'x'.join(map(str, v.shape))}"
-    return [Call(scatter_code(s), tuple(fields.words), units, min(grain, units), note, size, 3 * size * v.dtype.itemsize)]
+    source, target = ("x".join(map(str, space)) for space in (shape, v.shape))
+    note = f"scatter {v.params['mode']} {source} into {target}"
+    return [Call(scatter_code(s), tuple(fields.words), units, min(grain, units), note, size,
+                 3 * size * v.dtype.itemsize)]
 
 
 def dst_strides(shape) -> list[int]:
@@ -366,17 +376,24 @@ def merge(axes: list[Axis]) -> list[Axis]:
     merged: list[Axis] = []
     for axis in axes:
         last = merged[-1] if merged else None
-        if last and (last.dst is None) == (axis.dst is None) and \
-                all(a == b * axis.size for a, b in zip(last.strides, axis.strides, strict=True)) and \
-                (axis.dst is None or last.dst == axis.dst * axis.size):
+        if last and continues(last, axis):
             merged[-1] = Axis(last.size * axis.size, axis.dst, axis.strides)
         else:
             merged.append(axis)
     return merged
 
 
+def continues(last: Axis, axis: Axis) -> bool:
+    """Whether a step along `last` is a whole walk along `axis`, everywhere."""
+    if (last.dst is None) != (axis.dst is None):
+        return False
+    if axis.dst is not None and last.dst != axis.dst * axis.size:
+        return False
+    return all(a == b * axis.size for a, b in zip(last.strides, axis.strides, strict=True))
+
+
 def arrange(axes, whole: bool):
-    """(outer free axes, bound axes, the cut one): it lies in rows of the destination, or is innermost."""
+    """(outer free axes, bound axes, the cut one); that lies in rows of dst, or is innermost."""
     free = [a for a in axes if a.dst is not None]
     rows = [a for a in free if a.dst == 1 and a.size >= 4 and not any(a.strides[1:])]
     last = [a for a in axes[-1:] if a.dst is not None]
@@ -393,23 +410,31 @@ class Shares(NamedTuple):
 
 
 def choose(v, outer, bound, cut, named, filled) -> tuple[Structure, Shares]:
-    """What follows from the axes and from which (axis of the destination, index operand) are named."""
+    """What follows from the axes; `named` are (axis of the destination, index operand)."""
     rows = bool(cut) and cut[0].dst == 1 and not any(cut[0].strides[1:]) and cut[0].size >= 4
+    shares = share(v, outer, bound, cut, named, rows)
+    step, *walks = (cut or bound)[-1].strides if cut or bound else (0,)
+    s = Structure(
+        v.params["mode"], v.dtype, LANES if rows else 1, len(outer), len(bound), bool(cut),
+        step=str(step) if step in (0, 1) else "s",
+        walk=way([walks[k] for _, k in named] if walks else []),
+        near=tuple(prod(v.shape[axis + 1:]) == 1 for axis, _ in named),
+        wrap=bool(v.params["wrap"]), parted=shares.parts > 1, filled=filled)
+    return s, shares
+
+
+def share(v, outer, bound, cut, named, rows: bool) -> Shares:
+    """Pieces of the cut axis; ranges of the first index if that is too short and there are rows."""
     size = prod(a.size for a in (*outer, *bound, *cut))
+    places = prod(a.size for a in outer)
     block = blocks = 1
     if cut:
-        wanted = min(ENOUGH // prod(a.size for a in outer) + 1 if size > SMALL else 1,
+        wanted = min(ENOUGH // places + 1 if size > SMALL else 1,
                      -(-cut[0].size // (PIECE if rows else SHORT)))
         block = -(-cut[0].size // (wanted * LANES)) * LANES
         blocks = -(-cut[0].size // block)
-    parts = ranges(prod(a.size for a in outer) * blocks, size) if rows and named else 1
-    width = -(-v.shape[named[0][0]] // parts) if named else 1
-    step, *walks = (cut or bound)[-1].strides if cut or bound else (0,)
-    walks = [walks[k] for _, k in named] if walks else []
-    s = Structure(v.params["mode"], v.dtype, LANES if rows else 1, len(outer), len(bound), bool(cut),
-                  str(step) if step in (0, 1) else "s", way(walks), tuple(prod(v.shape[axis + 1:]) == 1 for axis, _ in named),
-                  bool(v.params["wrap"]), parts > 1, filled)
-    return s, Shares(block, blocks, width, parts)
+    parts = ranges(places * blocks, size) if rows and named else 1
+    return Shares(block, blocks, -(-v.shape[named[0][0]] // parts) if named else 1, parts)
 
 
 def way(steps) -> str:

@@ -5,7 +5,7 @@ flips and, if it was set, all others too; -0 counts as 0 and every nan as the gr
 order takes the complement, so that equal elements keep their order either way.
 
     for row in unit:
-        items = key << 32 | number          in one word; keys of 64 bits have a second array for numbers
+        items = key << 32 | number          in one word; 64-bit keys have an array for numbers
         short rows: insertion
         else, for each byte of the key from the lowest, unless it is the same everywhere:
             count, sum up, move items to the other array
@@ -21,16 +21,16 @@ from typing import NamedTuple
 
 from ..compiler.kernel import LANES, Call, Code
 from ..dtypes import dtype
-from ..layout import packed_strides
 from .emit import Function, Value, constant, vector
-from .scan import Axis, merged
+from .scan import merged, numbers_of, scan_axes
 
 SHORT = 80              # longer rows go by radix
 UNITS = 16              # pieces of the rows, each with working memory of its own
 SMALL = 4096            # elements that one thread does alone
 SLACK = 64              # bytes before the first item, for a least one
 BUCKETS = 256
-INFINITY = {"float16": 0x7C00, "bfloat16": 0x7F80, "float32": 0x7F800000, "float64": 0x7FF0000000000000}
+INFINITY = {"float16": 0x7C00, "bfloat16": 0x7F80, "float32": 0x7F800000,
+            "float64": 0x7FF0000000000000}
 
 
 class Structure(NamedTuple):
@@ -45,12 +45,13 @@ class Structure(NamedTuple):
 
 
 class Words:
-    """Where each run-time number stands in the args block; axes are the outer ones, then the sorted one."""
+    """Where each run-time number stands in the args block; the sorted axis comes last."""
 
     def __init__(self, s: Structure):
         self.x, self.y, self.room, self.room_bytes, self.array_bytes, self.rows, self.per = range(7)
         axes = s.outer + 1
-        self.sizes, self.strides, self.result = (list(range(7 + k * axes, 7 + (k + 1) * axes)) for k in range(3))
+        self.sizes, self.strides, self.result = (
+            range(7 + k * axes, 7 + (k + 1) * axes) for k in range(3))
 
 
 class Items(NamedTuple):
@@ -100,9 +101,10 @@ class Emitter:
                 self.write(self.radix(items, other, n), y, n)
 
     def arrays(self, room) -> list[Items]:
-        f = self.f
-        at = [f.at(room, "i8", f.add(SLACK, f.mul(f.word(self.w.array_bytes), k))) for k in range(4 if self.s.is_wide else 2)]
-        return [Items(at[0], at[2]), Items(at[1], at[3])] if self.s.is_wide else [Items(at[0], None), Items(at[1], None)]
+        f, is_wide = self.f, self.s.is_wide
+        at = [f.at(room, "i8", f.add(SLACK, f.mul(f.word(self.w.array_bytes), k)))
+              for k in range(4 if is_wide else 2)]
+        return [Items(at[k], at[2 + k] if is_wide else None) for k in range(2)]
 
     # -- keys --------------------------------------------------------------------------------------
 
@@ -112,7 +114,8 @@ class Emitter:
             at = f.mul(loop.index, f.word(self.w.strides[-1]))
             bits = f.load(f"i{8 * s.dtype.itemsize}", f.at(x, f"i{8 * s.dtype.itemsize}", at))
             key = f.cast("zext", self.key(bits), "i64")
-            self.put(items, loop.index, key if s.is_wide else f.or_(f.shl(key, 32), loop.index), loop.index)
+            item = key if s.is_wide else f.or_(f.shl(key, 32), loop.index)
+            self.put(items, loop.index, item, loop.index)
             for byte in range(s.dtype.itemsize if counted else 0):
                 digit = f.and_(f.lshr(key, 8 * byte), BUCKETS - 1)
                 place = f.at(self.counts, "i32", f.add(digit, BUCKETS * byte))
@@ -185,7 +188,8 @@ class Emitter:
             counts = f.at(self.counts, "i32", f.mul(byte.index, BUCKETS))
             shift = f.add(f.mul(byte.index, 8), 0 if s.is_wide else 32)
             first = self.digit(f.load("i64", source.keys), shift)
-            alike = f.icmp("eq", f.cast("zext", f.load("i32", f.at(counts, "i32", first)), "i64"), n)
+            count = f.cast("zext", f.load("i32", f.at(counts, "i32", first)), "i64")
+            alike = f.icmp("eq", count, n)
             with f.when(f.not_(alike), otherwise=byte.values) as different:
                 self.sum_up(counts)
                 self.move(source, target, counts, shift, n)
@@ -228,11 +232,11 @@ def can_sort(v) -> bool:
 
 
 def lower_sort(v, out, view, temp) -> list[Call]:
-    """Calls of an argsort; `view` is (ref, dtype, shape, strides) of its operand, `out` is packed int64."""
+    """Calls of an argsort; `view` is (ref, dtype, shape, strides) of its operand."""
     ref, kind, shape, strides = view
     if 0 in shape:
         return []
-    axes = [Axis(*a) for a in zip(shape, strides, packed_strides(shape), strict=True)] or [Axis(1, 1, 1)]
+    axes = scan_axes(shape, strides)
     d = v.params["dim"]
     outer = merged(axes[:d] + axes[d + 1:])
     s = Structure(kind, v.params["descending"], len(outer))
@@ -241,8 +245,8 @@ def lower_sort(v, out, view, temp) -> list[Call]:
     array = 8 * n + 2 * SLACK
     room = (4 if s.is_wide else 2) * array
     per = -(-rows // units)
-    words = [ref, out, temp(units * room), room, array, rows, per]
-    words += [number for numbers in zip(*outer, axes[d], strict=True) for number in numbers]
+    words = [ref, out, temp(units * room), room, array, rows, per, *numbers_of([*outer, axes[d]])]
     note = f"argsort {'x'.join(map(str, shape))} along {d}"
     units = -(-rows // per)
-    return [Call(sort_code(s), tuple(words), units, max(1, SMALL // (per * n)), note, 0, 16 * rows * n)]
+    return [Call(sort_code(s), tuple(words), units, max(1, SMALL // (per * n)), note, 0,
+                 16 * rows * n)]
