@@ -196,6 +196,8 @@ class Tensor:
             raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a "
                                "computed variable in a subgraph that doesn't require differentiation use "
                                "var_no_grad = var.detach().")
+        if requires_grad and self.dtype.is_complex:
+            raise NotImplementedError("gradients of complex tensors")
         if requires_grad and self.dtype.rank < 2:
             raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         if requires_grad and self._is_inference:

@@ -51,7 +51,7 @@ class Groups:
 
     # -- one vertex ----------------------------------------------------------------------------------
     def place(self, v: Vertex) -> None:
-        if v.prim.name == "full" and not v.is_output:
+        if v.prim.name == "full" and not v.is_output and has_body(v):
             return                              # a constant: every reader has it at hand
         group = self.joinable(v)
         if group is None:
