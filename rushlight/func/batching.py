@@ -45,7 +45,8 @@ class Capture:
     """One vmap: what its function records, and the batched values of it.
 
     `values` maps nodes to tensors (size, *shape of the node's value); `waiting` holds, in order
-    and weakly, the nodes that have not been replayed; `leaves` the outer edges of placeholders.
+    and weakly, the nodes that have not been replayed; `leaves` the outer edges of placeholders; `shown`
+    which of the function's storages a batched value's own storage stands for: others get a copy.
     """
 
     def __init__(self, size: int, randomness: str = "error"):
@@ -53,6 +54,7 @@ class Capture:
         self.values: dict = {}
         self.waiting: list = []
         self.leaves: dict = {}
+        self.shown: dict = {}
         self.outer = self.nodes = None
 
     # -- recording ---------------------------------------------------------------------------------
@@ -60,6 +62,7 @@ class Capture:
         """The placeholder of one entry of x along its first axis."""
         y = placeholder(x.layout.shape[1:], x.dtype)
         self.values[y.storage.node] = x
+        self.shown[y.storage.node] = y.storage
         if mode.enabled and is_tracked(x):
             y._requires_grad = True
             self.leaves[accumulator(y)] = edge_to(x)
@@ -227,28 +230,24 @@ class Capture:
         places = [(place(x), x.dtype) for x in tracked]
         values = self.batched(outs)
         if not tracked:
-            return values
+            return [v if v is None else self._untaped(x, v) for x, v in zip(outs, values)]
         self._replay([n for r in self.waiting if (n := r()) is not None and n.is_alive()])      # saved on the tape
         self._keep_only_alive()
         fn, taped = Batched.of(self, stretch, places), {id(x) for x in tracked}
-        return [v if id(x) not in taped else fn.link(self._shown(x, v)) for x, v in zip(outs, values)]
+        values = [own(v) if v is not None else own(spread_over(x, self.size)) if id(x) in taped else None
+                  for x, v in zip(outs, values)]
+        return [fn.link(v) if id(x) in taped else v for x, v in zip(outs, values)]
 
-    def _shown(self, x, value):
-        """A tensor of its own for a taped output, so that writes to it do not reach what was saved."""
-        if value is None:
-            l = spread(x.layout, self.size)
-            return wrap(Tensor, record.alias(x.storage), l, x.offset)
-        if value.storage.share is not None:
-            value = value.clone()
-        return wrap(Tensor, record.alias(value.storage), value.layout, value.offset)
+    def _untaped(self, x, value):
+        """The value of an output: in memory of its own if that of its batched value is another tensor's."""
+        return value if self.shown.setdefault(x.storage.node, x.storage) is x.storage else own(value)
 
     def _keep_only_alive(self):
         """From here on a batched value lives as long as the tape needs it, and cannot be written to."""
         for node, x in list(self.values.items()):
             if node.sig is PLACEHOLDER:
-                x = x.detach().clone() if x.storage.share is not None else x
-                self.values[node] = wrap(Tensor, record.alias(x.storage), x.layout, x.offset)
-        self.values = WeakKeyDictionary(self.values)
+                self.values[node] = own(x)
+        self.values, self.shown = WeakKeyDictionary(self.values), {}
 
 
 IN_PLACE = ("vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in "
@@ -304,6 +303,18 @@ def recorded(sig, operands, scalars=()) -> Tensor:
 def spread(layout, size):
     """A layout with the batch axis in front that every entry shares."""
     return make_layout((size, *layout.shape), (0, *layout.strides))
+
+
+def spread_over(x, size) -> Tensor:
+    """A tensor that every entry of a batch shares."""
+    return wrap(Tensor, x.storage, spread(x.layout, size), x.offset)
+
+
+def own(x) -> Tensor:
+    """The same elements, untaped, such that writes to either do not reach the other."""
+    if x.storage.share is not None:
+        return x.detach().clone()
+    return wrap(Tensor, record.alias(x.storage), x.layout, x.offset)
 
 
 def common(node, dtype, layout, offset) -> Tensor:
@@ -434,6 +445,10 @@ def _reason(names):
     if "__bool__" in names or "__contains__" in names:
         return ("vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't "
                 "support that yet, please file an issue at https://github.com/pytorch/pytorch/issues .")
+    if "item" in names:
+        return ("vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on "
+                "a Tensor, please try to rewrite what you're doing with other operations. If error is occurring "
+                "somewhere inside PyTorch internals, please file a bug report.")
     if "getitem" in names:
         return ("vmap: We do not support batching operators that can support dynamic shape. Attempting to batch over "
                 "indexing with a boolean mask.")
@@ -442,8 +457,4 @@ def _reason(names):
         return ("vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over "
                 f"aten::{dynamic[0]}. Please file an issue at https://github.com/pytorch/pytorch/issues if you need "
                 "this feature.")
-    if "item" in names:
-        return ("vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on "
-                "a Tensor, please try to rewrite what you're doing with other operations. If error is occurring "
-                "somewhere inside PyTorch internals, please file a bug report.")
     return "vmap: Cannot access data pointer of Tensor that doesn't have storage"

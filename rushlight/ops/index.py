@@ -15,6 +15,7 @@ from ..layout import broadcast_shapes, wrap_dim
 from ..prims.host import argsort as argsort_p
 from ..prims.index import gather as gather_p, scatter as scatter_p
 from ..tensor import Tensor
+from ..trace.record import pending
 from .create import arange, tensor
 from .promote import apply
 from .shape import _ALIAS as ALIAS
@@ -35,7 +36,8 @@ def _entries(index):
 
 def _entry(i):
     if isinstance(i, Tensor):
-        return i if i.layout.ndim or i.dtype.rank != 1 else int(i.item())
+        is_number = not i.layout.ndim and i.dtype.rank == 1 and pending.capture is None    # vmap has no values to read
+        return int(i.item()) if is_number else i
     if i is None or i is Ellipsis or isinstance(i, slice) or type(i) in (int, bool):
         return i
     if isinstance(i, np.ndarray):
@@ -304,7 +306,7 @@ def take_along_dim(input, indices, dim=None):
         return gather(input.reshape(-1), 0, indices.reshape(-1))
     d = wrap_dim(dim, input.dim())
     shape = broadcast_shapes(_without(input.shape, d), _without(indices.shape, d))
-    fit = lambda x: expand(x, (*shape[:d], x.shape[d], *shape[d + 1:]))     # noqa: E731
+    fit = lambda x: expand(x, (*shape[:d], x.shape[d], *shape[d + 1:]))
     return gather(fit(input), d, fit(indices))
 
 
@@ -698,8 +700,8 @@ def _median(x, dim, keepdim, name, place):
 @functools.cache
 def _shared_median(name):
     from .reduce import _evenly
-    rule = lambda g, y, x, *, place: _evenly(g, y, x)     # noqa: E731
-    pick = lambda x, *, place: _kth(x.reshape(-1), _order(x.reshape(-1), 0, False), place(x.reshape(-1), 0), 0,   # noqa: E731
+    rule = lambda g, y, x, *, place: _evenly(g, y, x)
+    pick = lambda x, *, place: _kth(x.reshape(-1), _order(x.reshape(-1), 0, False), place(x.reshape(-1), 0), 0,
                                     False, lambda values, at: values, "")
     return differentiable(name.capitalize() + "Backward0", vjp=(rule,))(pick)
 

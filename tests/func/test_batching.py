@@ -113,6 +113,27 @@ def test_write_into_an_argument_changes_it():
     assert x.tolist() == [[0, 1, 2]] * 4
 
 
+@pytest.mark.parametrize("taped", [False, True])
+@pytest.mark.parametrize("f", [torch.clone, lambda a: (a * 2, (a * 2).clone())[1], lambda a: a.clone().add_(0)])
+def test_results_have_their_own_memory(f, taped):
+    x = torch.arange(3.).requires_grad_(taped)
+    before = x.detach().clone()
+    y = vmap(lambda a: (f(a), f(a), a * 2))(x)
+    again = [v.detach().clone() for v in y]
+    y[0].add_(1)
+    assert x.tolist() == before.tolist()
+    assert [v.tolist() for v in y[1:]] == [v.tolist() for v in again[1:]]
+
+
+def test_a_value_returned_twice():
+    def f(a):
+        b = a * 2
+        return b, b.clone()
+    first, second = vmap(f)(torch.arange(3.))
+    first.add_(1)
+    assert second.tolist() == [0, 2, 4]
+
+
 def test_common_writes_to_captured_tensors_stay():
     count = torch.zeros(())
     assert vmap(lambda a: (a + count.add_(1)))(torch.zeros(3)).tolist() == [1, 1, 1]
