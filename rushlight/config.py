@@ -119,9 +119,12 @@ cache_size = Flag("RUSHLIGHT_CACHE_SIZE", "256", _integer(0),
                   "Bound of that folder in MiB; the oldest objects leave first.")
 threads = Flag("RUSHLIGHT_THREADS", "0", _integer(0, 1024),
                "Number of threads that run kernels; 0 is every core this process may use.")
+winograd = Flag("RUSHLIGHT_WINOGRAD", "on", _switch(),
+                "Let 3x3 convolutions of many channels use Winograd's algorithm; off sums over taps, "
+                "which is slower and more exact.")
 
 FLAGS = {"debug": debug, "show": show, "backend": backend, "check": check, "cache": cache,
-         "cache_size": cache_size, "threads": threads}
+         "cache_size": cache_size, "threads": threads, "winograd": winograd}
 
 
 @contextmanager

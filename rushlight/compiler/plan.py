@@ -13,6 +13,7 @@ import numpy as np
 from .. import config, errors
 from ..runtime import memory
 from ..runtime.run import run as run_native
+from ..trace import record
 from ..trace.graph import build, describe
 from .kernel import Call, Ref, Scalar
 from .lower import ARENA, INPUT, LEAF, OUTPUT, SHIFTED
@@ -46,6 +47,15 @@ def plan_of(nodes, d):
         hits += 1
         plans.move_to_end(d.key)
     return plan
+
+
+def forget(_value=None) -> None:
+    """Plans made under another setting that changes what is made of a graph are not for this one."""
+    with record.lock:
+        plans.clear()
+
+
+config.winograd.watchers.append(forget)
 
 
 class Plan:

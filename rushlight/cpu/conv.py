@@ -25,6 +25,7 @@ from .micro import PANEL_BYTES, ROWS
 from .pack import Matrix, merged, pack_copy, pack_transpose, read_matrix
 from .patches import pack_patches, patch_way, patch_words
 from .phases import interleave, phases
+from .winograd import suits, winograd
 
 POSITIONS = 512         # of a tile; what they read of the image stays in the second-level cache
 FEW = 64                # positions that a tile may go down to for there to be enough tiles
@@ -284,6 +285,10 @@ def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp,
     seen, weights = upright(image, Weights(w.ref, _five_strides(w)))
     if plan := direct(seen, w.shape[2], outputs, kind.itemsize):
         return [over_planes(plan, weights, images, groups, kind, result, note)]
+    if suits(seen, w.shape[2], outputs, images, groups, kind):
+        before = []
+        seen = _adjacent_columns(before, x, seen, temp)
+        return before + winograd(seen, weights, w.shape[2], outputs, images, result, temp, note)
     depth, before = _channel_blocks(image, w.shape[2], BLOCK_K), []
     plenty = images * image.positions * groups * ceil_div(outputs, WIDE) // PLENTY
     reading = _reading(image, images, depth.tile, kind, max(FEW, min(POSITIONS, plenty)))
@@ -299,6 +304,17 @@ def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp,
     c = Contraction(kind, groups, rows, columns, balanced(depth.total, BLOCK_K, 16))
     left = _weights_as_rows(before, w, temp)
     return before + contract(c, left, _patch_panels(image, c), result, temp, note)
+
+
+def _adjacent_columns(before: list[Call], x: View, image: Image, temp: Temp) -> Image:
+    """The image of x, of a copy if columns are not neighbours in memory."""
+    if x.strides[-1] == 1:
+        return image
+    x = packed(before, x.dtype, x, temp)
+    n, channel, row, col = (s * x.itemsize for s in x.strides)
+    deep, high, wide = image.along
+    along = deep, high._replace(stride=row), wide._replace(stride=col)
+    return Image(x.ref, image.group, n, channel, along)
 
 
 def _five_strides(w: View) -> tuple[int, ...]:
