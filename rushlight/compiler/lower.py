@@ -113,7 +113,8 @@ class Builder:
         elif group.kind == "loop":
             for v in group.vertices:            # what gathers and writes touch must be in memory
                 if v.prim.kind in ("gather", "write"):
-                    v.uses = [self.stored(u) for u in v.uses]
+                    for use in v.uses[:1] if v.prim.kind == "write" else v.uses:
+                        self.stored(use)
             made = (RowGroup if group.passes else LoopGroup)(group, self).calls()
         elif first.prim.name == "concat":
             made = self.concat(first)
