@@ -35,7 +35,10 @@ def _operands(v):
         if layout is None:
             parts.append("number")
             continue
-        use = next(uses)
+        use = next(uses, None)
+        if use is None:         # an illegal graph is shown, too
+            parts.append("missing")
+            continue
         name = f"v{use.source.number}" if hasattr(use.source, "prim") else f"input{use.source.number}"
         seen = "" if layout.packed and not use.offset else f"[{list(layout.shape)} strides {list(layout.strides)} at {use.offset}]"
         parts.append(name + seen)
