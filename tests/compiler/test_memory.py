@@ -1,0 +1,69 @@
+"""Lifetimes and the arena: what lives at the same time never shares a byte."""
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from rushlight.compiler.kernel import Call, Code, Ref
+from rushlight.compiler.lower import ARENA, INPUT, Program, Slot
+from rushlight.compiler.memory import ALIGN, SLACK, plan_memory
+
+from tests.compiler.graphs import through_all
+
+
+def call(slots):
+    return Call(Code("none", ""), tuple(Ref(s, random.Random(s).randrange(2) * 8) for s in slots), 1, 1)
+
+
+def program_of(steps, sizes, kinds=None):
+    slots = [Slot("block", 0)] + [Slot(kinds[i] if kinds else ARENA, n) for i, n in enumerate(sizes)]
+    return Program([call(s) for s in steps], slots, [], [], {}, [], [], 0, [])
+
+
+def check(program):
+    made, total = plan_memory(program)
+    slots = [s for s in made.slots if s.kind == ARENA and s.first is not None]
+    for s in slots:
+        assert s.offset % ALIGN == 0 and s.offset + s.nbytes + SLACK <= total + ALIGN
+    for i, a in enumerate(slots):
+        for b in slots[:i]:
+            if a.first <= b.last and b.first <= a.last:
+                assert a.offset + a.nbytes <= b.offset or b.offset + b.nbytes <= a.offset
+    return total
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_lives_together_does_not_overlap(seed):
+    rng = random.Random(seed)
+    n, length = rng.randrange(1, 40), rng.randrange(1, 60)
+    sizes = [rng.choice((0, 4, 63, 64, 65, 1000, 4096, rng.randrange(1, 100000))) for _ in range(n)]
+    steps = [rng.sample(range(1, n + 1), rng.randrange(1, min(n, 5) + 1)) for _ in range(length)]
+    check(program_of(steps, sizes))
+
+
+def test_dead_values_give_their_space():
+    chain = [(i, i + 1) for i in range(1, 40)]
+    assert check(program_of(chain, [10000] * 40)) <= 2 * (10000 + SLACK + ALIGN)
+
+
+def test_only_the_arena_is_laid_out():
+    assert check(program_of([(1, 2), (2, 3)], [5000, 5000, 5000], [INPUT, ARENA, INPUT])) < 6000
+
+
+def test_unused_slots_take_nothing():
+    assert check(program_of([(1,)], [100, 1 << 30])) < 1000
+
+
+def test_arena_of_a_real_program():
+    import rushlight as T
+    x = T.ones(1000, 10)
+    x.tolist()
+
+    def program():
+        y = x
+        for _ in range(8):
+            y = (y @ T.eye(10)).t().contiguous().t() + 1
+        return [y]
+    made, total = through_all(program)
+    assert 0 < total <= 3 * (40000 + 2 * ALIGN) + 100000      # values and the packing of products
