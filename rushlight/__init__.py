@@ -17,6 +17,7 @@ from .random import Generator as Generator, default_generator as default_generat
 from .random import get_rng_state as get_rng_state, initial_seed as initial_seed, manual_seed as manual_seed
 from .random import seed as seed, set_rng_state as set_rng_state
 from .printing import set_printoptions as set_printoptions
+from .ops.inplace import FUNCTIONS as _INPLACE
 from .ops.methods import attach as _attach
 from .ops.legacy import TYPES as _TYPES
 from .ops.neural import SHARED as _SHARED
@@ -66,6 +67,8 @@ class layout:
 strided = layout("strided")
 for _name in _ops.PUBLIC:        # after every import: torch.tensor is the function, not the room
     globals()[_name] = getattr(_ops, _name)
+for _name in _INPLACE:
+    globals()[_name] = getattr(Tensor, _name)
 
 _ROOMS = frozenset(("nn", "optim", "utils", "io", "cpu", "testing", "jit", "linalg", "fft", "special", "func", "amp",
                     "distributions", "privacy", "vision", "viz", "distributed", "sparse", "serialization", "backends",
@@ -111,6 +114,60 @@ def set_default_tensor_type(t) -> None:
     """The default dtype by a floating point tensor type, such as torch.DoubleTensor or its name."""
     from .ops.legacy import type_named
     set_default_dtype(type_named(t))
+
+
+class _Settings:
+    """Accepted for programs that set them; nothing here depends on them."""
+    device = device("cpu")
+    precision, deterministic, warn_only = "highest", False, False
+
+
+def set_default_device(d) -> None:
+    """The device of new tensors: only the CPU exists."""
+    from .tensor import check_device
+    check_device(d)
+    _Settings.device = device("cpu") if d is None else device(d)
+
+
+def get_default_device() -> device:
+    return _Settings.device
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Accepted; float32 products are always computed in float32."""
+    if precision not in ("highest", "high", "medium"):
+        raise RuntimeError(f"float32_matmul_precision must be one of 'highest', 'high' or 'medium', but got {precision}")
+    _Settings.precision = precision
+
+
+def get_float32_matmul_precision() -> str:
+    return _Settings.precision
+
+
+def use_deterministic_algorithms(mode: _builtins.bool, *, warn_only: _builtins.bool = False) -> None:
+    """Accepted; all algorithms are deterministic."""
+    _Settings.deterministic, _Settings.warn_only = _builtins.bool(mode), warn_only
+
+
+def are_deterministic_algorithms_enabled() -> _builtins.bool:
+    return _Settings.deterministic
+
+
+def is_deterministic_algorithms_warn_only_enabled() -> _builtins.bool:
+    return _Settings.deterministic and _Settings.warn_only
+
+
+def set_flush_denormal(mode: _builtins.bool) -> _builtins.bool:
+    """False: denormal numbers are kept."""
+    return False
+
+
+def set_num_interop_threads(n: _builtins.int) -> None:
+    """Accepted; kernels run one after another."""
+
+
+def get_num_interop_threads() -> _builtins.int:
+    return 1
 
 
 def result_type(tensor1, tensor2) -> dtype:

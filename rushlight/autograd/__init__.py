@@ -1,6 +1,6 @@
 """Automatic differentiation: the tape, the backward pass, gradient modes, functions, hooks."""
 from . import grad_mode as grad_mode
-from . import anomaly_mode as anomaly_mode, graph as graph
+from . import anomaly_mode as anomaly_mode, functional as functional, graph as graph
 from .anomaly_mode import detect_anomaly as detect_anomaly, set_detect_anomaly as set_detect_anomaly
 from .engine import grad as grad
 from .function import Function as Function

@@ -104,7 +104,7 @@ def _seed(x, g):
 
 def dependencies(roots) -> dict:
     """How many edges lead to each function that the roots reach."""
-    counts = {fn: 0 for fn in roots}
+    counts = dict.fromkeys(roots, 0)
     stack = list(counts)
     while stack:
         for e in stack.pop().edges:

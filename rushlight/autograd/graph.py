@@ -4,7 +4,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from . import node
-from .node import GradFn as Node, grad_fn_of, accumulator
+from .node import GradFn as Node       # noqa: F401
+from .node import accumulator, grad_fn_of
 
 
 class saved_tensors_hooks:

@@ -6,7 +6,7 @@ rules below) and every view of the base sees that through its own geometry.
 """
 from __future__ import annotations
 
-from ..layout import Layout, expand, extent, is_dense, overlaps_itself, packed, permute
+from ..layout import Layout, extent, is_dense, overlaps_itself, packed, permute
 from ..prims.index import copy, write
 from ..prims.table import Gradient
 from ..tensor import Tensor, wrap

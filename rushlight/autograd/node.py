@@ -7,7 +7,6 @@ function that saved its own output makes no cycle: memory goes by reference coun
 from __future__ import annotations
 
 import functools
-import functools
 import itertools
 from collections import OrderedDict
 from weakref import ref

@@ -180,7 +180,8 @@ def _counted(start, step, n, d):
 def range(start, end, step=1, **kwargs):
     """As arange but with the end included; floats by default."""
     kwargs.setdefault("dtype", dtypes.default)
-    return arange(start, end + step * 0.5 if not isinstance(end, int) or not isinstance(step, int) else end + (step > 0) - (step < 0), step, **kwargs)
+    whole = isinstance(end, int) and isinstance(step, int)
+    return arange(start, end + (step > 0) - (step < 0) if whole else end + step * 0.5, step, **kwargs)
 
 
 def linspace(start, end, steps, *, dtype=None, layout=None, device=None, requires_grad=False, out=None):
@@ -289,7 +290,7 @@ def _check_rectangular(data, dim=0):
     lengths = [len(x) if isinstance(x, (list, tuple, np.ndarray)) else None for x in data]
     if not lengths or all(n is None for n in lengths):
         return
-    for n, x in zip(lengths, data):
+    for n in lengths:
         if n is None:
             raise TypeError("not a sequence")
         if n != lengths[0]:
@@ -383,6 +384,43 @@ def legacy_tensor(cls, *args, dtype=None, device=None, requires_grad=False):
         y.__class__ = cls
     return y
 
+
+
+def to_dlpack(x):
+    """A DLPack capsule on a tensor's memory."""
+    return x.__dlpack__()
+
+
+def _window(name, shape_of):
+    def make(window_length, periodic=True, *args, dtype=None, layout=None, device=None, requires_grad=False, **kwargs):
+        check_device(device)
+        d = dtypes.as_dtype(dtype) or dtypes.default
+        n = window_length + (1 if periodic and window_length > 1 else 0)
+        t = np.arange(n) / builtins.max(n - 1, 1)
+        values = np.ones(n) if n == 1 else shape_of(t, *args, **kwargs)
+        return finished(tensor(values[:window_length], dtype=d), requires_grad)
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = f"The {name.removesuffix('_window')} window of a length; a period of it, or symmetric."
+    return make
+
+
+hann_window = _window("hann_window", lambda t: 0.5 - 0.5 * np.cos(2 * np.pi * t))
+hamming_window = _window("hamming_window", lambda t, alpha=0.54, beta=0.46: alpha - beta * np.cos(2 * np.pi * t))
+bartlett_window = _window("bartlett_window", lambda t: 1 - np.abs(2 * t - 1))
+blackman_window = _window("blackman_window",
+                          lambda t: 0.42 - 0.5 * np.cos(2 * np.pi * t) + 0.08 * np.cos(4 * np.pi * t))
+kaiser_window = _window("kaiser_window", lambda t, beta=12.0: np.i0(beta * np.sqrt(1 - (2 * t - 1) ** 2)) / np.i0(beta))
+
+
+def unravel_index(indices, shape):
+    """Positions along each axis of elements counted row-major."""
+    if indices.dtype.rank != 1:
+        raise ValueError("expected 'indices' to be integer dtype, but got " + str(indices.dtype))
+    out = []
+    for n in reversed(shape if not isinstance(shape, int) else (shape,)):
+        out.append(indices.remainder(n))
+        indices = indices.div(n, rounding_mode="floor")
+    return tuple(reversed(out))
 
 
 def tril_indices(row, col, offset=0, *, dtype=dtypes.int64, device=None, layout=None):

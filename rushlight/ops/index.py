@@ -204,7 +204,7 @@ def setitem(x, index, value):
             _put(x.unsqueeze(0), value)
         return
     if isinstance(index, Tensor) and index.dtype is dtypes.bool and _is_number(value) and index.shape == x.shape:
-        x.masked_fill_(index, value if not isinstance(value, Tensor) else value)
+        x.masked_fill_(index, value)
         return
     view, axes, indices = _prepare(x, index)
     if not axes:

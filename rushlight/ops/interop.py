@@ -222,6 +222,35 @@ def is_nonzero(input) -> bool:
     return bool(input)
 
 
+def is_signed(input) -> bool:
+    return input.dtype.is_signed
+
+
+def is_conj(input) -> bool:
+    return False
+
+
+is_neg = is_conj
+
+
+def is_inference(input) -> bool:
+    return input.is_inference()
+
+
+def get_device(input) -> int:
+    return -1
+
+
+def detach(input):
+    """The same memory outside of the tape."""
+    return input.detach()
+
+
+def fill(input, value):
+    """A tensor of input's shape and dtype filled with one value."""
+    return input.clone().fill_(value)
+
+
 def record_stream(x, stream):
     """Accepted: there are no streams on the CPU."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 
 
-from ..autograd.node import named, type_name
+from ..autograd.node import named
 from ..layout import broadcast_shapes, wrap_dim
 from ..prims import contract as c
 from ..prims.table import Gradient
@@ -388,12 +388,12 @@ def _pair(a, la, b, lb, keep, sizes):
     batch = [l for l in la if l in lb and l in keep]
     inner_ = [l for l in la if l in lb and l not in keep]
     ra, rb = [l for l in la if l not in lb], [l for l in lb if l not in la]
-    size = lambda labels: [sizes[l] for l in labels]      # noqa: E731
-    full = lambda x, lx, order: expand(permute(x, [lx.index(l) for l in order]), size(order))   # noqa: E731
+    size = lambda labels: [sizes[l] for l in labels]
+    full = lambda x, lx, order: expand(permute(x, [lx.index(l) for l in order]), size(order))
     if not inner_:
         left = full(a, la, batch + ra).reshape(size(batch) + size(ra) + [1] * len(rb))
         return left * full(b, lb, batch + rb).reshape(size(batch) + [1] * len(ra) + size(rb)), batch + ra + rb
-    flat = lambda *groups: [math.prod(size(g)) for g in groups]     # noqa: E731
+    flat = lambda *groups: [math.prod(size(g)) for g in groups]
     left = full(a, la, batch + ra + inner_).reshape(size(batch) + flat(ra, inner_))
     right = full(b, lb, batch + inner_ + rb).reshape(size(batch) + flat(inner_, rb))
     return matmul(left, right).reshape(size(batch) + size(ra) + size(rb)), batch + ra + rb
@@ -466,8 +466,9 @@ def conv(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1, *, n):
         if s <= 0:
             raise RuntimeError("non-positive stride is not supported")
         if m + 2 * p < d * (k - 1) + 1:
-            raise RuntimeError(f"Calculated padded input size per channel: ({' x '.join(str(a + 2 * b) for a, b in zip(x.shape[2:], padding))}). "
-                               f"Kernel size: ({' x '.join(str(b * (a - 1) + 1) for a, b in zip(w.shape[2:], dilation))}). "
+            image = " x ".join(str(a + 2 * b) for a, b in zip(x.shape[2:], padding))
+            kernel = " x ".join(str(b * (a - 1) + 1) for a, b in zip(w.shape[2:], dilation))
+            raise RuntimeError(f"Calculated padded input size per channel: ({image}). Kernel size: ({kernel}). "
                                "Kernel size can't be greater than actual input size")
     y = apply(c.conv, (x, w), c.geometry(stride, padding, dilation, groups), CONV)
     if bias is not None:

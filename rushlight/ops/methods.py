@@ -27,7 +27,8 @@ SAME_NAME = """
     squeeze std sub subtract sum sum_to_size swapaxes swapdims t take take_along_dim tan tanh tensor_split tile topk trace
     transpose tril triu true_divide trunc unbind unflatten unfold unique unsqueeze var vdot view view_as where xlogy
     mode nanmedian histc quantile nanquantile cov corrcoef dist renorm cross diagflat unique_consecutive hsplit vsplit
-    dsplit unsafe_chunk unsafe_split unsafe_split_with_sizes select_scatter slice_scatter diagonal_scatter softmax log_softmax sgn angle conj fmax fmin heaviside ldexp logaddexp2 float_power polygamma mvlgamma isin
+    dsplit unsafe_chunk unsafe_split unsafe_split_with_sizes select_scatter slice_scatter diagonal_scatter softmax
+    log_softmax sgn angle conj fmax fmin heaviside ldexp logaddexp2 float_power polygamma mvlgamma isin
     to type cuda requires_grad_ normal_ uniform_ random_ bernoulli bernoulli_ exponential_ geometric_ cauchy_
     log_normal_ multinomial
     inverse pinverse det slogdet logdet cholesky cholesky_solve cholesky_inverse qr svd matrix_exp triangular_solve lu
@@ -79,7 +80,8 @@ def attach() -> None:
         setattr(Tensor, f"__r{name}__", _operator[op] if name in COMMUTATIVE else swapped(_operator[op]))
     for name in COMPARISONS:
         setattr(Tensor, f"__{name}__", _operator[name])
-    for name, op in (("pow", _power_operator), ("mod", _modulo_operator), ("floordiv", guarded(ops.floor_divide)), ("matmul", times_matrix)):
+    for name, op in (("pow", _power_operator), ("mod", _modulo_operator), ("matmul", times_matrix),
+                     ("floordiv", guarded(ops.floor_divide))):
         setattr(Tensor, f"__{name}__", op)
         setattr(Tensor, f"__r{name}__", swapped(op))
     for name, method in inplace.METHODS.items():

@@ -10,7 +10,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.grad_mode import mode
 from ..autograd.node import attach, is_tracked
-from ..layout import broadcast_shapes, expand, layout, packed, permute
+from ..layout import broadcast_shapes, expand, packed, permute
 from ..prims.table import Gradient, Primitive
 from ..tensor import Tensor, wrap
 from ..trace.flush import snapshot
@@ -19,6 +19,7 @@ from .support import check_supported
 
 NUMBERS = (bool, int, float)
 MEMO_LIMIT = 20000
+NONE: dict = {}
 
 
 def operand(x):
@@ -193,7 +194,7 @@ def kind_dtypes(prim, xs, kind):
     return (d,) * len(xs)
 
 
-def pointwise(prim: Primitive, xs: tuple, kind: str = "same", gradient=None, params: dict = {}) -> Tensor:
+def pointwise(prim: Primitive, xs: tuple, kind: str = "same", gradient=None, params: dict = NONE) -> Tensor:
     """Record a pointwise primitive on tensors and numbers: the general path."""
     key = (kind, hashable(params), *[(x.layout, x.dtype) if isinstance(x, Tensor) else type(x) for x in xs])
     recipe = prim.memo.get(key)

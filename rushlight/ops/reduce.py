@@ -378,7 +378,8 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     """(sum |x|^ord)^(1/ord); inf, -inf and 0 as limits."""
     x = x if dtype is None else x.to(dtypes.as_dtype(dtype))
     if x.dtype.rank < 2:
-        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {legacy_name(x.dtype)}")
+        raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
+                           f"{legacy_name(x.dtype)}")
     y = _norm(x, dims=axes(x, dim), keepdim=bool(keepdim), ord=float(ord))
     return y if out is None else into(out, y)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from .. import dtypes
 from .. import layout as L
@@ -467,7 +468,7 @@ def tensor_split(input, indices_or_sections, dim=0):
         sizes = [small + (i < extra) for i in range(cuts)]
         cuts = [sum(sizes[:i]) for i in range(1, len(sizes))]
     edges = [0, *[min(max(c + n if c < 0 else c, 0), n) for c in cuts], n]
-    return tuple(slice_(input, d, a, max(a, b)) for a, b in zip(edges, edges[1:]))
+    return tuple(slice_(input, d, a, max(a, b)) for a, b in pairwise(edges))
 
 
 def _split_along(name, least, dim):

@@ -292,7 +292,8 @@ shift_right = pointwise("shift_right", numpy=np.right_shift, arity=2, body=lambd
                         slope=NONDIFFERENTIABLE, samples=integers(low=0, high=6, bools=False))
 
 # -- choice and conversion ------------------------------------------------------------------------------
-where = pointwise("where", numpy=np.where, dtype=last_dtype, arity=3, samples=booleans(), body=lambda k, c, a, b: k.select(c, a, b),
+where = pointwise("where", numpy=np.where, dtype=last_dtype, arity=3, samples=booleans(),
+                  body=lambda k, c, a, b: k.select(c, a, b),
                   vjp=(None, lambda g, _y, c, _a, _b: o.where(c, g, 0), lambda g, _y, c, _a, _b: o.where(c, 0, g)),
                   jvp=lambda ts, y, c, a, b: o.where(c, 0 if ts[1] is None else ts[1], 0 if ts[2] is None else ts[2]))
 

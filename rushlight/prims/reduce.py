@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 
-from .. import dtypes
 from .. import ops as o
 from .samples import FLOATS, INTS, whole
 from .table import Primitive, bool_dtype, int64_dtype, same_dtype

@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import inspect
 from dataclasses import dataclass, field
-from typing import Callable
+from collections.abc import Callable
 
 from .. import dtypes
 from ..trace.record import Signature

@@ -228,7 +228,7 @@ def _compare_raised(key, a, b):
 
 def same_phrase(ours, theirs):
     """Whether we say what PyTorch says: two thirds of its words, in whatever frame."""
-    words = lambda s: re.findall(r"[a-z0-9_]+", s.lower().split("exception raised from")[0])    # noqa: E731
+    words = lambda s: re.findall(r"[a-z0-9_]+", s.lower().split("exception raised from")[0])
     mine, wanted = set(words(ours)), words(theirs)[:40]
     return sum(w in mine for w in wanted) >= 0.6 * len(wanted)
 

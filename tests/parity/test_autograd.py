@@ -1132,4 +1132,35 @@ def graph_helpers(T):
     return x.grad, edge.output_nr, T.autograd.Variable(T.ones(2), requires_grad=True).requires_grad
 
 
+@program
+def functional_derivatives(T):
+    f, g = (lambda x: (x ** 3).sum()), (lambda x: x ** 2 + x.sum())
+    two = lambda x, y: (x * y, (x + y).sum())
+    x, v = ramp(T, 3), T.ones(3, dtype=T.float64)
+    F = T.autograd.functional
+    return (F.jacobian(g, x), F.hessian(f, x), F.vjp(g, x, v), F.jvp(g, x, v), F.hvp(f, x, x), F.vhp(f, x, v), F.jacobian(two, (x, v)),
+            F.hessian(lambda a, b: (a * b * b).sum(), (x, v)), F.vjp(two, (x, v), (v, T.ones((), dtype=x.dtype))), F.jvp(two, (x, v), (v, x)),
+            F.vjp(f, x), attempt(lambda: F.vjp(g, x)), attempt(lambda: F.hessian(g, x)), attempt(lambda: F.jacobian(lambda a: v, x, strict=True)), F.jacobian(lambda a: v, x))
+
+
+@program
+def functional_derivatives_again(T):
+    x = ramp(T, 3, grad=True)
+    j = T.autograd.functional.jacobian(lambda a: a ** 3, x, create_graph=True)
+    h = T.autograd.functional.hessian(lambda a: (a ** 4).sum(), x, create_graph=True)
+    (j.sum() + h.sum()).backward()
+    return x.grad
+
+
+@program
+def everyday_settings(T):
+    T.set_float32_matmul_precision("high")
+    T.use_deterministic_algorithms(True)
+    out = T.get_float32_matmul_precision(), T.are_deterministic_algorithms_enabled(), T.get_default_device().type
+    T.use_deterministic_algorithms(False)
+    T.set_float32_matmul_precision("highest")
+    return (*out, T.hann_window(5), T.hamming_window(4, periodic=False), T.bartlett_window(4), T.blackman_window(5), T.kaiser_window(4), T.hann_window(1),
+            [i.tolist() for i in T.unravel_index(T.tensor([5, 11]), (3, 4))], T.exp_(T.zeros(2)), T.fill_(T.zeros(2), 3), T.is_signed(T.zeros(1)), T.fill(T.zeros(2), 2), T.detach(T.ones(1)), T.zero_(T.ones(2)))
+
+
 PROGRAMS_NAMES.extend(PROGRAMS)

@@ -95,7 +95,7 @@ UNARY = {   # name: (low, high)
     "bitwise_not": (-5, 5), "sinc": (-2, 2), "logit": (.1, .9), "deg2rad": (-90, 90), "rad2deg": (-2, 2), "positive": (-2, 2),
     "nan_to_num": (-2, 2), "clone": (-2, 2), "detach": (-2, 2), "contiguous": (-2, 2), "isreal": (-2, 2), "absolute": (-2, 2),
     "negative": (-2, 2), "arctan": (-2, 2), "fix": (-2, 2), "sgn": (-2, 2), "softmax0": (-2, 2), "log_softmax0": (-2, 2),
-    "angle": (-2, 2), "conj": (-2, 2), "real": (-2, 2), 
+    "angle": (-2, 2), "conj": (-2, 2), "real": (-2, 2),
 }
 SPECIAL = {
     "softmax0": lambda T, x: T.softmax(x, 0), "log_softmax0": lambda T, x: T.log_softmax(x, 0)}
@@ -204,8 +204,8 @@ def test_reductions(name):
     for dtype in FLOATS + INTS:
         for kw in DIMS if dtype in ("float64", "int64") else DIMS[:4]:
             x = make(rng, (3, 2, 4), dtype, .3, 2)
-            program = lambda T, x: getattr(T, name)(x, **kw)     # noqa: B023, E731
-            method = lambda T, x: getattr(x, name)(**kw)     # noqa: B023, E731
+            program = lambda T, x: getattr(T, name)(x, **kw)
+            method = lambda T, x: getattr(x, name)(**kw)
             found += [f"{kw} {d}" for d in report(program, [x], grads=2 if dtype == "float64" else 1)]
             if dtype == "float64" and hasattr(torch.Tensor, name):
                 found += [f"method {kw} {d}" for d in report(method, [x], grads=1)]
@@ -378,7 +378,7 @@ def test_indexed_writes(name):
         def program(T, x):
             y = x * 1
             i = index(T)
-            y[i] = value(T, x, i)     # noqa: B023
+            y[i] = value(T, x, i)
             return y
         for dtype in ("float64", "int64"):
             found += [f"{kind} {d}" for d in report(program, [make(rng, (3, 4, 2), dtype)], grads=2, names=False)]

@@ -10,7 +10,7 @@ import rushlight
 from rushlight.prims.table import Variadic
 from tests.prims.cases import ALL, CALLED, OPERATORS, Case, admissible, array, cases, in_float64, rng_of, tensor
 
-named = lambda prims: pytest.mark.parametrize("prim", prims, ids=lambda p: p.name)     # noqa: E731
+named = lambda prims: pytest.mark.parametrize("prim", prims, ids=lambda p: p.name)
 
 
 def has_gradient(prim, i) -> bool:
@@ -115,7 +115,7 @@ def test_gradient_agrees_with_differences(prim):
     for case in chosen:
         t, weights = direction(case, rng), rng.normal(size=case.meaning().shape)
         got, _ = gradients(case, t, tensor(weights))
-        want = slope(lambda s: float((moved(case, t, s).meaning() * weights).sum()))     # noqa: B023
+        want = slope(lambda s: float((moved(case, t, s).meaning() * weights).sum()))
         np.testing.assert_allclose(inner(got, t), want, rtol=1e-6, atol=1e-7, err_msg=str(case))
 
 
@@ -127,8 +127,8 @@ def test_second_gradient_agrees_with_differences(prim):
         u = direction(case, rng)
 
         def first(s):
-            got, _ = gradients(moved(case, t, s), t, tensor(weights))     # noqa: B023
-            return inner(got, u)     # noqa: B023
+            got, _ = gradients(moved(case, t, s), t, tensor(weights))
+            return inner(got, u)
         got, wanted = gradients(case, t, tensor(weights), create_graph=True)
         taped = [(g, tensor(d)) for g, d in zip(got, u.values()) if g is not None and g.requires_grad]
         again = rushlight.autograd.grad([g for g, _ in taped], wanted, [d for _, d in taped], allow_unused=True) if taped else []
