@@ -1,4 +1,4 @@
-"""The names that linear algebra has in the main namespace: torch.inverse, torch.det, torch.svd ..."""
+"""The names of linear algebra in the main namespace: torch.inverse, torch.det, torch.svd ..."""
 from __future__ import annotations
 
 import math

@@ -325,8 +325,8 @@ def lu_factor(A, *, pivot=True, out=None):
     at = next((i for i, n in enumerate(info) if n), None)
     if at is not None:
         place = info[at]
-        raise RuntimeError(f"torch.linalg.lu_factor: {p._element(at, A.dim())}U[{place},{place}] is "
-                           "zero and using it on lu_solve would result in a division by zero. If "
+        which = p._element(at, A.dim())
+        raise RuntimeError(f"torch.linalg.lu_factor: {which}U[{place},{place}] is zero and using it on lu_solve would result in a division by zero. If "
                            "you still want to perform the factorization, consider calling "
                            "linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)")
     return several("linalg_lu_factor", ("LU", "pivots"), [lu, pivots], out=out)
@@ -419,7 +419,7 @@ def householder_product(A, tau, *, out=None):
 # -- norms and ranks -------------------------------------------------------------------------------
 
 def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None, out=None):
-    """Vector or matrix norm: a matrix norm if dim names two axes, or if A is a matrix and ord given."""
+    """A matrix norm if dim names two axes, or if A is a matrix and ord is given; a vector norm else."""
     if ord is None:
         return vector_norm(A, 2, dim, keepdim, dtype=dtype, out=out)
     if isinstance(ord, str):

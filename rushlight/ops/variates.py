@@ -114,7 +114,8 @@ def standard_gamma(alpha, generator=None):
 def _dirichlet_values(alpha, generator):
     check_floating(alpha.dtype, "dirichlet")
     array = alpha.detach()._array().astype(np.float64)
-    made = np.array(_gammas(array, _sum_double, finfo(float64).tiny, generator)).reshape(alpha.shape)
+    made = _gammas(array, _sum_double, finfo(float64).tiny, generator)
+    made = np.array(made).reshape(alpha.shape)
     dtype = alpha.dtype.numpy
     share = (made / made.sum(-1, keepdims=True)).astype(dtype)
     top = np.nextafter(np.ones((), dtype), np.zeros((), dtype))

@@ -7,6 +7,8 @@ linear algebra"; Golub and Pereyra 1973 (pseudo-inverse); Najfeld and Havel 1995
 """
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .. import dtypes
@@ -265,7 +267,7 @@ log_abs_det = _host("log_abs_det", lambda a: np.linalg.slogdet(a)[1], _batch_sha
 
 def pack(*arrays):
     """Results one behind the other in the last axis; each is (array, its own axes)."""
-    flat = [a.reshape(*a.shape[:a.ndim - own], -1 if a.size else int(np.prod(a.shape[a.ndim - own:])))
+    flat = [a.reshape(*a.shape[:a.ndim - own], math.prod(a.shape[a.ndim - own:]))
             for a, own in arrays]
     return np.concatenate(flat, -1)
 
@@ -278,7 +280,7 @@ def take_apart(packed, *shapes):
     """Views of the results, by their own shapes."""
     out, at = [], 0
     for shape in shapes:
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         part = packed.narrow(-1, at, size)
         out.append(part.reshape(*packed.shape[:-1], *shape) if len(shape) > 1 else part)
         at += size
@@ -345,7 +347,7 @@ def qr_shapes(m, n, mode):
 def packed_shape(shapes_of):
     def shape(shapes, **params):
         *batch, m, n = shapes[0]
-        return *batch, sum(int(np.prod(s)) for s in shapes_of(m, n, **params))
+        return *batch, sum(math.prod(s) for s in shapes_of(m, n, **params))
     return shape
 
 
@@ -588,7 +590,8 @@ def _pade(x):
     x6 = x4 @ x2
     odd = x @ (x6 @ (b[13] * x6 + b[11] * x4 + b[9] * x2) + b[7] * x6 + b[5] * x4 + b[3] * x2
                + b[1] * one)
-    even = x6 @ (b[12] * x6 + b[10] * x4 + b[8] * x2) + b[6] * x6 + b[4] * x4 + b[2] * x2 + b[0] * one
+    even = (x6 @ (b[12] * x6 + b[10] * x4 + b[8] * x2) + b[6] * x6 + b[4] * x4 + b[2] * x2
+            + b[0] * one)
     return np.linalg.solve(even - odd, even + odd)
 
 
