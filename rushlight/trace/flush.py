@@ -106,6 +106,8 @@ def share_array(array: np.ndarray, dtype, numel: int) -> Storage:
 
 def as_array(buffer, dtype, layout, offset) -> np.ndarray:
     """The elements of a layout over a buffer; shares memory."""
+    if not layout.numel:
+        return np.empty(tuple(layout.shape), dtype.numpy)       # it may begin behind the end
     size = dtype.itemsize
     return buffer.as_numpy(dtype.numpy, tuple(layout.shape), tuple(s * size for s in layout.strides), offset * size)
 
