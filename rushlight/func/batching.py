@@ -122,9 +122,9 @@ class Capture:
     def check_random(self) -> None:
         """Raise if random numbers are not to be drawn."""
         if self.randomness == "error":
-            raise RuntimeError("vmap: called random operation while in randomness error mode. Please either use the "
-                               "'same' or 'different' randomness flags on vmap or perform the randomness operation "
-                               "out of vmap")
+            raise RuntimeError("vmap: called random operation while in randomness error mode. "
+                               "Please either use the 'same' or 'different' randomness flags on "
+                               "vmap or perform the randomness operation out of vmap")
 
     def runnable(self) -> list:
         """What is pending and depends on no placeholder, at this level and those around it."""
@@ -250,10 +250,11 @@ class Capture:
         self.values, self.shown = WeakKeyDictionary(self.values), {}
 
 
-IN_PLACE = ("vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in "
-            "extra_args that has more elements than `self`. This happened due to `other` being vmapped over but `self` "
-            "not being vmapped over in a vmap. Please try to use out-of-place operators instead of inplace arithmetic. "
-            "If said operator is being called inside the PyTorch framework, please file a bug report instead.")
+IN_PLACE = ("vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a "
+            "Tensor `other` in extra_args that has more elements than `self`. This happened due "
+            "to `other` being vmapped over but `self` not being vmapped over in a vmap. Please "
+            "try to use out-of-place operators instead of inplace arithmetic. If said operator is "
+            "being called inside the PyTorch framework, please file a bug report instead.")
 
 
 def _pend(node):
@@ -276,7 +277,7 @@ def _free(capture, nodes, barred):
     return free
 
 
-# -- views of batched values ---------------------------------------------------------------------------
+# -- views of batched values -----------------------------------------------------------------------
 _views: dict = {}
 _signatures: dict = {}
 
@@ -375,7 +376,7 @@ def _along_axes(entry, layout, offset):
     return None if any(at[d] >= entry.shape[d] for d in axes) else (strides, start)
 
 
-# -- gradients -----------------------------------------------------------------------------------------
+# -- gradients -------------------------------------------------------------------------------------
 class Batched(GradFn):
     """The tape's entry of a vmap: its gradients are those of the function's own tape, batched."""
 
@@ -405,9 +406,10 @@ class Batched(GradFn):
     def pull(self, grads):
         capture = self.capture
         if capture is None:
-            raise RuntimeError("Trying to backward through the graph a second time (or directly access saved tensors "
-                               "after they have already been freed). Specify retain_graph=True if you need to backward "
-                               "through the graph a second time.")
+            raise RuntimeError("Trying to backward through the graph a second time (or directly "
+                               "access saved tensors after they have already been freed). Specify "
+                               "retain_graph=True if you need to backward through the graph a "
+                               "second time.")
         with capture.recording():
             seeds: dict = {}
             for (p, dtype), g in zip(self.places, grads):
@@ -425,15 +427,16 @@ class Batched(GradFn):
         return value if fn in self.capture.leaves else value.sum(0)
 
 
-# -- values that do not exist --------------------------------------------------------------------------
+# -- values that do not exist ----------------------------------------------------------------------
 DYNAMIC = {"nonzero", "unique", "unique_consecutive", "bincount", "masked_select", "argwhere", "repeat_interleave"}
 
 
 def unreadable() -> RuntimeError:
     """Why a value cannot be read inside of vmap, in PyTorch's words."""
     if pending.capture is None:
-        return RuntimeError("vmap: this Tensor stands for one entry of a batch and has no value of its own: it left the "
-                            "function that was vmapped over other than by being returned")
+        return RuntimeError("vmap: this Tensor stands for one entry of a batch and has no value "
+                            "of its own: it left the function that was vmapped over other than by "
+                            "being returned")
     frame, names = sys._getframe(1), set()
     while frame is not None and record._is_internal(frame.f_code.co_filename):
         names.add(frame.f_code.co_name)
@@ -443,18 +446,20 @@ def unreadable() -> RuntimeError:
 
 def _reason(names):
     if "__bool__" in names or "__contains__" in names:
-        return ("vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't "
-                "support that yet, please file an issue at https://github.com/pytorch/pytorch/issues .")
+        return ("vmap: It looks like you're attempting to use a Tensor in some data-dependent "
+                "control flow. We don't support that yet, please file an issue at "
+                "https://github.com/pytorch/pytorch/issues .")
     if "item" in names:
-        return ("vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on "
-                "a Tensor, please try to rewrite what you're doing with other operations. If error is occurring "
-                "somewhere inside PyTorch internals, please file a bug report.")
+        return ("vmap: It looks like you're calling .item() on a Tensor. We don't support vmap "
+                "over calling .item() on a Tensor, please try to rewrite what you're doing with "
+                "other operations. If error is occurring somewhere inside PyTorch internals, "
+                "please file a bug report.")
     if "getitem" in names:
-        return ("vmap: We do not support batching operators that can support dynamic shape. Attempting to batch over "
-                "indexing with a boolean mask.")
+        return ("vmap: We do not support batching operators that can support dynamic shape. "
+                "Attempting to batch over indexing with a boolean mask.")
     dynamic = sorted(names & DYNAMIC)
     if dynamic:
-        return ("vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over "
-                f"aten::{dynamic[0]}. Please file an issue at https://github.com/pytorch/pytorch/issues if you need "
-                "this feature.")
+        return ("vmap: We do not support batching operators that can output dynamic shape. "
+                f"Attempted to vmap over aten::{dynamic[0]}. Please file an issue at "
+                "https://github.com/pytorch/pytorch/issues if you need this feature.")
     return "vmap: Cannot access data pointer of Tensor that doesn't have storage"

@@ -36,13 +36,15 @@ def _merged(dicts) -> dict:
     if isinstance(dicts, dict):
         return dict(dicts)
     if not isinstance(dicts, (list, tuple)):
-        raise ValueError(f"Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got {type(dicts)}")
+        raise ValueError("Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of "
+                         f"dicts, but got {type(dicts)}")
     if not all(isinstance(d, dict) for d in dicts):
         raise ValueError("Expected all elements of parameter_and_buffer_dicts to be dictionaries")
     names = [k for d in dicts for k in d]
     repeated = [k for k in dict.fromkeys(names) if names.count(k) > 1]
     if repeated:
-        raise ValueError(f"{repeated} appeared in multiple dictionaries; behavior of functional call is ambiguous")
+        raise ValueError(f"{repeated} appeared in multiple dictionaries; behavior of functional "
+                         "call is ambiguous")
     return {k: v for d in dicts for k, v in d.items()}
 
 
@@ -60,8 +62,8 @@ def _tied(module, given) -> dict:
     for group in names.values():
         present = [n for n in group if n in given]
         if len({id(given[n]) for n in present}) > 1:
-            raise ValueError(f"functional_call got multiple values for keys {sorted(group)}, which are tied. Consider "
-                             "using tie_weights=False")
+            raise ValueError(f"functional_call got multiple values for keys {sorted(group)}, which "
+                             "are tied. Consider using tie_weights=False")
         if present:
             result.update(dict.fromkeys(group, given[present[0]]))
     return result
@@ -121,7 +123,8 @@ def stack_module_state(models) -> tuple[dict, dict]:
     if not models:
         raise RuntimeError("stack_module_state: Expected at least one model, got 0.")
     if len({m.training for m in models}) > 1:
-        raise RuntimeError("stack_module_state: Expected all models to have the same training/eval mode.")
+        raise RuntimeError("stack_module_state: Expected all models to have the same "
+                           "training/eval mode.")
     if any(type(m) is not type(models[0]) for m in models):
         raise RuntimeError("stack_module_state: Expected all models to be of the same class.")
     return (_stacked([dict(m.named_parameters()) for m in models]), _stacked([dict(m.named_buffers()) for m in models]))

@@ -78,7 +78,7 @@ def any_tracked(tensors) -> bool:
     return any(is_tracked(x) for x in tensors)
 
 
-# -- arguments -------------------------------------------------------------------------------------------
+# -- arguments -------------------------------------------------------------------------------------
 def _positions(argnums, n: int) -> tuple[int, ...]:
     """The arguments to differentiate by, as positions."""
     if not isinstance(argnums, (int, tuple)):
@@ -120,7 +120,8 @@ def _with_aux(out, has_aux, api):
     if not has_aux:
         return out, None
     if not (isinstance(out, tuple) and len(out) == 2):
-        raise RuntimeError(f"{api}: output of function f should be a tuple: (output, aux) if has_aux is True")
+        raise RuntimeError(f"{api}: output of function f should be a tuple: (output, aux) if "
+                           "has_aux is True")
     return out
 
 
@@ -128,7 +129,7 @@ def _named_after(func):
     return functools.wraps(func) if hasattr(func, "__name__") else lambda f: f
 
 
-# -- reverse mode ----------------------------------------------------------------------------------------
+# -- reverse mode ----------------------------------------------------------------------------------
 def grad(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
     """The function that computes the gradient of `func`, which returns a scalar tensor.
 
@@ -180,8 +181,9 @@ def _check_scalar(y, api):
     if not isinstance(y, Tensor):
         raise RuntimeError(f"{api}: Expected f(*args) to return a Tensor, got {type(y)}")
     if y.dim():
-        raise RuntimeError(f"{api}: Expected f(*args) to return a scalar Tensor, got tensor with {y.dim()} dims. Maybe "
-                           "you wanted to use the vjp or jacrev APIs instead?")
+        raise RuntimeError(f"{api}: Expected f(*args) to return a scalar Tensor, got tensor with "
+                           f"{y.dim()} dims. Maybe you wanted to use the vjp or jacrev APIs "
+                           "instead?")
 
 
 def vjp(func: Callable, *primals, has_aux: bool = False):
@@ -204,16 +206,17 @@ def vjp(func: Callable, *primals, has_aux: bool = False):
         _check_outputs(leaves, "vjp(f, *primals)")
         for y in leaves:
             if y.dtype.rank < 2:
-                raise RuntimeError("vjp(f, ...): All outputs of f must be floating-point or complex Tensors, got Tensor "
-                                   f"with dtype {y.dtype!r}")
+                raise RuntimeError("vjp(f, ...): All outputs of f must be floating-point or "
+                                   f"complex Tensors, got Tensor with dtype {y.dtype!r}")
         stretch = level.close(leaves)
     in_spec = flatten(inputs)[1]
 
     def vjp_fn(cotangents, retain_graph=True, create_graph=None):
         given, found = flatten(cotangents)
         if found != spec:
-            raise RuntimeError("Expected pytree structure of cotangents to be the same as pytree structure of outputs to "
-                               f"the function. cotangents: {found.brief()}, primal output: {spec.brief()}")
+            raise RuntimeError("Expected pytree structure of cotangents to be the same as pytree "
+                               "structure of outputs to the function. cotangents: "
+                               f"{found.brief()}, primal output: {spec.brief()}")
         for y, g in zip(leaves, given):
             _check_same_shape(y, g)
         graph = mode.enabled and create_graph is not False and (level.is_open or any_tracked(given))
@@ -225,19 +228,21 @@ def vjp(func: Callable, *primals, has_aux: bool = False):
 
 def _check_outputs(leaves, api):
     if not leaves or len(leaves) == 1 and leaves[0] is None:
-        raise RuntimeError(f"{api}: Expected f to be a function that has non-empty output (got output = {leaves})")
+        raise RuntimeError(f"{api}: Expected f to be a function that has non-empty output (got "
+                           f"output = {leaves})")
     for y in leaves:
         if not isinstance(y, Tensor):
-            raise RuntimeError(f"{api}: expected f(*primals) to return only tensors, got unsupported type {type(y)}")
+            raise RuntimeError(f"{api}: expected f(*primals) to return only tensors, got "
+                               f"unsupported type {type(y)}")
 
 
 def _check_same_shape(y, g):
     if y.shape != g.shape:
-        raise RuntimeError(f"Mismatch in shape: grad_output[0] has a shape of {g.shape} and output[0] has a shape of "
-                           f"{y.shape}.")
+        raise RuntimeError(f"Mismatch in shape: grad_output[0] has a shape of {g.shape} and "
+                           f"output[0] has a shape of {y.shape}.")
 
 
-# -- forward mode ----------------------------------------------------------------------------------------
+# -- forward mode ----------------------------------------------------------------------------------
 JVP = "jvp(f, primals, tangents)"
 
 
@@ -254,19 +259,22 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         (output, tangent of the output) or (output, tangent, aux).
     """
     if not isinstance(primals, tuple):
-        raise RuntimeError(f"{JVP}: Expected primals to be a tuple. E.g. it should be valid to call f(*primals).")
+        raise RuntimeError(f"{JVP}: Expected primals to be a tuple. E.g. it should be valid to "
+                           "call f(*primals).")
     (flat, spec), (given, found) = flatten(primals), flatten(tangents)
     if spec != found:
-        raise RuntimeError(f"{JVP}: Expected primals and tangents to have the same python structure. For example, if "
-                           f"primals is a tuple of 3 tensors, tangents also must be. Got primals with structure {spec} "
-                           f"and tangents with structure {found}")
+        raise RuntimeError(f"{JVP}: Expected primals and tangents to have the same python "
+                           "structure. For example, if primals is a tuple of 3 tensors, tangents "
+                           f"also must be. Got primals with structure {spec} and tangents with "
+                           f"structure {found}")
     _check_tensors(flat, "primals")
     _check_tensors(given, "tangents")
     for x, t in zip(flat, given):
         if x.shape != t.shape:
-            raise RuntimeError("Trying to set a forward gradient that has a different size than that of the original "
-                               f"Tensor, this is not supported. Tensor is of size {list(x.shape)} while the given "
-                               f"forward gradient is of size {list(t.shape)}.")
+            raise RuntimeError("Trying to set a forward gradient that has a different size than "
+                               "that of the original Tensor, this is not supported. Tensor is of "
+                               f"size {list(x.shape)} while the given forward gradient is of size "
+                               f"{list(t.shape)}.")
     linear = Linear(func, primals, has_aux, strict)
     result = linear.value, linear.tangents(given)
     return (*result, linear.aux) if has_aux else result
@@ -292,8 +300,8 @@ def linearize(func: Callable, *primals):
     def jvp_fn(*tangents):
         given, found = flatten(tangents)
         if found != spec:
-            raise RuntimeError(f"Expected the tangents {found.brief()} to have the same structure as the primals "
-                               f"{spec.brief()}")
+            raise RuntimeError(f"Expected the tangents {found.brief()} to have the same structure "
+                               f"as the primals {spec.brief()}")
         if any(t.shape != s for t, s in zip(given, shapes)):
             raise RuntimeError("Expected each tangent to have the shape of its primal")
         return linear.tangents(given)
@@ -323,7 +331,8 @@ class Linear:
     def _check(self):
         for y in self.outputs:
             if not isinstance(y, Tensor):
-                raise RuntimeError(f"{JVP}: expected f(*primals) to return only tensors, got unsupported type {type(y)}")
+                raise RuntimeError(f"{JVP}: expected f(*primals) to return only tensors, got "
+                                   f"unsupported type {type(y)}")
 
     def tangents(self, given):
         """J t as a tree like the output."""
@@ -336,12 +345,12 @@ class Linear:
 
     def _tangent(self, y, t):
         if t is None and self.strict:
-            raise RuntimeError("jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. "
-                               "This is not allowed with strict=True.")
+            raise RuntimeError("jvp(f, primals, tangents, strict=True): The output of f is "
+                               "independent of the inputs. This is not allowed with strict=True.")
         return y.new_zeros(y.shape) if t is None else t
 
 
-# -- jacobians -------------------------------------------------------------------------------------------
+# -- jacobians -------------------------------------------------------------------------------------
 def jacrev(func: Callable, argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False,
            chunk_size: int | None = None, _preallocate_and_copy: bool = False) -> Callable:
     """The function that computes the Jacobian of `func`, row by row (reverse mode), all rows at once.

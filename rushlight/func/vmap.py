@@ -31,7 +31,8 @@ def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = 
         >>> per_sample = torch.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))
     """
     if randomness not in ("error", "different", "same"):
-        raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
+        raise RuntimeError("Only allowed values for randomness are 'error', 'different', or "
+                           f"'same'. Got {randomness}")
     if chunk_size is not None and not chunk_size > 0:
         raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
 
@@ -65,16 +66,18 @@ class Call:
     def take(self, args):
         """Arguments as flat lists with their axes, checked."""
         if not isinstance(self.in_dims, (int, tuple)):
-            self._refuse_inputs("expected `in_dims` to be int or a (potentially nested) tuple matching the structure of "
-                                f"inputs, got: {type(self.in_dims)}.")
+            self._refuse_inputs("expected `in_dims` to be int or a (potentially nested) tuple "
+                                f"matching the structure of inputs, got: {type(self.in_dims)}.")
         if not args:
-            raise ValueError(f"vmap({self.name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are "
-                             "trying to vmap over a function with no inputs. The latter is unsupported.")
+            raise ValueError(f"vmap({self.name})(<inputs>): got no inputs. Maybe you forgot to add "
+                             "inputs, or you are trying to vmap over a function with no inputs. "
+                             "The latter is unsupported.")
         self.leaves, self.spec = flatten(args)
         dims = spread(self.in_dims, self.spec)
         if dims is None:
-            self._refuse_inputs("in_dims is not compatible with the structure of `inputs`. in_dims has structure "
-                                f"{flatten(self.in_dims)[1]} but inputs has structure {self.spec}.")
+            self._refuse_inputs("in_dims is not compatible with the structure of `inputs`. "
+                                f"in_dims has structure {flatten(self.in_dims)[1]} but inputs has "
+                                f"structure {self.spec}.")
         self.dims = [self._axis(x, d) for x, d in zip(self.leaves, dims)]
         self.size = self._batch_size()
 
@@ -82,14 +85,17 @@ class Call:
         if d is None:
             return None
         if not isinstance(d, int):
-            self._refuse_inputs(f"Got in_dim={d} for an input but in_dim must be either an integer dimension or None.")
+            self._refuse_inputs(f"Got in_dim={d} for an input but in_dim must be either an integer "
+                                "dimension or None.")
         if not isinstance(x, Tensor):
-            self._refuse_inputs(f"Got in_dim={d} for an input but the input is of type {type(x)}. We cannot vmap over "
-                                "non-Tensor arguments, please use None as the respective in_dim")
+            self._refuse_inputs(f"Got in_dim={d} for an input but the input is of type {type(x)}. "
+                                "We cannot vmap over non-Tensor arguments, please use None as the "
+                                "respective in_dim")
         n = x.dim()
         if not -n <= d < n:
-            self._refuse_inputs(f"Got in_dim={d} for some input, but that input is a Tensor of dimensionality {n} so "
-                                f"expected in_dim to satisfy -{n} <= in_dim < {n}.")
+            self._refuse_inputs(f"Got in_dim={d} for some input, but that input is a Tensor of "
+                                f"dimensionality {n} so expected in_dim to satisfy -{n} <= in_dim "
+                                f"< {n}.")
         return d % n
 
     def _refuse_inputs(self, why):
@@ -100,8 +106,8 @@ class Call:
         if not sizes:
             raise ValueError("vmap: Expected at least one Tensor to vmap over")
         if any(n != sizes[0] for n in sizes):
-            raise ValueError("vmap: Expected all tensors to have the same size in the mapped dimension, got sizes "
-                             f"{sizes} for the mapped dimension")
+            raise ValueError("vmap: Expected all tensors to have the same size in the mapped "
+                             f"dimension, got sizes {sizes} for the mapped dimension")
         return sizes[0]
 
     # -- running -----------------------------------------------------------------------------------
@@ -144,9 +150,9 @@ class Call:
     # -- results -----------------------------------------------------------------------------------
     def _check_out_dims(self):
         if not all(d is None or isinstance(d, int) for d in flatten(self.out_dims)[0]):
-            raise ValueError(f"vmap({self.name}, ..., out_dims={self.out_dims}): `out_dims` must be an int, None or a "
-                             "python collection of ints representing where in the outputs the vmapped dimension should "
-                             "appear.")
+            raise ValueError(f"vmap({self.name}, ..., out_dims={self.out_dims}): `out_dims` must "
+                             "be an int, None or a python collection of ints representing where "
+                             "in the outputs the vmapped dimension should appear.")
 
     def _out_axes(self, outs, spec):
         dims = self.out_dims
@@ -154,21 +160,23 @@ class Call:
             dims = dims[0]
         found = spread(dims, spec)
         if found is None:
-            raise ValueError(f"vmap({self.name}, ..., out_dims={self.out_dims})(<inputs>): out_dims is not compatible "
-                             f"with the structure of `outputs`. out_dims has structure {flatten(self.out_dims)[1]} but "
-                             f"outputs has structure {spec}.")
+            raise ValueError(f"vmap({self.name}, ..., out_dims={self.out_dims})(<inputs>): "
+                             "out_dims is not compatible with the structure of `outputs`. "
+                             f"out_dims has structure {flatten(self.out_dims)[1]} but outputs has "
+                             f"structure {spec}.")
         for x, d in zip(outs, found):
             if d is not None and not isinstance(x, Tensor):
-                raise ValueError(f"vmap({self.name}, ...): `{self.name}` must only return Tensors, got type {type(x)}. "
-                                 "Did you mean to set out_dims= to None for output?")
+                raise ValueError(f"vmap({self.name}, ...): `{self.name}` must only return Tensors, "
+                                 f"got type {type(x)}. Did you mean to set out_dims= to None for "
+                                 "output?")
         return found
 
     def _placed(self, x, value, d, capture):
         """An output with the batch axis where it belongs."""
         if d is None:
             if x.storage.node in capture.values:
-                raise ValueError(f"vmap({self.name}, ...): `{self.name}` can not return a BatchedTensor when out_dim is "
-                                 "None")
+                raise ValueError(f"vmap({self.name}, ...): `{self.name}` can not return a "
+                                 "BatchedTensor when out_dim is None")
             return x
         if value is None:
             value = x.expand(self.size, *x.shape)
