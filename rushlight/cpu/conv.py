@@ -17,7 +17,7 @@ from ..compiler.kernel import Call, Epilogue, Ref, View
 from ..dtypes import dtype, float32, float64
 from .contract import (BLOCK_K, BLOCK_ROWS, PANELS, PLENTY, Contraction, Cut, Left, Right, Temp,
                        balanced, ceil_div, columns_of, contract, cut_columns, whole_panels)
-from .depthwise import Weights, direct, over_planes, upright, weight_grad
+from .depthwise import Weights, direct, may_spread, over_planes, upright, weight_grad
 from .finish import Finisher, Grid, finisher
 from .gemm import packed
 from .image import Along, Image, Lines, W, image_way, image_words, read_image
@@ -66,6 +66,11 @@ def lower_conv_input_grad(out: View, g: View, w: View, stride, padding, dilation
         return []
     note = _note("conv input grad", g, w, stride, padding)
     _, before, (g, w) = _prepare(temp, g, w)
+    if spread := may_spread(stride):
+        made = _spread_input_grad(out, g, w, (spread, padding, dilation), groups, temp, epilogue,
+                                  note)
+        if made:
+            return before + made
     dims = [list(phases(*dim)) for dim in zip(
         out.shape[2:], g.shape[2:], g.strides[2:], w.shape[2:], stride, padding, dilation,
         strict=True)]
@@ -79,6 +84,31 @@ def lower_conv_input_grad(out: View, g: View, w: View, stride, padding, dilation
         parts.append(part)
     result = _finish_image(g.dtype, out, 1, epilogue)
     return [*before, interleave(out, g.dtype, parts, [len(d) for d in dims], result, note)]
+
+
+def _spread_input_grad(out, g, w, geometry, groups, temp, epilogue, note) -> list[Call]:
+    """A strided input gradient of few channels: g with zeros between; none if it does not suit."""
+    spread, padding, dilation = geometry
+    pair = spread[-len(padding):]
+    along = [Along(s * g.itemsize, n, (m - 1) * every + 1, 1, pad, -step, taps)
+             for s, n, m, every, pad, step, taps in zip(
+                 g.strides[2:], out.shape[2:], g.shape[2:], pair, padding, dilation, w.shape[2:],
+                 strict=True)]
+    rows, inner, (o, c, *steps) = w.shape[1], w.shape[0] // groups, w.strides
+    weights = w._replace(shape=(groups, rows, inner, *w.shape[2:]),
+                         strides=(inner * o, c, o, *steps))
+    plain = Along(0, 1, 1, 1, 0, 1, 1)
+    image = _image(g, groups, along)._replace(along=(*[plain] * (3 - len(along)), *along))
+    seen, taps = upright(image, Weights(w.ref, _five_strides(weights)))
+    plan = direct(seen, inner, rows, g.itemsize, spread)
+    if plan is None or 0 in g.shape:
+        return []
+    if g.strides[-1] != 1:
+        before: list[Call] = []
+        g = packed(before, g.dtype, g, temp)
+        return before + _spread_input_grad(out, g, w, geometry, groups, temp, epilogue, note)
+    result = _finish_image(g.dtype, out, groups, epilogue)
+    return [over_planes(plan, taps, g.shape[0], groups, g.dtype, result, note)]
 
 
 def _phase_result(out: View, phase, kind: dtype, temp: Temp) -> View | None:

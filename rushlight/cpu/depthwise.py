@@ -31,13 +31,14 @@ LINE_BYTES = 1 << 15    # of a tile's lines, one channel: it should stay in the 
 MOST_LINES = 1 << 19
 MOST_COLS = 512         # of a tile
 LEAST_COLS = 6          # narrower images leave too many lanes empty
+MOST_SPREAD = 4         # by how much zeros between elements may multiply work
 PARTED = 32             # (part, group) pairs to aim at in a weight gradient
 
 (FINISH, FINISH_WORDS, X, X_BATCH, X_GROUP, X_CHANNEL, X_ROW, X_COL, HEIGHT, WIDTH, START_H,
  START_W, MOVE_H, MOVE_W, SPAN_H, INNER, OUTPUTS, OUT_H, OUT_W, TILE_ROWS, ROW_TILES, TILE_COLS,
  COL_TILES, GROUPS, LINE_PLANE, LINE_ROW, LINE_PHASE, PHASES, LINES_BYTES, ENTRIES, ROW_STEP,
- GROUP_STEP) = range(32)
-FIRST = 32              # the words of one kernel
+ GROUP_STEP, SPREAD_H, SPREAD_W) = range(34)
+FIRST = 34              # the words of one kernel
 
 
 class Kernel(NamedTuple):
@@ -73,6 +74,7 @@ class Plan(NamedTuple):
     cols: Cut
     kernel: Kernel
     itemsize: int
+    spread: tuple[int, int]     # zeros stand between rows and columns: every so many-th is there
 
     @property
     def phases(self) -> int:
@@ -114,17 +116,20 @@ class Plan(NamedTuple):
                 self.rows.tile, self.rows.pieces, self.cols.tile, self.cols.pieces,
                 groups, self.plane_bytes, row, self.phase_bytes, self.phases,
                 self.inner * self.plane_bytes, entries, row if unrolled else row * high.move,
-                row * high.move)
+                row * high.move, *self.spread)
 
     @property
     def way(self) -> str:
         """How neighbouring columns of lines are read."""
         wide = self.image.along[W]
+        if self.spread != (1, 1):
+            return "spread"
         known = {1: "adjacent", 2: "second"} if wide.stride == self.itemsize else {}
         return known.get(wide.move, "gather")
 
 
-def direct(image: Image, inner: int, outputs: int, itemsize: int) -> Plan | None:
+def direct(image: Image, inner: int, outputs: int, itemsize: int,
+           spread: tuple[int, int] = (1, 1)) -> Plan | None:
     """How to do it directly; None where that is not possible or not worth it."""
     deep, high, wide = image.along
     plain = (deep.out, deep.taps, deep.size, deep.start) == (1, 1, 1, 0)
@@ -135,11 +140,18 @@ def direct(image: Image, inner: int, outputs: int, itemsize: int) -> Plan | None
     cols = balanced(wide.out, MOST_COLS, VECTOR_BYTES // itemsize)
     cols = cols if cols.pieces > 1 else Cut(wide.out, 1, wide.out)
     made = Plan(image, inner, outputs, Cut(high.out, 1, 1), cols,
-                Kernel(high.taps, high.move, high.step), itemsize)
+                Kernel(high.taps, high.move, high.step), itemsize, spread)
     row = made.phases * made.phase_bytes
     most = max(ROWS, (LINE_BYTES // row - high.span(0)) // high.move)
     made = made._replace(rows=balanced(high.out, most, min(ROWS, high.out)))
     return made if inner * made.plane_bytes <= MOST_LINES else None
+
+
+def may_spread(stride) -> tuple[int, int] | None:
+    """Strides of an input gradient that zeros between what it reads are cheap enough for."""
+    pair = (1, *stride)[-2:]
+    fits = len(stride) <= 2 and all(s in (1, 2, 4) for s in pair)
+    return pair if fits and 1 < pair[0] * pair[1] <= MOST_SPREAD else None
 
 
 def upright(image: Image, w: Weights) -> tuple[Image, Weights]:
@@ -288,6 +300,8 @@ COPY_PARAMS = (("ptr", "dst"), ("ptr", "source"), *(("i64", name) for name in (
 
 def _copy_lines(f: Function, element: str, way: str, lines: Value, place) -> None:
     """What a tile reads of all channels of its group, zero where there is no image."""
+    if way == "spread":
+        return _spread_lines(f, element, lines, place)
     image, group, h0, rows, w0 = place
     row = f.add(f.mul(h0, f.word(MOVE_H)), f.word(START_H))
     col = f.add(f.mul(w0, f.word(MOVE_W)), f.word(START_W))
@@ -339,6 +353,58 @@ def _read_columns(g: Function, element: str, way: str, source, column, live, apa
         return gather_bytes(g, element, source, offsets, mask)
     value = g.masked_load(element, source, mask)
     return value if way == "adjacent" else g.shuffle(value, None, list(range(0, touched, 2)))
+
+
+SPREAD_PARAMS = (("ptr", "dst"), ("ptr", "source"), *(("i64", name) for name in (
+    "to_row", "from_row", "rows", "bytes", "height", "row", "width", "column", "high", "wide")))
+
+
+def _spread_lines(f: Function, element: str, lines: Value, place) -> None:
+    """The same where rows and columns of the image have zeros between them."""
+    image, group, h0, rows, w0 = place
+    start = f.at(f.word(X, "ptr"), "i8", f.add(f.mul(image, f.word(X_BATCH)),
+                                               f.mul(group, f.word(X_GROUP))))
+    spread = f.helper("spread_lines", lambda: _spreader(element))
+    with f.loop(0, f.word(INNER), carried=[lines, start], nonempty=True) as channel:
+        arguments = [*channel.values, f.word(LINE_ROW), f.word(X_ROW),
+                     f.add(rows, f.word(SPAN_H)), f.word(LINE_PHASE), f.word(HEIGHT),
+                     f.add(h0, f.word(START_H)), f.word(WIDTH), f.add(w0, f.word(START_W)),
+                     f.word(SPREAD_H), f.word(SPREAD_W)]
+        f.line(f"call void @{spread.name}({', '.join(a.typed for a in arguments)})")
+        channel.next(f.at(channel.values[0], "i8", f.word(LINE_PLANE)),
+                     f.at(channel.values[1], "i8", f.word(X_CHANNEL)))
+
+
+def _spreader(element: str) -> Function:
+    """Lines of an image of which every high-th row and wide-th column is there."""
+    g = Function("spread_lines", SPREAD_PARAMS)
+    lanes = VECTOR_BYTES // SIZES[element]
+    between = g.splat(g.cast("trunc", g.sub(g.wide, 1), "i32"), lanes)
+    with g.loop(0, g.rows, carried=[g.dst], nonempty=True) as row:
+        at = g.add(g.row, row.index)
+        live = g.and_(g.icmp("ult", at, g.height), g.icmp("eq", g.urem(at, g.high), 0))
+        line = g.at(g.source, "i8", g.mul(g.select(live, g.udiv(at, g.high), 0), g.from_row))
+        width = g.splat(g.cast("trunc", g.select(live, g.width, 0), "i32"), lanes)
+        with g.loop(0, g.bytes, VECTOR_BYTES, carried=[g.column], nonempty=True) as col:
+            column = col.values[0]
+            columns = g.add(iota(vector("i32", lanes)),
+                            g.splat(g.cast("trunc", column, "i32"), lanes))
+            mask = g.and_(g.icmp("ult", columns, width),
+                          g.icmp("eq", g.and_(columns, between), 0))
+            first = g.ceil_div(g.smax(column, 0), g.wide)
+            g.store(_expanded(g, element, g.at(line, element, first), mask),
+                    g.at(row.values[0], "i8", col.index))
+            col.next(g.add(column, lanes))
+        row.next(g.at(row.values[0], "i8", g.to_row))
+    return g
+
+
+def _expanded(g: Function, element: str, source: Value, mask: Value) -> Value:
+    """Neighbours in memory go to the lanes that are set, zeros to the others."""
+    lanes = VECTOR_BYTES // SIZES[element]
+    type = vector(element, lanes)
+    return g.call(type, f"llvm.masked.expandload.v{lanes}f{8 * SIZES[element]}", source, mask,
+                  constant(type, 0))
 
 
 # --- weight gradient ------------------------------------------------------------------------------

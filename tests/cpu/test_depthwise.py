@@ -6,7 +6,7 @@ import pytest
 
 from rushlight.compiler.kernel import Ref
 from rushlight.cpu import depthwise
-from rushlight.cpu.conv import lower_conv
+from rushlight.cpu.conv import lower_conv, lower_conv_input_grad
 from rushlight.cpu.image import Along, Image
 from rushlight.testing.calls import Memory
 from rushlight.testing.convolutions import all_three, check, draw, out_sizes
@@ -78,8 +78,19 @@ def test_the_plan_keeps_to_its_bounds():
     assert depthwise.direct(image, 1, depthwise.FEW + 1, 4) is None
 
 
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (4, 1), (1, 2)])
+def test_input_gradients_with_zeros_between(stride):
+    for kernel, padding in ((3, 1), (4, 0), (7, 3)):
+        case = (2, 3, 13, 30), (6, 1, kernel, kernel), stride, (padding,) * 2, (1, 1), 3
+        check(*case)
+        check(*case, axes=(0, 2, 3, 1), kind=np.float64)
+
+
 def test_depthwise_layers_are_direct():
     memory = Memory()
     x, w = memory.new((2, 8, 16, 16)), memory.new((8, 1, 3, 3))
     calls = lower_conv(memory.new((2, 8, 16, 16)), x, w, (1, 1), (1, 1), (1, 1), 8, memory.temp)
+    assert len(calls) == 1 and calls[0].note.endswith("direct")
+    calls = lower_conv_input_grad(memory.new((2, 8, 32, 32)), x, w, (2, 2), (1, 1), (1, 1), 8,
+                                  memory.temp)
     assert len(calls) == 1 and calls[0].note.endswith("direct")
