@@ -1,6 +1,8 @@
 """Data types: what an element is, how types promote, and their limits."""
 from __future__ import annotations
 
+import builtins
+
 import ml_dtypes
 import numpy as np
 
@@ -60,10 +62,9 @@ ALIASES = {"half": float16, "float": float32, "double": float64, "short": int16,
 globals().update({name: it for name, it in ALIASES.items() if it is not None and name not in ("float", "int")})
 
 BY_NUMPY = {it.numpy: it for it in DTYPES}
-PYTHON_TYPES = {}
-_builtin_float, _builtin_int, _builtin_bool, _builtin_complex = (type(0.0), type(0), type(True), type(0j))
-PYTHON_TYPES = {_builtin_bool: bool, _builtin_int: int64, _builtin_float: float64, _builtin_complex: complex128}
-WEAK = {_builtin_bool: 0, _builtin_int: 1, _builtin_float: 2, _builtin_complex: 3}
+# Python's own number types (`bool` is a dtype in this module) and their category of promotion.
+PYTHON_TYPES = {builtins.bool: bool, int: int64, float: float64, complex: complex128}
+WEAK = {builtins.bool: 0, int: 1, float: 2, complex: 3}
 
 default = float32       # what set_default_dtype changes; read it as dtypes.default
 
@@ -130,7 +131,7 @@ class finfo:
         info = ml_dtypes.finfo(type.to_real().numpy)
         self.bits, self.dtype = info.bits, type.to_real().name
         for name in ("eps", "max", "min", "tiny", "smallest_normal", "resolution"):
-            setattr(self, name, _builtin_float(getattr(info, name)))
+            setattr(self, name, float(getattr(info, name)))
 
     def __repr__(self):
         return (f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "
@@ -144,7 +145,7 @@ class iinfo:
         if type.rank != 1:
             raise TypeError(f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type!r}'")
         info = np.iinfo(type.numpy)
-        self.bits, self.min, self.max, self.dtype = info.bits, _builtin_int(info.min), _builtin_int(info.max), type.name
+        self.bits, self.min, self.max, self.dtype = info.bits, int(info.min), int(info.max), type.name
 
     def __repr__(self):
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"

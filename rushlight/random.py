@@ -600,7 +600,7 @@ def poisson(rate: float, generator: Generator) -> int:
     """One Poisson deviate: by products for small rates, by transformed rejection for large."""
     if rate == 0:
         return 0
-    uniform = lambda: float(doubles(generator.take(2))[0])     # noqa: E731
+    uniform = lambda: float(doubles(generator.take(2))[0])
     return _poisson_large(rate, uniform) if rate >= 10 else _poisson_small(rate, uniform)
 
 

@@ -20,14 +20,14 @@ def differentiable(name: str, vjp: tuple):
     def decorate(fn):
         @functools.wraps(fn)
         def op(*tensors, **params):
-            if not (mode.enabled and any([is_tracked(x) for x in tensors if x is not None])):
+            if not (mode.enabled and any(is_tracked(x) for x in tensors if x is not None)):
                 return fn(*tensors, **params)
             mode.enabled = False
             try:
                 y = fn(*tensors, **params)
             finally:
                 mode.enabled = True
-            if any([y is x for x in tensors]):
+            if any(y is x for x in tensors):
                 y = wrap(Tensor, y.storage, y.layout, y.offset)
             return attach(y, gradient, [_or_nothing(x) for x in tensors], params)
         op.gradient = gradient

@@ -1,7 +1,8 @@
 """The compiler's map: from a recorded graph to a plan, pass by pass."""
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from typing import NamedTuple
+from collections.abc import Callable
 
 from .. import config
 from .group import group

@@ -140,7 +140,7 @@ class RowGroup(LoopGroup):
         accesses = self.loads + [a for a, _ in stores] + [a for a, _ in puts]
         kept = self.axes(accesses, [d for d in range(self.first) if self.space[d] != 1])
         merged = kept + self.axes(accesses, run)
-        ways = lambda n: tuple(way(strides[n], d == len(kept)) for d, (_, strides, _) in enumerate(merged))  # noqa: E731
+        ways = lambda n: tuple(way(strides[n], d == len(kept)) for d, (_, strides, _) in enumerate(merged))
         made = len(self.loads)
         nest = RowNest(len(kept), tuple(Load(a.dtype, ways(i)) for i, a in enumerate(self.loads)),
                        tuple(d for _, d in self.scalars), tuple(stages),
@@ -149,7 +149,7 @@ class RowGroup(LoopGroup):
         return [self.row_call(nest, self.row_words(nest, merged, accesses))]
 
     def stage(self, members, number_of, stores, puts) -> Stage:
-        needed = lambda v: self.builder.is_needed(v, self.group)      # noqa: E731
+        needed = lambda v: self.builder.is_needed(v, self.group)
         folds = [v for v in members if v.prim.kind == "reduce"]
         kept = [v for v in members if not self.is_value(v) and needed(v)]
         _, body, (loads, scalars, rows), kinds = self.body(folds + kept, number_of)

@@ -5,6 +5,7 @@ is) follow from shapes and folded axes alone; how work is cut for threads does n
 """
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 
 from .. import dtypes
@@ -218,7 +219,7 @@ class LoopGroup:
     def straighten(self, run):
         """Loads that cannot walk the inner run as one axis are packed first: lanes must not depend on layouts."""
         for i, a in enumerate(self.loads):
-            if all(a.strides[c] == a.strides[d] * self.space[d] for c, d in zip(run, run[1:])):
+            if all(a.strides[c] == a.strides[d] * self.space[d] for c, d in pairwise(run)):
                 continue
             nbytes = prod(self.space) * a.dtype.itemsize
             ref = self.builder.temp(nbytes)
@@ -287,7 +288,7 @@ class LoopGroup:
     def nest(self, style, merged, folded, stores, values, folds) -> Nest:
         kept = len(merged) - folded
         vector = kept - 1 if style != "rows" else len(merged) - 1
-        ways = lambda n: tuple(way(strides[n], d == vector) for d, (_, strides, _) in enumerate(merged))  # noqa: E731
+        ways = lambda n: tuple(way(strides[n], d == vector) for d, (_, strides, _) in enumerate(merged))
         loads = tuple(Load(a.dtype, ways(i), a.indices, a.wrap) for i, a in enumerate(self.loads))
         saved = tuple(Store(a.dtype, ways(len(self.loads) + i), i) for i, a in enumerate(stores))
         return Nest(style, kept, folded, loads, tuple(d for _, d in self.scalars), self.builder_k.body(values),

@@ -57,7 +57,7 @@ class Emitter:
 
     def start(self, access, words, at: dict) -> Value:
         """The address of an access at given coordinates; axes not in `at` count as 0."""
-        pointer, strides, _ = words
+        pointer = words[0]
         f, offset = self.f, 0
         for axis, index in at.items():
             if axis < len(access.ways) and access.ways[axis] != "0":

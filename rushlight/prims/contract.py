@@ -80,8 +80,7 @@ def _conv_reference(x, w, *, stride, padding, dilation, groups):
 
 
 def _input_grad_shape(shapes, *, size, **_):
-    g, w = shapes
-    return (g[0], size[0], *size[1:])
+    return (shapes[0][0], *size)
 
 
 def _input_grad_reference(g, w, *, size, stride, padding, dilation, groups):

@@ -48,7 +48,8 @@ div = pointwise("div", numpy=_quiet(np.true_divide), samples=pairs(floats=True),
                 jvp=lambda ts, y, a, b: _sum(None if ts[0] is None else ts[0] / b,
                                              None if ts[1] is None else -ts[1] * (y / b)), arity=2)
 neg = pointwise("neg", numpy=np.negative, slope=MINUS_ONE, samples=numbers(bools=False))
-abs = pointwise("abs", numpy=np.abs, dtype=lambda ds: ds[0].to_real(), slope=lambda _y, x: o.sign(x), samples=numbers(bools=False))
+abs = pointwise("abs", numpy=np.abs, dtype=lambda ds: ds[0].to_real(), slope=lambda _y, x: o.sign(x),
+                samples=numbers(bools=False))
 sign = pointwise("sign", numpy=lambda x: np.where(x != x, 0, np.sign(x)) if x.dtype != bool else x, samples=numbers(bools=False),
                  slope=lambda _y, x: o.zeros_like(x),
                  body=lambda k, x: k.select(k.isnan(x), k.const(0, k.dtype(x)), _sign(k, x)))

@@ -40,7 +40,8 @@ def _operands(v):
             parts.append("missing")
             continue
         name = f"v{use.source.number}" if hasattr(use.source, "prim") else f"input{use.source.number}"
-        seen = "" if layout.packed and not use.offset else f"[{list(layout.shape)} strides {list(layout.strides)} at {use.offset}]"
+        plain = layout.packed and not use.offset
+        seen = "" if plain else f"[{list(layout.shape)} strides {list(layout.strides)} at {use.offset}]"
         parts.append(name + seen)
     params = [f"{k}={p}" for k, p in v.params.items()]
     return ", ".join(parts + params)

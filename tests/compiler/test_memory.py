@@ -65,5 +65,5 @@ def test_arena_of_a_real_program():
         for _ in range(8):
             y = (y @ T.eye(10)).t().contiguous().t() + 1
         return [y]
-    made, total = through_all(program)
+    _, total = through_all(program)
     assert 0 < total <= 3 * (40000 + 2 * ALIGN) + 100000      # values and the packing of products

@@ -47,7 +47,7 @@ def test_a_write_reads_the_old_value_where_parts_overlap(pair):
 
 
 def test_new_offsets_need_no_new_plan(pair):
-    a, x = pair
+    _, x = pair
     x[0, 0] = 5.0
     x.tolist()
     known = len(plan.plans)

@@ -130,7 +130,7 @@ def test_multinomial(shape, n, dtype):
 
 def test_normal_of_tensors():
     mean, std = np.arange(40.0).reshape(20, 2), np.linspace(0.1, 2, 40).reshape(20, 2)
-    single = lambda m, x: m.tensor(x, dtype=m.float32)      # noqa: E731
+    single = lambda m, x: m.tensor(x, dtype=m.float32)
     check(lambda m, g: m.normal(single(m, mean), 2.0, generator=g), ulp=2)
     check(lambda m, g: m.normal(3.0, single(m, std), generator=g), ulp=2)
     check(lambda m, g: m.normal(single(m, mean), single(m, std), generator=g), ulp=2)
