@@ -22,10 +22,12 @@ MATMULS = [     # batch, m, k, n
     ((), 128, 128, 128), ((), 256, 256, 256), ((), 512, 512, 512), ((), 1024, 1024, 1024), ((), 64, 784, 256),
     ((), 256, 768, 3072), ((), 4096, 64, 64), ((), 32, 512, 10), ((64,), 128, 32, 128), ((64,), 128, 128, 32),
     ((), 1, 1024, 1024), ((), 1024, 1024, 1)]
-CONVS = [       # n, c, size, o, kernel, stride, padding
+CONVS = [       # n, c, size, o, kernel, stride, padding, and groups if not one
     (32, 64, 56, 64, 3, 1, 1), (32, 128, 28, 128, 3, 1, 1), (32, 256, 14, 256, 3, 1, 1), (32, 3, 224, 64, 7, 2, 3),
     (32, 256, 56, 64, 1, 1, 0), (64, 1, 28, 32, 3, 1, 0), (64, 32, 26, 64, 3, 1, 0), (32, 64, 32, 64, 3, 1, 1),
-    (32, 64, 32, 128, 3, 2, 1), (32, 512, 4, 512, 3, 1, 1), (4, 16, 128, 16, 3, 1, 1)]
+    (32, 64, 32, 128, 3, 2, 1), (32, 512, 4, 512, 3, 1, 1), (4, 16, 128, 16, 3, 1, 1),
+    (8, 144, 56, 144, 3, 1, 1, 144), (8, 144, 56, 144, 3, 2, 1, 144), (8, 96, 56, 96, 7, 1, 3, 96),
+    (32, 128, 28, 128, 3, 1, 1, 32)]
 
 
 def fastest(seconds, *functions) -> list[float]:
@@ -63,33 +65,34 @@ def matmuls(seconds: float) -> None:
 
 
 def convs(seconds: float) -> None:
-    for n, c, size, o, kernel, stride, padding in CONVS:
-        x, w = torch.rand(n, c, size, size) - 0.5, torch.rand(o, c, kernel, kernel) - 0.5
-        y = torch.conv2d(x, w, None, stride, padding)
+    for n, c, size, o, kernel, stride, padding, *more in CONVS:
+        groups = more[0] if more else 1
+        x, w = torch.rand(n, c, size, size) - 0.5, torch.rand(o, c // groups, kernel, kernel) - 0.5
+        y = torch.conv2d(x, w, None, stride, padding, 1, groups)
         flops = 2 * y.numel() * w[0].numel()
-        name = f"{n},{c},{size},{o} k{kernel} s{stride} p{padding}"
-        for what, ours in our_convolutions(x, y, w, stride, padding):
-            times = fastest(seconds, ours, *(theirs_for(what, x, y, w, stride, padding, form)
+        name = f"{n},{c},{size},{o} k{kernel} s{stride} p{padding}" + f" g{groups}" * (groups > 1)
+        for what, ours in our_convolutions(x, y, w, stride, padding, groups):
+            times = fastest(seconds, ours, *(theirs_for(what, x, y, w, stride, padding, groups, form)
                                              for form in (torch.contiguous_format, torch.channels_last)))
             show(f"{name} {what}", flops, times[0], min(times[1:]))
 
 
-def our_convolutions(x, y, w, stride, padding):
+def our_convolutions(x, y, w, stride, padding, groups):
     memory = Memory()
     vx, vy, vw = (memory.put(t.numpy()) for t in (x, y, w))
-    geometry = (stride,) * 2, (padding,) * 2, (1, 1), 1, memory.temp
+    geometry = (stride,) * 2, (padding,) * 2, (1, 1), groups, memory.temp
     yield "forward", memory.bind(lower_conv(memory.new(y.shape), vx, vw, *geometry))
     yield "input grad", memory.bind(lower_conv_input_grad(memory.new(x.shape), vy, vw, *geometry))
     yield "weight grad", memory.bind(lower_conv_weight_grad(memory.new(w.shape), vy, vx, *geometry))
 
 
-def theirs_for(what, x, y, w, stride, padding, form):
+def theirs_for(what, x, y, w, stride, padding, groups, form):
     x, y, w = (t.contiguous(memory_format=form) for t in (x, y, w))
     if what == "forward":
-        return lambda: torch.conv2d(x, w, None, stride, padding)
+        return lambda: torch.conv2d(x, w, None, stride, padding, 1, groups)
     mask = [what == "input grad", what == "weight grad", False]
     return lambda: torch.ops.aten.convolution_backward(
-        y, x, w, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, mask)
+        y, x, w, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], groups, mask)
 
 
 def main() -> None:
