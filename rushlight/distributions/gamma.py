@@ -6,6 +6,7 @@ import math
 from .. import dtypes
 from .. import ops as o
 from ..layout import Size
+from ..ops.special import gammainc
 from ..ops.variates import sample_dirichlet, standard_gamma
 from . import constraints
 from .distribution import Distribution, ExponentialFamily
@@ -52,7 +53,7 @@ class Gamma(ExponentialFamily):
         return a - o.log(self.rate) + o.lgamma(a) + (1.0 - a) * o.digamma(a)
 
     def cdf(self, value):
-        raise NotImplementedError("Gamma.cdf: the incomplete gamma function")
+        return gammainc(self.concentration, self.rate * self._checked(value))
 
 
 class Chi2(Gamma):

@@ -326,9 +326,10 @@ def lu_factor(A, *, pivot=True, out=None):
     if at is not None:
         place = info[at]
         which = p._element(at, A.dim())
-        raise RuntimeError(f"torch.linalg.lu_factor: {which}U[{place},{place}] is zero and using it on lu_solve would result in a division by zero. If "
-                           "you still want to perform the factorization, consider calling "
-                           "linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)")
+        raise RuntimeError(f"torch.linalg.lu_factor: {which}U[{place},{place}] is zero and using "
+                           "it on lu_solve would result in a division by zero. If you still want "
+                           "to perform the factorization, consider calling linalg.lu(A, pivot) or "
+                           "linalg.lu_factor_ex(A, pivot)")
     return several("linalg_lu_factor", ("LU", "pivots"), [lu, pivots], out=out)
 
 
@@ -419,16 +420,15 @@ def householder_product(A, tau, *, out=None):
 # -- norms and ranks -------------------------------------------------------------------------------
 
 def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None, out=None):
-    """A matrix norm if dim names two axes, or if A is a matrix and ord is given; a vector norm else."""
+    """A matrix norm if dim names two axes, or of a matrix with an ord; a vector norm else."""
     if ord is None:
         return vector_norm(A, 2, dim, keepdim, dtype=dtype, out=out)
+    if dim is None and A.dim() not in (1, 2):
+        raise RuntimeError("linalg.norm: If dim is not specified but ord is, the input must be 1D "
+                           f"or 2D. Got {A.dim()}D.")
     if isinstance(ord, str):
         return matrix_norm(A, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype, out=out)
-    if dim is None:
-        if A.dim() not in (1, 2):
-            raise RuntimeError("linalg.norm: If dim is not specified but ord is, the input must be "
-                               f"1D or 2D. Got {A.dim()}D.")
-        dim = tuple(range(A.dim()))
+    dim = tuple(range(A.dim())) if dim is None else dim
     dim = (dim,) if isinstance(dim, int) else tuple(dim)
     call = matrix_norm if len(dim) == 2 else vector_norm
     return call(A, ord, dim, keepdim, dtype=dtype, out=out)
@@ -501,7 +501,7 @@ def matrix_rank(A, *, atol=None, rtol=None, hermitian=False, tol=None, out=None)
 
 def matrix_exp(A):
     """The exponential of square matrices."""
-    check_square(A, "linalg.matrix_exp", "linalg_matrix_exp_cpu")
+    check_square(A if A.dtype.rank != 2 else A.detach().to(dtypes.float32), "linalg.matrix_exp")
     return p.matrix_exp(A)
 
 

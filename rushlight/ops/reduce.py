@@ -370,6 +370,9 @@ def _logsumexp(x, *, dims, keepdim):
 
 def norm(input, p="fro", dim=None, keepdim=False, *, dtype=None, out=None):
     """The vector p-norm over `dim` (all elements if None); 'fro' is the 2-norm."""
+    if p == "nuc":
+        from .linalg import matrix_norm
+        return matrix_norm(input, p, (-2, -1) if dim is None else dim, keepdim, dtype=dtype, out=out)
     y = vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim, dtype=dtype)
     return y if out is None else into(out, y)
 
