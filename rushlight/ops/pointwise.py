@@ -364,8 +364,10 @@ def sinc(input):
 def addcmul(input, tensor1, tensor2, *, value=1, out=None):
     """input + value * tensor1 * tensor2."""
     need("addcmul_cpu_out", result_type((input, tensor1, tensor2)), {1, 2})
-    t = _mul(tensor1, tensor2) if value == 1 else _mul(_mul(tensor1, value), tensor2)
-    y = named(_add(input, t), "AddcmulBackward0")
+    y = _in_one(p.addcmul, input, tensor1, tensor2, value)
+    if y is None:
+        t = _mul(tensor1, tensor2) if value == 1 else _mul(_mul(tensor1, value), tensor2)
+        y = named(_add(input, t), "AddcmulBackward0")
     return y if out is None else into(out, y)
 
 
@@ -377,7 +379,9 @@ def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
                            "as (input + value * torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as "
                            "(input + value * tensor1 / tensor2) for float inputs. The future addcdiv behavior is just the "
                            "latter implementation: (input + value * tensor1 / tensor2), for all dtypes.")
-    y = named(_add(input, _div(tensor1 if value == 1 else _mul(tensor1, value), tensor2)), "AddcdivBackward0")
+    y = _in_one(p.addcdiv, input, tensor1, tensor2, value)
+    if y is None:
+        y = named(_add(input, _div(tensor1 if value == 1 else _mul(tensor1, value), tensor2)), "AddcdivBackward0")
     return y if out is None else into(out, y)
 
 
@@ -397,7 +401,20 @@ def lerp(input, end, weight, *, out=None):
     return y if out is None else into(out, y)
 
 
+def _in_one(prim, *xs):
+    """One node for floats of one dtype and a number; None if the operands are of another kind."""
+    *tensors, number = xs
+    d = tensors[0].dtype
+    if d.rank != 2 or type(number) not in (int, float) or any(not isinstance(x, Tensor) or x.dtype is not d for x in tensors):
+        return None
+    return pointwise(prim, (*tensors, float(number)))
+
+
 def _lerp_number(input, end, weight):
+    near = builtins_abs(weight) < 0.5
+    y = _in_one(p.lerp_near if near else p.lerp_far, input, end, weight if near else 1 - weight)
+    if y is not None:
+        return y
     gap = _sub(end, input)
     return _add(input, _mul(gap, weight)) if builtins_abs(weight) < 0.5 else _sub(end, _mul(gap, 1 - weight))
 

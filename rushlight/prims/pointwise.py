@@ -63,6 +63,21 @@ rsqrt = pointwise("rsqrt", numpy=_quiet(_wide(lambda x: (np.ones((), x.dtype) / 
                   body=lambda k, x: k.div(k.const(1, k.dtype(x)), k.sqrt(x)))
 
 
+# -- what optimisers are made of: one node each ---------------------------------------------------
+addcmul = pointwise("addcmul", numpy=_quiet(lambda a, b, c, v: a + b * v * c), samples=draws(-2, 2, 4),
+                    slope=(ONE, lambda _y, _a, _b, c, v: c * v, lambda _y, _a, b, _c, v: b * v, None),
+                    body=lambda k, a, b, c, v: k.add(a, k.mul(k.mul(b, v), c)))
+addcdiv = pointwise("addcdiv", numpy=_quiet(lambda a, b, c, v: a + b * v / c), samples=draws(0.5, 2, 4),
+                    slope=(ONE, lambda _y, _a, _b, c, v: v / c, lambda _y, _a, b, c, v: -(b * v) / (c * c), None),
+                    body=lambda k, a, b, c, v: k.add(a, k.div(k.mul(b, v), c)))
+lerp_near = pointwise("lerp_near", numpy=_quiet(lambda a, b, w: a + (b - a) * w), samples=draws(-2, 2, 3),
+                      slope=(lambda _y, _a, _b, w: 1 - w, lambda _y, _a, _b, w: w, None),
+                      body=lambda k, a, b, w: k.add(a, k.mul(k.sub(b, a), w)))
+lerp_far = pointwise("lerp_far", numpy=_quiet(lambda a, b, v: b - (b - a) * v), samples=draws(-2, 2, 3),
+                     slope=(lambda _y, _a, _b, v: v, lambda _y, _a, _b, v: 1 - v, None),
+                     body=lambda k, a, b, v: k.sub(b, k.mul(k.sub(b, a), v)))
+
+
 def _sign(k, x):
     zero, one = k.const(0, k.dtype(x)), k.const(1, k.dtype(x))
     less = k.const(-1, k.dtype(x)) if k.dtype(x).is_signed else zero
