@@ -172,7 +172,7 @@ class Plan:
             return self.run_host(segment, bases, d)
         run_native(segment[0], segment[1], self.address)
         if self.words[0]:
-            self.fail()
+            self.fail(d)
 
     def take_over(self, slot, d):
         leaf = self.program.donors.get(slot)
@@ -195,16 +195,16 @@ class Plan:
         try:
             result = v.prim.reference(*arrays, **v.params)
         except (IndexError, RuntimeError) as error:
-            raise errors.located(error, v.where) from None
+            raise errors.located(error, d.nodes[v.id].where) from None
         if v.numel:
             array_at(self.address_of(step.out, bases), v.dtype, v.shape, None)[...] = np.asarray(result).reshape(v.shape)
 
-    def fail(self):
-        """Raise what an index check reported."""
+    def fail(self, d):
+        """Raise what an index check reported; the line is that of this recording, not of the plan's first."""
         check = self.program.checks[int(self.words[0]) - 1]
         v, index = check.vertex, int(self.words[1])
         size = v.params["size"][check.axis] if "size" in v.params else v.shape[check.axis]
-        raise errors.located(errors.index_error(v.params["error"], index, check.axis, size), v.where)
+        raise errors.located(errors.index_error(v.params["error"], index, check.axis, size), d.nodes[v.id].where)
 
 
 def _with_slack(buffer):

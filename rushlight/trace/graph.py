@@ -37,6 +37,7 @@ class Vertex:
     def __init__(self, sig, uses, scalars, number, extra, where):
         self.sig, self.uses, self.scalars = sig, uses, scalars
         self.number, self.extra, self.where = number, extra, where
+        self.id = number        # of its node; `number` may change to that of another node with this value
         self.is_output = False
 
     prim = property(lambda self: self.sig.prim)
@@ -52,7 +53,7 @@ class Vertex:
 class Description:
     """One pass over pending nodes: the key and the binding."""
 
-    __slots__ = ("key", "leaves", "inputs", "scalars", "extras", "outputs", "donated")
+    __slots__ = ("nodes", "key", "leaves", "inputs", "scalars", "extras", "outputs", "donated")
 
 
 def describe(nodes) -> Description:
@@ -90,6 +91,7 @@ def describe(nodes) -> Description:
         else:
             add(False)
     d = Description()
+    d.nodes = nodes
     d.donated = tuple([0 if leaf.is_alive() or leaf.buffer.shared else leaf.buffer.nbytes for leaf in leaves])
     add(d.donated)
     add(tuple([leaf for leaf, _ in inputs]))
