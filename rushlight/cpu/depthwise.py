@@ -42,7 +42,7 @@ FIRST = 34              # the words of one kernel
 
 
 class Kernel(NamedTuple):
-    """What code is made for: rows of taps, the image's rows from position to position, tap to tap."""
+    """What code is made for: rows of taps, and rows from position to position, tap to tap."""
     taps: int
     move: int
     step: int
@@ -115,7 +115,7 @@ class Plan(NamedTuple):
                 wide.move, high.span(0), self.inner, self.outputs, high.out, wide.out,
                 self.rows.tile, self.rows.pieces, self.cols.tile, self.cols.pieces,
                 groups, self.plane_bytes, row, self.phase_bytes, self.phases,
-                self.inner * self.plane_bytes, entries, row if unrolled else row * high.move,
+                self.inner * self.plane_bytes + self.phase_bytes, entries, row if unrolled else row * high.move,
                 row * high.move, *self.spread)
 
     @property
@@ -167,6 +167,10 @@ def upright(image: Image, w: Weights) -> tuple[Image, Weights]:
             Weights(Ref(w.ref.slot, w.ref.offset + offset), (*strides,)))
 
 
+def _grain(units: int, work: int) -> int:
+    return min(units, max(1, units * SMALL // max(1, work)))
+
+
 # --- forward and input gradient -------------------------------------------------------------------
 
 WEIGHTS, W_GROUP, W_OUTPUT, W_ROW, TILE_BYTES, TILE_STRIDE, TABLE = range(FIRST, FIRST + 7)
@@ -184,7 +188,7 @@ def over_planes(p: Plan, w: Weights, images: int, groups: int, kind: dtype, resu
     units = images * groups * p.rows.pieces * p.cols.pieces
     work = images * groups * p.inner * p.outputs * p.image.positions * p.image.taps
     return Call(forward_kernel(kind.llvm, p.way, p.unrolled), (*words, *own, *result.words), units,
-                min(units, max(1, units * SMALL // max(1, work))), f"{note}, direct", flops=2 * work)
+                _grain(units, work), f"{note}, direct", flops=2 * work)
 
 
 @cache
@@ -322,22 +326,37 @@ def _copy_lines(f: Function, element: str, way: str, lines: Value, place) -> Non
 def _copier(element: str, way: str) -> Function:
     """Rows from (row, column) on of an image where [0, height) x [0, width) exists, by phases."""
     g = Function(f"copy_lines_{way}", COPY_PARAMS)
-    size = SIZES[element]
-    lanes = VECTOR_BYTES // size
     apart = g.mul(g.move, g.from_col)
     with g.loop(0, g.rows, carried=[g.dst, g.source], nonempty=True) as row:
         live = g.select(g.icmp("ult", g.add(g.row, row.index), g.height), g.width, 0)
-        with g.loop(0, g.phases, carried=[*row.values, g.column], nonempty=True) as phase:
-            dst, source, column = phase.values
-            with g.loop(0, g.bytes, VECTOR_BYTES, carried=[source, column], nonempty=True) as col:
-                value = _read_columns(g, element, way, *col.values, live, apart)
-                g.store(value, g.at(dst, "i8", col.index))
-                col.next(g.at(col.values[0], "i8", g.mul(apart, lanes)),
-                         g.add(col.values[1], g.mul(g.move, lanes)))
-            phase.next(g.at(dst, "i8", g.to_phase), g.at(source, "i8", g.from_col),
-                       g.add(column, 1))
+        copy = _copy_pairs if way == "second" else _copy_phases
+        copy(g, element, way, *row.values, live, apart)
         row.next(g.at(row.values[0], "i8", g.to_row), g.at(row.values[1], "i8", g.from_row))
     return g
+
+
+def _copy_phases(g: Function, element: str, way: str, dst, source, live, apart) -> None:
+    """One line, a phase at a time."""
+    lanes = VECTOR_BYTES // SIZES[element]
+    with g.loop(0, g.phases, carried=[dst, source, g.column], nonempty=True) as phase:
+        dst, source, column = phase.values
+        with g.loop(0, g.bytes, VECTOR_BYTES, carried=[source, column], nonempty=True) as col:
+            value = _read_columns(g, element, way, *col.values, live, apart)
+            g.store(value, g.at(dst, "i8", col.index))
+            col.next(g.at(col.values[0], "i8", g.mul(apart, lanes)),
+                     g.add(col.values[1], g.mul(g.move, lanes)))
+        phase.next(g.at(dst, "i8", g.to_phase), g.at(source, "i8", g.from_col), g.add(column, 1))
+
+
+def _copy_pairs(g: Function, element: str, way: str, dst, source, live, apart) -> None:
+    """One line, both phases; a second one that nobody wants is overwritten by the next line."""
+    lanes = VECTOR_BYTES // SIZES[element]
+    with g.loop(0, g.bytes, VECTOR_BYTES, carried=[source, g.column], nonempty=True) as col:
+        both = _read_columns(g, element, way, *col.values, live, apart)
+        for phase, place in enumerate((dst, g.at(dst, "i8", g.to_phase))):
+            value = g.shuffle(both, None, list(range(phase, 2 * lanes, 2)))
+            g.store(value, g.at(place, "i8", col.index))
+        col.next(g.at(col.values[0], "i8", 2 * VECTOR_BYTES), g.add(col.values[1], 2 * lanes))
 
 
 def _read_columns(g: Function, element: str, way: str, source, column, live, apart) -> Value:
@@ -351,8 +370,7 @@ def _read_columns(g: Function, element: str, way: str, source, column, live, apa
     if way == "gather":
         offsets = g.mul(iota(vector("i64", lanes)), g.splat(apart, lanes))
         return gather_bytes(g, element, source, offsets, mask)
-    value = g.masked_load(element, source, mask)
-    return value if way == "adjacent" else g.shuffle(value, None, list(range(0, touched, 2)))
+    return g.masked_load(element, source, mask)
 
 
 SPREAD_PARAMS = (("ptr", "dst"), ("ptr", "source"), *(("i64", name) for name in (
@@ -435,7 +453,7 @@ def weight_grad(p: Plan, g: View, images: int, groups: int, kind: dtype, result:
     head = (entry(result.code), R_HEADER, sums, parts, groups * group, group, p.outputs, depth,
             p.outputs * depth * size + VECTOR_BYTES)
     return [Call(grad_kernel(kind.llvm, p.way, kernel), (*words, *own), units,
-                 min(units, max(1, units * SMALL // max(1, work))), f"{note}, direct", flops=2 * work),
+                 _grain(units, work), f"{note}, direct", flops=2 * work),
             Call(fold_kernel(kind.llvm), (*head, *result.words), groups,
                  max(1, SMALL // (16 * parts * p.outputs * depth)), f"{note}, adding lanes")]
 
