@@ -115,8 +115,8 @@ class Plan(NamedTuple):
                 wide.move, high.span(0), self.inner, self.outputs, high.out, wide.out,
                 self.rows.tile, self.rows.pieces, self.cols.tile, self.cols.pieces,
                 groups, self.plane_bytes, row, self.phase_bytes, self.phases,
-                self.inner * self.plane_bytes + self.phase_bytes, entries, row if unrolled else row * high.move,
-                row * high.move, *self.spread)
+                self.inner * self.plane_bytes + self.phase_bytes, entries,
+                row if unrolled else row * high.move, row * high.move, *self.spread)
 
     @property
     def way(self) -> str:

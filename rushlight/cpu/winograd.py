@@ -168,7 +168,8 @@ def transform_weights() -> Code:
         start = f.at(f.word(T_W, "ptr"), "i8", f.add(f.mul(first, f.word(T_OUTPUT)),
                                                      f.mul(channel, f.word(T_CHANNEL))))
         offsets = f.mul(iota(vector("i64")), f.splat(f.word(T_OUTPUT)))
-        rows = [[_gather(f, start, row, col, offsets, mask) for col in range(3)] for row in range(3)]
+        rows = [[_gather(f, start, row, col, offsets, mask) for col in range(3)]
+                for row in range(3)]
         half = _columns([_weight_side(f, row) for row in rows])
         place = f.at(f.word(T_U, "ptr"), "i8", f.mul(unit.index, 64))
         for row in _columns([_weight_side(f, column) for column in half]):
