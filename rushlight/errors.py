@@ -34,6 +34,13 @@ def place(where) -> str:
     return f"\n    recorded at {code.co_filename}:{line}" + (f"  {text}" if text else "")
 
 
+def blame(error: Exception, node) -> Exception:
+    """The exception with the user's line, told of the recorded node that cannot be computed."""
+    error = located(error, node.where)
+    error.node = node
+    return error
+
+
 def located(error: Exception, where) -> Exception:
     """The same exception with the user's line in its message."""
     return type(error)(f"{error}{place(where)}")

@@ -7,8 +7,10 @@ is shared with the outside is read and written at the call, never later: such a 
 from __future__ import annotations
 
 import sys
+from weakref import ref
 
 written = None      # inside of vmap: [(storage, its value before a write)]
+overwritten = []    # since the last flush: (storage, weakly; its value before a write), in case that the next one fails
 
 
 class Storage:
@@ -29,6 +31,7 @@ class Storage:
         self.version += 1
         if written is not None:
             written.append((self, self.node))
+        overwritten.append((ref(self), self.node))
         if self.share is not None and is_shared(self):
             _write_through(self, node)
         else:
@@ -41,8 +44,8 @@ class Storage:
             from .trace.flush import flush
             flush()
             if self.node.buffer is None:
-                from .func.batching import unreadable
-                raise unreadable()
+                from .trace.flush import unreadable
+                raise unreadable(self.node)
         return self.node.buffer
 
     def array(self, layout, offset):

@@ -195,7 +195,7 @@ class Plan:
         try:
             result = v.prim.reference(*arrays, **v.params)
         except (IndexError, RuntimeError) as error:
-            raise errors.located(error, d.nodes[v.id].where) from None
+            raise errors.blame(error, d.nodes[v.id]) from None
         if v.numel:
             array_at(self.address_of(step.out, bases), v.dtype, v.shape, None)[...] = np.asarray(result).reshape(v.shape)
 
@@ -204,7 +204,7 @@ class Plan:
         check = self.program.checks[int(self.words[0]) - 1]
         v, index = check.vertex, int(self.words[1])
         size = v.params["size"][check.axis] if "size" in v.params else v.shape[check.axis]
-        raise errors.located(errors.index_error(v.params["error"], index, check.axis, size), d.nodes[v.id].where)
+        raise errors.blame(errors.index_error(v.params["error"], index, check.axis, size), d.nodes[v.id])
 
 
 def _with_slack(buffer):

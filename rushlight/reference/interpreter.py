@@ -17,7 +17,7 @@ def run(nodes) -> None:
         try:
             values[node] = evaluate(node, values)
         except (IndexError, RuntimeError) as error:
-            raise errors.located(error, node.where) from None
+            raise errors.blame(error, node) from None
     realised = [(node, _buffer(values[node], node.sig.dtype)) for node in nodes if node.is_alive()]
     for node, buffer in realised:
         node.buffer = buffer

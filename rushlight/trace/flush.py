@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import threading
 from _signal import SIGINT, getsignal, signal as set_handler    # the enums of `signal` cost microseconds
-from weakref import ref
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
 from .. import config
 from ..layout import extent, packed
 from ..runtime import memory
-from ..storage import Share, Storage
+from ..storage import Share, Storage, overwritten
 from . import record
 from .record import Node, Signature, pending
 
@@ -32,7 +32,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def flush() -> None:
-    """Run all pending nodes that something still needs. If it fails nothing has changed."""
+    """Run all pending nodes that something still needs. If it fails nothing has changed.
+
+    A node that cannot be computed is given up, and what depends on it: it raises the same again
+    when it is looked at, and storages that it was written to have their former values back. All
+    else is still pending.
+    """
     with record.lock:
         if pending.capture is not None:     # inside of vmap: what does not depend on the batch
             nodes = pending.capture.runnable()
@@ -40,13 +45,59 @@ def flush() -> None:
         taken = len(pending.nodes)
         if not taken:
             return
+        writes = len(overwritten)
         nodes = [n for r in pending.nodes[:taken] if (n := r()) is not None and n.buffer is None]
-        if nodes:
-            _run(nodes)
-        del pending.nodes[:taken]
+        if failed:
+            nodes = spread_failure(nodes)
+        try:
+            if nodes:
+                _run(nodes)
+        except Exception as error:
+            give_up(error, nodes)
+            raise
+        del pending.nodes[:taken], overwritten[:writes]
 
 
 pending.flush = flush
+
+
+# -- what cannot be computed ---------------------------------------------------------------------------
+failed: WeakKeyDictionary = WeakKeyDictionary()     # node -> (exception type, arguments)
+
+
+def give_up(error, nodes) -> None:
+    """Take the node that an error blames, and all that depend on it, out of what is pending."""
+    node = error.__dict__.pop("node", None)
+    if node is None:
+        return
+    failed[node] = type(error), error.args
+    spread_failure(nodes)
+    for storage, value in reversed(overwritten):
+        storage = storage()
+        if storage is not None and storage.node in failed:
+            storage.node = value
+    pending.nodes[:] = [r for r in pending.nodes if (n := r()) is not None and n not in failed]
+
+
+def spread_failure(nodes) -> list:
+    """The nodes that can still be computed; the others fail as what they depend on."""
+    good = []
+    for node in nodes:
+        cause = next((failed[n] for n in node.operands[::2] if n in failed), None)
+        if cause is not None:
+            failed[node] = cause
+        elif node not in failed:
+            good.append(node)
+    return good
+
+
+def unreadable(node) -> Exception:
+    """Why a flush leaves a value without a buffer."""
+    if node in failed:
+        type_, args = failed[node]
+        return type_(*args)
+    from ..func.batching import unreadable
+    return unreadable()
 
 
 def boundary() -> None:

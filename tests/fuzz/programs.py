@@ -548,7 +548,7 @@ def draw(w):
         options = [f"T.randint(-3, 4, {shape})", f"T.randint(0, 3, {shape}).to(T.{w.main})", f"(T.rand{shape or '(1)'} > 0.5)",
                    f"T.randperm({w.choice(w.sizes)})", f"F.dropout(T.ones({shape}), 0.5)"]
     else:
-        options = [f"T.rand({shape})", f"T.randn({shape})", f"F.dropout({w.pick(is_float)}, 0.3)", f"T.rand_like({w.pick(is_float)})"]
+        options = [f"T.rand({shape})", f"T.randn({shape})", f"F.dropout({w.pick(is_float)}, 0.3)", f"T.rand_like({w.pick(lambda t: is_float(t) and written(t))})"]
     if w.chance(0.15):
         return f"T.manual_seed({w.rng.randrange(9)})"
     return f"{w.new()} = {w.choice(options)}"
