@@ -46,7 +46,7 @@ def lower_conv(out: View, x: View, w: View, stride, padding, dilation, groups: i
     image = _image(x, groups, _windows(x, out.shape, w.shape, stride, padding, dilation))
     rows, (o, c, *taps) = w.shape[0] // groups, w.strides
     weights = w._replace(shape=(groups, rows, *w.shape[1:]), strides=(rows * o, o, c, *taps))
-    return before + _over_positions(out, x, image, weights, temp, epilogue, note)
+    return before + _over_positions(out, x, image, weights, temp, epilogue, note, True)
 
 
 def _windows(x: View, out, kernel, stride, padding, dilation) -> list[Along]:
@@ -306,8 +306,12 @@ def _positions(g: View, c: Contraction) -> Right:
 
 
 def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp,
-                    epilogue: Epilogue | None, note: str) -> list[Call]:
-    """out[n, o, *p] = sum over (c, taps) of w[group, o, c, taps] * image at (n, p, taps)."""
+                    epilogue: Epilogue | None, note: str, forward: bool = False) -> list[Call]:
+    """out[n, o, *p] = sum over (c, taps) of w[group, o, c, taps] * image at (n, p, taps).
+
+    Only the forward pass may take Winograd's way: gradients stay sums over taps, so that its larger
+    rounding errors enter a training step once.
+    """
     if prod(out.shape) == 0:
         return []
     (groups, outputs), images = w.shape[:2], x.shape[0]
@@ -315,7 +319,7 @@ def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp,
     seen, weights = upright(image, Weights(w.ref, _five_strides(w)))
     if plan := direct(seen, w.shape[2], outputs, kind.itemsize):
         return [over_planes(plan, weights, images, groups, kind, result, note)]
-    if suits(seen, w.shape[2], outputs, images, groups, kind):
+    if forward and suits(seen, w.shape[2], outputs, images, groups, kind):
         before = []
         seen = _adjacent_columns(before, x, seen, temp)
         return before + winograd(seen, weights, w.shape[2], outputs, images, result, temp, note)

@@ -10,7 +10,7 @@ element by element: so 36 small matrix products over channels, for which the mic
                         multiplied; then m[xi][output][tile] is transformed back and finished
 
 Lanes are neighbouring tiles of an image row. Rounding errors are larger than those of sums over
-taps, see docs; `RUSHLIGHT_WINOGRAD=off` keeps to the latter.
+taps, see docs; so gradients keep to the latter, and `RUSHLIGHT_WINOGRAD=off` all convolutions.
 """
 from __future__ import annotations
 

@@ -38,9 +38,9 @@ def test_against_float64(case):
     with config.winograd.override("off"):
         direct = all_three(x, g, w, geometry)
     assert max(errors(direct, wanted)) < 1e-6
-    for a, b in zip(made[:2], direct[:2], strict=True):
-        assert (a != b).any()           # it was Winograd
-    assert (made[2] == direct[2]).all()
+    assert (made[0] != direct[0]).any()         # it was Winograd
+    for a, b in zip(made[1:], direct[1:], strict=True):
+        assert (a == b).all()                   # gradients never are
 
 
 def test_neither_threads_nor_memory_order_change_a_bit():
