@@ -145,7 +145,7 @@ def _outer_first(a, b, full, shape):
             continue
         if x != y:
             return 1 if x > y else -1
-        if shape[a] > shape[b]:
+        if shape[a] < shape[b]:
             return -1
     return 0
 
