@@ -128,24 +128,28 @@ def output_order(layouts, shape):
     if all(l.packed or l.ndim < 2 for l in layouts):
         return None
     full = [expand(l, shape) for l in layouts]
-    order = list(range(len(shape)))
-    for i in range(1, len(order)):          # insertion sort: "unclear" pairs keep their place
-        for j in range(i, 0, -1):
-            if _outer_first(order[j - 1], order[j], full, shape) >= 0:
+    inner = list(range(len(shape)))[::-1]       # axes from innermost to outermost
+    for i in range(1, len(inner)):              # insertion sort that looks past what no operand tells
+        at = i
+        for k in range(i - 1, -1, -1):
+            told = _inner_first(inner[k], inner[at], full, shape)
+            if told < 0:
+                inner[k], inner[at], at = inner[at], inner[k], k
+            elif told > 0:
                 break
-            order[j - 1], order[j] = order[j], order[j - 1]
+    order = inner[::-1]
     return None if order == list(range(len(shape))) else order
 
 
-def _outer_first(a, b, full, shape):
-    """1: axis a stays outside of b, -1: they swap, 0: no operand tells."""
+def _inner_first(a, b, full, shape):
+    """1: axis a stays inside of b, -1: they swap, 0: no operand tells."""
     for l in full:
         x, y = l.strides[a], l.strides[b]
         if x == 0 or y == 0:
             continue
         if x != y:
-            return 1 if x > y else -1
-        if shape[a] < shape[b]:
+            return 1 if x < y else -1
+        if shape[a] > shape[b]:
             return -1
     return 0
 
