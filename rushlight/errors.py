@@ -1,6 +1,10 @@
 """How a message is built: operation, argument, what was found, what is expected, whose line."""
 from __future__ import annotations
 
+class Missing(AttributeError, NotImplementedError):
+    """A name of PyTorch's that is not there yet: `hasattr` is told no, a program is told what is missing."""
+
+
 # What an index out of range raises, by the operation that recorded it.
 INDEX_ERRORS = {
     "index": (IndexError, "index {index} is out of bounds for dimension {axis} with size {size}"),

@@ -1,5 +1,6 @@
 """torch.special: special functions, those of the main namespace and more."""
 from . import ops as _ops
+from .errors import Missing
 from .ops import special as _bodies
 
 HERE = "entr erfcx gammainc gammaincc i0 i0e i1 i1e log_ndtr log_softmax ndtr sinc softmax xlog1py"
@@ -25,5 +26,5 @@ modified_bessel_i0, modified_bessel_i1 = _bodies.i0, _bodies.i1
 
 def __getattr__(name):
     if name in MISSING:
-        raise NotImplementedError(f"torch.special.{name}")
+        raise Missing(f"torch.special.{name}")
     raise AttributeError(f"module 'torch.special' has no attribute {name!r}")

@@ -141,7 +141,7 @@ def needed(counts, wanted) -> set:
 def run(seeds, retain_graph, create_graph, wanted=None):
     """Push the seeds through the tape; returns `wanted` filled in (places to gradients)."""
     arrived: dict = {}
-    before, line = mode.enabled, mode.line
+    before, line = (mode.enabled, mode.line), record.override
     mode.enabled = bool(create_graph)
     try:
         for x, g in seeds:
@@ -155,7 +155,7 @@ def run(seeds, retain_graph, create_graph, wanted=None):
             fn = heapq.heappop(heap)[2]
             step(fn, tuple(arrived.pop(fn, [None] * fn.outputs)), arrived, counts, heap, keep, wanted, retain_graph, create_graph)
     finally:
-        mode.enabled, mode.line = before, line
+        mode.enabled, mode.line = before
         record.set_line(line)
     return wanted
 

@@ -1,4 +1,5 @@
 """torch.distributions: probability distributions, their samples, densities and divergences."""
+from ..errors import Missing
 from . import constraints as constraints, transforms as transforms, utils as utils
 from .constraint_registry import biject_to as biject_to, transform_to as transform_to
 from .continuous import Cauchy, Exponential, Laplace, Normal, Uniform
@@ -50,5 +51,5 @@ _share_rooms()
 
 def __getattr__(name):
     if name in MISSING:
-        raise NotImplementedError(f"torch.distributions.{name}")
+        raise Missing(f"torch.distributions.{name}")
     raise AttributeError(f"module 'torch.distributions' has no attribute {name!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 
 from .. import dtypes
+from ..autograd.grad_mode import mode
 from .. import ops as o
 from ..autograd.function import differentiable
 from ..prims import special as p
@@ -46,6 +47,8 @@ def i1e(input, *, out=None):
 
 def _incomplete(a, x, upper, out):
     a, x = (v if isinstance(v, Tensor) else o.tensor(float(v)) for v in (a, x))
+    if a.requires_grad and mode.enabled:
+        raise RuntimeError(f"derivative for aten::special_gammainc{'c' * upper} is not implemented")
     dtype = dtypes.promote_types(_as_float(a).dtype, _as_float(x).dtype)
     a, x = o.broadcast_tensors(a.to(dtype), x.to(dtype))
     return _placed(p.incomplete_gamma(a, x, upper=upper), out)

@@ -20,7 +20,7 @@ def _special(name, reference, slopes, samples):
         with np.errstate(all="ignore"):
             wide = reference(*[x.astype(np.float64) for x in xs], **params)
         return np.asarray(wide).astype(xs[0].dtype)
-    rules = tuple(_rule(s) for s in slopes)
+    rules = tuple(s and _rule(s) for s in slopes)
     return Primitive(name, "host", meaning, elementwise_shape, same_dtype, rules,
                      _slope_tangent(slopes), _batch, samples=samples)
 
@@ -118,11 +118,6 @@ def _fraction(a, x):
     return y
 
 
-def _no_slope(y, a, x, *, upper):
-    name = "special_gammaincc" if upper else "special_gammainc"
-    raise RuntimeError(f"derivative for aten::{name} is not implemented")
-
-
 def _density(_y, a, x, *, upper):
     y = ((a - 1) * x.log() - x - a.lgamma()).exp()
     return -y if upper else y
@@ -134,7 +129,7 @@ def _gamma_samples(rng):
             for upper in (False, True)]
 
 
-incomplete_gamma = _special("incomplete_gamma", _incomplete, (_no_slope, _density), _gamma_samples)
+incomplete_gamma = _special("incomplete_gamma", _incomplete, (None, _density), _gamma_samples)
 
 
 # -- the scaled error function ---------------------------------------------------------------------

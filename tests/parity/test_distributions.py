@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-import rushlight
-from rushlight import config
+import rushlight     # noqa: E402
+from rushlight import config     # noqa: E402
 
 torch.set_num_threads(1)
 RNG = np.random.default_rng(5)

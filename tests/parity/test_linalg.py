@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from rushlight import config
-from tests.parity.oracle import Input, check
+from rushlight import config     # noqa: E402
+from tests.parity.oracle import Input, check     # noqa: E402
 
 torch.set_num_threads(1)
 RNG = np.random.default_rng(7)

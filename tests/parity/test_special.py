@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-import rushlight
-from rushlight import config
+import rushlight     # noqa: E402
+from rushlight import config     # noqa: E402
 
 WIDE, POSITIVE = np.concatenate([np.linspace(-70, 70, 141), [0.0]]), np.linspace(0.1, 3, 30)
 UNARY = {"i0": WIDE, "i0e": WIDE, "i1": WIDE, "i1e": WIDE, "erfcx": np.linspace(-5, 30, 100),
