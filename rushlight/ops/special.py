@@ -4,7 +4,6 @@ from __future__ import annotations
 import math
 
 from .. import dtypes
-from ..autograd.grad_mode import mode
 from .. import ops as o
 from ..autograd.function import differentiable
 from ..prims import special as p
@@ -47,11 +46,19 @@ def i1e(input, *, out=None):
 
 def _incomplete(a, x, upper, out):
     a, x = (v if isinstance(v, Tensor) else o.tensor(float(v)) for v in (a, x))
-    if a.requires_grad and mode.enabled:
-        raise RuntimeError(f"derivative for aten::special_gammainc{'c' * upper} is not implemented")
     dtype = dtypes.promote_types(_as_float(a).dtype, _as_float(x).dtype)
     a, x = o.broadcast_tensors(a.to(dtype), x.to(dtype))
-    return _placed(p.incomplete_gamma(a, x, upper=upper), out)
+    return _placed(_incomplete_gamma(a, x, upper=upper), out)
+
+
+def _refused(g, _y, _a, _x, *, upper):
+    raise RuntimeError(f"derivative for aten::special_gammainc{'c' * upper} is not implemented")
+
+
+@differentiable("SpecialGammaincBackward0", vjp=(
+    _refused, lambda g, _y, a, x, *, upper: g * p.incomplete_density(_y, a, x, upper=upper)))
+def _incomplete_gamma(a, x, *, upper):
+    return p.incomplete_gamma(a, x, upper=upper)
 
 
 def gammainc(input, other, *, out=None):

@@ -118,7 +118,7 @@ def _fraction(a, x):
     return y
 
 
-def _density(_y, a, x, *, upper):
+def incomplete_density(_y, a, x, *, upper):
     y = ((a - 1) * x.log() - x - a.lgamma()).exp()
     return -y if upper else y
 
@@ -129,7 +129,7 @@ def _gamma_samples(rng):
             for upper in (False, True)]
 
 
-incomplete_gamma = _special("incomplete_gamma", _incomplete, (None, _density), _gamma_samples)
+incomplete_gamma = _special("incomplete_gamma", _incomplete, (None, incomplete_density), _gamma_samples)
 
 
 # -- the scaled error function ---------------------------------------------------------------------

@@ -17,6 +17,7 @@ def main():
     parser.add_argument("--chunk", type=int, default=40, help="programs in one child process")
     parser.add_argument("--no-torch", action="store_true", help="do not compare with PyTorch")
     parser.add_argument("--stop", type=int, default=10, help="stop after so many failures")
+    parser.add_argument("--strides", action="store_true", help="compare strides, too")
     parser.add_argument("--show", action="store_true", help="print the program of --seed and stop")
     parser.add_argument("--inline", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -37,7 +38,8 @@ def work(args) -> int:
     import rushlight
 
     from .programs import write
-    from .running import check, minimise, oracle, script, without_foreign_errors
+    from .running import COMPARE, check, minimise, oracle, script, without_foreign_errors
+    COMPARE["strides"] = args.strides
     torch = None if args.no_torch else oracle()
     failures = 0
     for seed in range(args.seed, args.seed + args.n):
@@ -65,7 +67,7 @@ def supervise(args) -> int:
         n = min(args.chunk, end - at)
         command = [sys.executable, "-m", "tests.fuzz", "--inline", "--seed", str(at), "--n", str(n)]
         try:
-            child = subprocess.run(command + ["--no-torch"] * args.no_torch, capture_output=True, text=True,
+            child = subprocess.run(command + ["--no-torch"] * args.no_torch + ["--strides"] * args.strides, capture_output=True, text=True,
                                    timeout=60 + 20 * n)
             text, code = child.stdout, child.returncode
             errors = child.stderr
