@@ -85,8 +85,7 @@ def _scaled(input, other, alpha):
     d = result_type((input, other))
     if d.rank < 2 and isinstance(alpha, float):
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
-    y = _mul(other, alpha) if isinstance(other, Tensor) else other * alpha
-    return y.to(d) if isinstance(y, Tensor) else y
+    return _mul(other.to(d), alpha).to(d) if isinstance(other, Tensor) else other * alpha
 
 
 def add(input, other, *, alpha=1, out=None):
