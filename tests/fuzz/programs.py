@@ -342,9 +342,9 @@ def reduce(w):
     options = [f"{x}.{w.choice(names)}({over})" for _ in range(4)] + [f"{x}.sum()"]
     if w.exact and n:
         d = w.dim(t)
-        options += [f"{x}.argmax({d}{keep})", f"{x}.argmin({d})", f"{x}.any({d}{keep})", f"{x}.all({d})", f"{x}.double().prod({d})",
+        options += [f"{x}.argmax({d}{keep})", f"{x}.argmin({d})", f"{x}.any({d}{keep})", f"{x}.all({d})", f"({x} % 2).double().prod({d})",
                     f"{x}.max({d})[{w.choice((0, 1))}]", f"{x}.min({d}{keep}).values", f"{x}.cumsum({d})", f"{x}.argmax()",
-                    f"{x}.max()", f"{x}.min()", f"{x}.sort({d}).values", f"{x}.count_nonzero({d})", f"({x} > 1).sum({d})",
+                    f"{x}.max()", f"{x}.min()", f"{x}.detach().sort({d}).values", f"{x}.count_nonzero({d})", f"({x} > 1).sum({d})",
                     f"{x}.cummax({d})[0]"]
     elif n:
         d = w.dim(t)
