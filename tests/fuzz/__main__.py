@@ -5,9 +5,12 @@ Programs run in child processes, so that a crash is told like any other failure.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import subprocess
 import sys
 import time
+
+HANG = 200      # seconds after which a program counts as hanging; where it hangs is printed
 
 
 def main():
@@ -44,6 +47,7 @@ def work(args) -> int:
     failures = 0
     for seed in range(args.seed, args.seed + args.n):
         print(f"@{seed}", flush=True)
+        faulthandler.dump_traceback_later(HANG, exit=True)
         program = write(rushlight, seed)
         if torch is not None:
             program = without_foreign_errors(torch, program)
@@ -54,9 +58,11 @@ def work(args) -> int:
             program, found = minimise(program, torch)
         except Exception as error:
             found = f"(not minimised: {error!r})"
+        faulthandler.cancel_dump_traceback_later()
         print(f"---- seed {seed}\n{script(program)}# {found}\n----", flush=True)
         if failures >= args.stop:
             break
+    faulthandler.cancel_dump_traceback_later()
     return failures
 
 
