@@ -2,7 +2,7 @@
 
     Code   := symbol, LLVM module text defining `void @symbol(ptr args, i64 lo, i64 hi)`
     Call   := Code, words, units, grain     one entry of a plan: units [0, units) are claimed in grains
-    word   := int | Ref | Scalar            every word is 8 bytes in the args block
+    word   := int | Ref | Scalar | Code     every word is 8 bytes in the args block; a Code is its address
     View   := Ref, dtype, shape, strides    an operand of a kernel, strides in elements
     Body   := inputs, instrs, outputs       a straight-line scalar expression over 16-lane values
     Epilogue := Body, Views in, Views out   applied to a contraction's accumulator before it is stored

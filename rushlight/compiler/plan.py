@@ -15,7 +15,7 @@ from ..runtime import memory
 from ..runtime.run import run as run_native
 from ..trace import record
 from ..trace.graph import build, describe
-from .kernel import Call, Ref, Scalar
+from .kernel import Call, Code, Ref, Scalar
 from .lower import ARENA, INPUT, LEAF, OUTPUT, SHIFTED
 from .pipeline import compile_graph
 
@@ -62,6 +62,7 @@ class Plan:
     def __init__(self, program, arena_bytes):
         self.program, self.arena_bytes = program, arena_bytes
         self.bases = self.number_bases()
+        self.compiled = self.compile()
         self.lay_out_blocks()
         self.segments = self.cut()
 
@@ -79,6 +80,13 @@ class Plan:
         by_number = {n: k for k, (n, s) in enumerate(self.program.outputs)}
         self.kept = sorted((by_number[n], self.output_slots.index(s)) for n, s in self.program.outputs)
         return bases
+
+    def compile(self) -> dict:
+        """Addresses of all functions that calls are or name; together, so that they compile in parallel."""
+        from ..cpu import jit
+        calls = [s for s in self.program.steps if isinstance(s, Call)]
+        codes = list(dict.fromkeys([c.code for c in calls] + [w for c in calls for w in c.words if isinstance(w, Code)]))
+        return dict(zip(codes, jit.addresses(codes), strict=True))
 
     def lay_out_blocks(self):
         """One array holds the plan's block and the args block of every call; fixed for the plan's life."""
@@ -104,6 +112,8 @@ class Plan:
                         addends.append(word.offset + self.program.slots[word.slot].offset)
                 elif isinstance(word, Scalar):
                     self.scalar_places.setdefault(word.dtype, []).append((k, word.index))
+                elif isinstance(word, Code):
+                    self.words[k] = self.compiled[word]
                 else:
                     self.words[k] = word
             start += len(call.words)
@@ -114,10 +124,8 @@ class Plan:
 
     def cut(self) -> list:
         """Runs of native calls (first command, count) and host steps between them."""
-        from ..cpu import jit
         calls = [s for s in self.program.steps if isinstance(s, Call)]
-        addresses = dict(zip(map(id, calls), jit.addresses([c.code for c in calls])))
-        rows = [(addresses[id(c)], self.address + 8 * self.args[id(c)], c.units, c.grain) for c in calls]
+        rows = [(self.compiled[c.code], self.address + 8 * self.args[id(c)], c.units, c.grain) for c in calls]
         self.commands = np.array(rows, np.int64).reshape(-1, 4)
         base = self.commands.__array_interface__["data"][0]
         segments, at = [], 0

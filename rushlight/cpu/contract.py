@@ -19,7 +19,7 @@ from typing import NamedTuple
 from ..compiler.kernel import LANES, Call, Code, Ref, View
 from ..dtypes import dtype
 from .emit import Function, Value
-from .finish import C_HEADER, Finisher, Grid, combine, entry, finisher
+from .finish import C_HEADER, Finisher, Grid, combine, finisher
 from .micro import PANEL_BYTES, ROWS, VECTOR_BYTES, micro
 from .pack import W_HEADER, Matrix, call_word, dynamic_alloca, pack_view, pack_whole, turn
 
@@ -247,7 +247,7 @@ def contract(c: Contraction, a: Left, b: Right, result: Finisher, temp: Temp,
     parts = View(temp(c.parts * part), c.kind, (batches, rows, cols), (rows * cols, cols, 1))
     keep = finisher(Grid((batches,), rows, (), cols), c.kind, None,
                     [(parts, Grid((rows * cols,), cols, (), 1))], 0)
-    head = (parts.ref, c.parts, part, rows, cols, entry(result.code), C_HEADER)
+    head = (parts.ref, c.parts, part, rows, cols, result.code, C_HEADER)
     units, grain = c.batches * rows, max(1, SMALL // (cols * c.parts))
     return [_driver_call(c, a, b, keep, note),
             Call(combine(c.kind.llvm), (*head, *result.words), units, grain,
@@ -261,7 +261,7 @@ def whole_panels(before: list[Call], c: Contraction, code: Code, words: Callable
     panel = (c.k.total + 4) * PANEL_BYTES           # packers may overrun by up to 3 of k
     out = temp(c.batches * panels * panel)
     if c.k.total:
-        head = (entry(code), W_HEADER, out, panels, columns, c.n.total, c.k.total, panel)
+        head = (code, W_HEADER, out, panels, columns, c.n.total, c.k.total, panel)
         units, grain = c.batches * panels, max(1, SMALL // (columns * c.k.total))
         before.append(Call(pack_whole(), (*head, *words(panel)), units, grain,
                            f"pack {c.k.total}x{c.n.total}", bytes=2 * units * panel))
@@ -277,12 +277,12 @@ def _driver_call(c: Contraction, a: Left, b: Right, result: Finisher, note: str)
     row, turned_row = c.n.tile * size, (ceil_div(c.m.tile, LANES) + 1) * LANES * size
     tables = [8 * cut.tile + 2 * slack + VECTOR_BYTES for cut in (c.m, c.k)]
     tile_bytes = 0 if target else (c.m.tile + LANES) * row, c.turned * c.n.tile * turned_row
-    head = (entry(micro(c.kind)), entry(a.code), HEADER, entry(b.code), at_b, entry(finish),
-            at_b + len(b.words), entry(turn(c.kind.llvm)) if c.turned else 0,
+    head = (micro(c.kind), a.code, HEADER, b.code, at_b, finish,
+            at_b + len(b.words), turn(c.kind.llvm) if c.turned else 0,
             b.step, b.panel, columns_of(c.kind),
             *c.m[:3], c.m.pieces, c.n.total, c.n.tile, c.n.pieces, *c.k[:3], c.k.pieces,
             c.batches, c.part_blocks, a.size, b.size, *tile_bytes, *tables, slack, row, turned_row,
-            entry(finish) if target else 0, target[1] if target else 0)
+            finish if target else 0, target[1] if target else 0)
     units = c.parts * c.tiles
     grain = min(units, max(1, units * SMALL // max(c.work, 1)))
     return Call(driver(), (*head, *a.words, *b.words, *finish_words), units, grain, note,

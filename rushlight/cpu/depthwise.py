@@ -17,7 +17,7 @@ from ..compiler.kernel import Call, Code, Ref, View
 from ..dtypes import dtype
 from .contract import SMALL, Cut, Temp, balanced, ceil_div
 from .emit import SIZES, Function, Value, constant, iota, vector
-from .finish import Finisher, entry
+from .finish import Finisher
 from .image import H, Image, W, gather_bytes
 from .micro import VECTOR_BYTES
 from .pack import call_word, dynamic_alloca
@@ -110,7 +110,7 @@ class Plan(NamedTuple):
         image, (_, high, wide) = self.image, self.image.along
         row = self.phases * self.phase_bytes
         unrolled = self.kernel.unrolled
-        return (entry(finish.code), first, image.ref, image.batch, image.group, image.channel,
+        return (finish.code, first, image.ref, image.batch, image.group, image.channel,
                 high.stride, wide.stride, high.size, wide.size, high.start, wide.start, high.move,
                 wide.move, high.span(0), self.inner, self.outputs, high.out, wide.out,
                 self.rows.tile, self.rows.pieces, self.cols.tile, self.cols.pieces,
@@ -450,7 +450,7 @@ def weight_grad(p: Plan, g: View, images: int, groups: int, kind: dtype, result:
     words = p.words(result, 0, groups, len(offsets))
     work = images * groups * p.outputs * p.inner * p.image.positions * taps
     units = parts * groups
-    head = (entry(result.code), R_HEADER, sums, parts, groups * group, group, p.outputs, depth,
+    head = (result.code, R_HEADER, sums, parts, groups * group, group, p.outputs, depth,
             p.outputs * depth * size + VECTOR_BYTES)
     return [Call(grad_kernel(kind.llvm, p.way, kernel), (*words, *own), units,
                  _grain(units, work), f"{note}, direct", flops=2 * work),

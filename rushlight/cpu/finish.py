@@ -14,7 +14,6 @@ from typing import NamedTuple
 from ..compiler.kernel import LANES, Body, Code, View
 from ..dtypes import dtype
 from .emit import Function, Value
-from .jit import addresses
 from .micro import VECTOR_BYTES
 from .pack import Matrix, call_word, table_offset
 from .scalar import cast, emit_body, from_memory, to_memory
@@ -25,11 +24,6 @@ FINISH_PARAMS = (("ptr", "args"), ("ptr", "tile"), ("i64", "ts"), ("i64", "batch
                  ("i64", "rows"), ("i64", "n0"), ("i64", "cols"))
 F_INNER, F_BATCHES, F_OUTERS, F_VIEWS = range(4)
 V_POINTER, V_ROW, V_STEP = range(3)     # words of a view; the step in elements, the rest in bytes
-
-
-def entry(code: Code) -> int:
-    """The address of a function, as a word."""
-    return addresses([code])[0]
 
 
 class Grid(NamedTuple):

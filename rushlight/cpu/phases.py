@@ -14,7 +14,7 @@ from ..compiler.kernel import LANES, Call, Code, View
 from ..dtypes import dtype
 from .contract import SMALL, ceil_div
 from .emit import SIZES, Function, Value, constant
-from .finish import Finisher, entry
+from .finish import Finisher
 from .image import Along
 from .pack import call_word, dynamic_alloca
 
@@ -55,7 +55,7 @@ def interleave(out: View, kind: dtype, parts: list[View | None], counts: list[in
     channels = min(out.shape[1], GATHERED)
     tiles = ceil_div(out.shape[1], channels), ceil_div(height, rows), ceil_div(width, cols)
     row = (rows * cols + 2 * LANES) * size
-    head = (entry(result.code), I_PHASE + PHASE_WORDS * len(parts), out.shape[1], channels,
+    head = (result.code, I_PHASE + PHASE_WORDS * len(parts), out.shape[1], channels,
             tiles[0], rows, tiles[1], cols, tiles[2], row, row * channels, depth, height, width,
             *[1] * (3 - len(counts)), *counts)
     words = (*head, *(word for part in parts for word in _phase_words(part)), *result.words)

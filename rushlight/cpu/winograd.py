@@ -22,7 +22,7 @@ from ..dtypes import float32
 from .contract import SMALL, Cut, Temp, balanced, ceil_div
 from .depthwise import Weights
 from .emit import Function, Value, constant, iota, vector
-from .finish import Finisher, entry
+from .finish import Finisher
 from .image import Image
 from .micro import PANEL_BYTES, micro
 from .pack import call_word, dynamic_alloca
@@ -82,7 +82,7 @@ def winograd(image: Image, w: Weights, channels: int, outputs: int, images: int,
     tiles = _tiles(images * rows * cols, cut_k, cut_o)
     v_row = 4 * (tiles.tile + LANES)
     v_xi, m_xi = cut_k.tile * v_row, cut_o.tile * v_row
-    words = (entry(result.code), HEADER, entry(micro(float32)), image.ref, image.batch,
+    words = (result.code, HEADER, micro(float32), image.ref, image.batch,
              image.channel, high.stride, high.size, wide.size, high.start, wide.start, high.out,
              wide.out, rows, cols, tiles.total, tiles.tile, outputs, cut_o.tile, cut_o.pieces,
              channels, cut_k.tile, u, u_xi, u_block, v_row, v_xi, m_xi, XI * v_xi, XI * m_xi + 64,

@@ -6,7 +6,7 @@ import ctypes
 import numpy as np
 
 from .. import dtypes
-from ..compiler.kernel import Call, Ref, View
+from ..compiler.kernel import Call, Code, Ref, View
 from ..cpu import jit
 from ..runtime import run
 
@@ -49,6 +49,8 @@ class Memory:
     def address(self, word) -> int:
         if isinstance(word, int):
             return word
+        if isinstance(word, Code):
+            return jit.address(word)
         raw, start = self.slots[word.slot]
         return raw.ctypes.data + start + word.offset
 
