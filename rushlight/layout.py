@@ -60,19 +60,39 @@ _packed: dict[tuple, Layout] = {}
 def layout(shape, strides) -> Layout:
     """The one Layout of this shape and strides."""
     key = (tuple(shape), tuple(strides))
-    found = _table.get(key)
+    try:
+        found = _table.get(key)
+    except TypeError:           # sizes of compiler/sizes.py have no hash
+        return _described(FreeLayout(), *key)
     if found is None:
-        found = Layout()
-        found.shape, found.strides = Size(key[0]), key[1]
-        found.numel, found.ndim = prod(key[0]), len(key[0])
+        found = _described(Layout(), *key)
         found.packed = is_packed(*key)
         found = _table.setdefault(key, found)
     return found
 
 
+def _described(made: Layout, shape, strides) -> Layout:
+    made.shape, made.strides = Size(shape), strides
+    made.numel, made.ndim = prod(shape), len(shape)
+    return made
+
+
+class FreeLayout(Layout):
+    """A layout whose sizes may become others (compiler/sizes.py): it is equal to itself only."""
+
+    __slots__ = ()
+
+    @property
+    def packed(self) -> bool:
+        return is_packed(self.shape, self.strides)
+
+
 def packed(shape) -> Layout:
     """The row-major layout of a shape."""
-    found = _packed.get(shape)
+    try:
+        found = _packed.get(shape)
+    except TypeError:
+        return layout(shape, packed_strides(shape))
     if found is None:
         if len(_packed) > 10000:
             _packed.clear()

@@ -11,9 +11,10 @@ from typing import NamedTuple
 from ..layout import packed_strides
 from ..trace.graph import Input, Use, Vertex
 from .group import Group, Groups
-from .kernel import Call, Ref, Scalar
+from .kernel import Ref, Scalar
 from .rows import RowGroup
 from .schedule import Access, LoopGroup, contract_calls, copy_calls
+from .sizes import times
 
 BLOCK, ARENA, INPUT, OUTPUT, LEAF, SHIFTED = "block", "arena", "input", "output", "leaf", "shifted"
 
@@ -33,16 +34,18 @@ class Slot:
 
 
 class Host(NamedTuple):
-    """A step that Python runs: a vertex by its NumPy meaning, on arrays over slots."""
-    vertex: Vertex
-    operands: tuple         # (Ref, dtype, shape, strides) of tensors, None where a scalar comes
+    """A step that Python runs: node `number` by its NumPy meaning, on arrays over slots."""
+    number: int
+    operands: tuple         # Refs of tensors, None where a scalar comes
     out: Ref
-    scalars: tuple = ()
+    scalars: tuple
+    extra: int | None       # which ticket a random draw uses
+    note: str
 
 
 class Check(NamedTuple):
-    """What an index check that failed says: which vertex, which axis, how many there are."""
-    vertex: Vertex
+    """What an index check that failed is about: which node, which axis."""
+    number: int
     axis: int
 
 
@@ -56,7 +59,6 @@ class Program(NamedTuple):
     inputs: list            # Input -> itemsize
     scalar_refs: list       # (scalar number, dtype, byte offset in the block)
     block_bytes: int
-    groups: list
 
 
 def lower(groups: Groups) -> Program:
@@ -104,7 +106,7 @@ class Builder:
                 inputs[source.number] = users[0][1].dtype.itemsize
         scalar_refs = [(n, d, at) for (n, d), at in self.scalars.items()]
         return Program(self.calls, self.slots, self.checks, outputs, self.donors, inputs, scalar_refs,
-                       self.block_bytes, self.order)
+                       self.block_bytes)
 
     def group(self, group: Group) -> None:
         first = group.vertices[0]
@@ -161,7 +163,7 @@ class Builder:
         return Ref(0, self.scalars[key])
 
     def check(self, vertex, axis) -> int:
-        self.checks.append(Check(vertex, axis))
+        self.checks.append(Check(vertex.id, axis))
         return len(self.checks)
 
     # -- reuse ----------------------------------------------------------------------------------------------
@@ -323,12 +325,13 @@ class Builder:
                 continue
             use = next(uses)
             self.stored(use)
-            operands.append((self.ref(use.source, use.offset, use.dtype), use.dtype, tuple(layout.shape), layout.strides))
-        return Host(v, tuple(operands), self.result(v), v.scalars)
+            operands.append(self.ref(use.source, use.offset, use.dtype))
+        note = f"host {v.prim.name} {times(v.shape)}"
+        return Host(v.id, tuple(operands), self.result(v), v.scalars, v.extra, note)
 
 
-def describe_step(step, slots) -> str:
+def describe_step(step) -> str:
     """One line on a call or host step, for RUSHLIGHT_DEBUG."""
-    if isinstance(step, Call):
+    if hasattr(step, "units"):
         return f"{step.note}  [{step.units} units, grain {step.grain}]"
-    return f"host {step.vertex.prim.name} {tuple(step.vertex.shape)}"
+    return step.note

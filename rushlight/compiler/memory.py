@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 from bisect import insort
+from operator import itemgetter
 
 from .kernel import Call, Ref
-from .lower import ARENA, Program
+from .lower import Program
 
 ALIGN = 64
 SLACK = 64
@@ -13,15 +14,12 @@ SLACK = 64
 def refs_of(step) -> set[int]:
     """The slots that a step touches."""
     if isinstance(step, Call):
-        return {w.slot for w in step.words if isinstance(w, Ref)}
-    return {o[0].slot for o in step.operands if o is not None} | {step.out.slot}
+        return {w.slot for w in step.words if type(w) is Ref}
+    return {ref.slot for ref in (step.out, *step.operands) if ref is not None}
 
 
-def plan_memory(program: Program):
-    """Give every arena slot an offset such that slots alive at the same time do not overlap.
-
-    First fit by decreasing size: big slots, which cost most, are placed before small ones.
-    """
+def lifetimes(program: Program) -> Program:
+    """Tell each slot the first and the last step that touches it."""
     slots = program.slots
     for at, step in enumerate(program.steps):
         for number in refs_of(step):
@@ -30,24 +28,33 @@ def plan_memory(program: Program):
                 slot = slots[slot.target]
             slot.first = at if slot.first is None else slot.first
             slot.last = at
+    return program
+
+
+def lay_out(arena, nbytes) -> tuple[dict[int, int], int]:
+    """Offsets for (slot, first step, last step) such that slots alive at the same time do not overlap.
+
+    First fit by decreasing size: big slots, which cost most, are placed before small ones.
+    """
     placed: list = []
+    offsets: dict = {}
     total = 0
-    todo = [s for s in slots if s.kind == ARENA and s.first is not None]
-    for slot in sorted(todo, key=lambda s: (-s.nbytes, s.first)):
-        need = -(-(slot.nbytes + SLACK) // ALIGN) * ALIGN
-        slot.offset = _hole(placed, slot, need)
-        insort(placed, (slot.offset, slot.offset + need, slot), key=lambda p: p[0])
-        total = max(total, slot.offset + need)
-    return program, total
+    for slot, first, last in sorted(arena, key=lambda s: (-nbytes[s[0]], s[1])):
+        need = -(-(nbytes[slot] + SLACK) // ALIGN) * ALIGN
+        at = offsets[slot] = _hole(placed, first, last, need)
+        insort(placed, (at, at + need, first, last), key=itemgetter(0))
+        total = max(total, at + need)
+    return offsets, total
 
 
-def _hole(placed, slot, need):
+def _hole(placed, first, last, need) -> int:
     """The lowest place that is free as long as the slot lives."""
     at = 0
-    for low, high, other in placed:
-        if other.last < slot.first or slot.last < other.first:
+    for low, high, begin, end in placed:
+        if end < first or last < begin:
             continue
         if low - at >= need:
             return at
-        at = max(at, high)
+        if high > at:
+            at = high
     return at

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from .. import config
 from .group import group
 from .lower import lower
-from .memory import plan_memory
+from .memory import lifetimes
 from .rematerialise import rematerialise
 from .simplify import dedupe, drop_copies, drop_dead
 
@@ -28,12 +28,12 @@ PASSES = [
     Pass(group,       "nodes -> kernels; the only place that decides fusion"),
     Pass(rematerialise, "after grouping: only what crosses from kernel to kernel costs memory"),
     Pass(lower,       "kernels -> calls of loop nests, contractions and host functions, in running order"),
-    Pass(plan_memory, "needs the final order: lifetimes -> one arena, dead inputs reused for outputs"),
+    Pass(lifetimes,   "needs the final order; the arena itself is laid out for each size (compiler/memory.py)"),
 ]   # RUSHLIGHT_SHOW=group prints what goes into and comes out of that pass; RUSHLIGHT_CHECK=1 verifies graphs
 
 
 def compile_graph(graph):
-    """Run all passes; the result is what plan.Plan binds and runs."""
+    """Run all passes; the result is a program (compiler/lower.py), of which a recipe is made."""
     from ..trace.show import show
     from ..trace.verify import verify
     ir = graph

@@ -15,6 +15,7 @@ from ..layout import packed_strides, view
 from ..trace.graph import Use
 from .bodies import BodyBuilder
 from .kernel import Call, Fold, Load, NestWords, RowNest, Scalar, Stage, Store
+from .sizes import larger, smaller, times
 from .schedule import GRAIN, ROW_PART, SHORT_ROW, Access, LoopGroup, accumulator, way
 
 LONG_ROW = 4096         # rows longer than this are worth it only if there are some to share out
@@ -192,6 +193,6 @@ class RowGroup(LoopGroup):
         names = " ".join(v.prim.name for v in self.group.vertices)
         work = length * len(nest.stages)
         nbytes = sum(prod(n for n, s in zip(self.space, a.strides) if s) * a.dtype.itemsize for a in self.loads)
-        return Call(self.builder.backend.rows(nest), tuple(fill), rows, min(max(1, GRAIN // work), max(rows, 1)),
-                    f"row {'x'.join(map(str, self.space))} {len(nest.stages)} stages: {names}",
+        return Call(self.builder.backend.rows(nest), tuple(fill), rows, smaller(larger(1, GRAIN // work), larger(rows, 1)),
+                    f"row {times(self.space)} {len(nest.stages)} stages: {names}",
                     rows * length * sum(len(s.body.instrs) for s in nest.stages), nbytes)

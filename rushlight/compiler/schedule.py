@@ -13,6 +13,7 @@ from ..layout import packed_strides, view
 from ..trace.graph import Use, Vertex
 from .bodies import BodyBuilder, compute
 from .kernel import Call, Epilogue, Fold, LANES, Load, Nest, NestWords, Ref, Scalar, Store, View
+from .sizes import larger, smaller, times
 
 ROW_PART = 16384        # elements that one part of a row reduction folds
 COLUMN_PART = 256       # steps that one part of a column reduction folds
@@ -33,7 +34,11 @@ class Access:
         self.indices, self.wrap, self.checks = indices, wrap, checks
 
     def key(self):
-        return (self.ref, self.dtype, self.strides, self.indices)
+        """What is equal for equal accesses; sizes are compared, not looked up (compiler/sizes.py)."""
+        return self.ref.slot, self.dtype, self.indices
+
+    def is_like(self, other) -> bool:
+        return self.ref.offset == other.ref.offset and self.strides == other.strides
 
 
 class LoopGroup:
@@ -78,9 +83,11 @@ class LoopGroup:
         return ("scalar", self.scalars.index((number, d)))
 
     def add_load(self, access: Access) -> int:
-        known = self.keys.get(access.key())
+        alike = self.keys.setdefault(access.key(), [])
+        known = next((n for n in alike if self.loads[n].is_like(access)), None)
         if known is None:
-            known = self.keys[access.key()] = len(self.loads)
+            known = len(self.loads)
+            alike.append(known)
             self.loads.append(access)
         return known
 
@@ -183,7 +190,7 @@ class LoopGroup:
         rows = prod(size for size, _, _ in merged[:-1])
         nest = self.nest("map", merged, 0, stores, values, [])
         fill = self.words(nest, merged, stores, block, blocks, 1, 1)
-        return [self.call(nest, fill, rows * blocks, max(1, GRAIN // block))]
+        return [self.call(nest, fill, rows * blocks, larger(1, GRAIN // block))]
 
     # -- reductions ----------------------------------------------------------------------------------------------
     def fold(self, stores, values, folds):
@@ -237,27 +244,27 @@ class LoopGroup:
 
     def fold_rows(self, stores, values, folds, keeps, outer, inner, length, lines, parts_ok):
         """A part is ROW_PART elements of the run of `length`, or as many whole runs as fit into that."""
-        width = max(inner[0], 1)
-        piece, runs = max(length, 1), max(lines, 1)
+        width = larger(inner[0], 1)
+        piece, runs = larger(length, 1), larger(lines, 1)
         if parts_ok:
-            piece = min(piece, ROW_PART)
-            runs = max(1, ROW_PART // piece) if lines > 1 else 1
-        parts = max(-(-length // piece), 1) * max(-(-lines // runs), 1)
-        block = min(width, piece)
-        pieces = max(-(-inner[0] // block), 1)
-        per = max(piece * runs // width, 1)
+            piece = smaller(piece, ROW_PART)
+            runs = larger(1, ROW_PART // piece) if lines > 1 else 1
+        parts = larger(-(-length // piece), 1) * larger(-(-lines // runs), 1)
+        block = smaller(width, piece)
+        pieces = larger(-(-inner[0] // block), 1)
+        per = larger(piece * runs // width, 1)
         merged = keeps + outer + [inner]
         return self.folded("rows", merged, len(keeps), stores, values, folds, block, pieces, per, parts,
                            prod(n for n, _, _ in keeps), piece * runs)
 
     def fold_columns(self, stores, values, folds, keeps, inner, parts_ok):
         steps = prod(n for n, _, _ in inner)
-        per = min(steps, COLUMN_PART) if parts_ok else steps
+        per = smaller(steps, COLUMN_PART) if parts_ok else steps
         parts = -(-steps // per) if steps else 1
-        block = max(min(COLUMN_BLOCK, keeps[-1][0]), 1)
+        block = larger(smaller(COLUMN_BLOCK, keeps[-1][0]), 1)
         blocks = -(-keeps[-1][0] // block)
         rows = prod(n for n, _, _ in keeps[:-1])
-        return self.folded("columns", keeps + inner, len(keeps), stores, values, folds, block, blocks, max(per, 1),
+        return self.folded("columns", keeps + inner, len(keeps), stores, values, folds, block, blocks, larger(per, 1),
                            parts, rows * blocks, block * per)
 
     def folded(self, style, merged, kept, stores, values, folds, block, blocks, per, parts, rows, work):
@@ -279,7 +286,7 @@ class LoopGroup:
             targets.append((ref, strides, width))
         nest = self.nest(style, merged, len(merged) - kept, stores, values, structure)
         fill = self.words(nest, merged, stores, block, blocks, per, parts, targets)
-        calls = [self.call(nest, fill, rows * parts, max(1, GRAIN // max(work, 1)))]
+        calls = [self.call(nest, fill, rows * parts, larger(1, GRAIN // larger(work, 1)))]
         for op, inside, out, ref, final in after:
             calls += add_parts(self.builder, op, inside, out, ref, parts, width, final)
         return calls
@@ -319,11 +326,11 @@ class LoopGroup:
         return fill
 
     def call(self, nest, fill, units, grain) -> Call:
-        note = f"{nest.style} {'x'.join(map(str, self.space))}" + (f" fold {list(self.dims)}" if self.dims else "")
+        note = f"{nest.style} {times(self.space)}" + (f" fold {list(self.dims)}" if self.dims else "")
         names = " ".join(v.prim.name for v in self.group.vertices) if self.group else "copy"
         size = prod(self.space)
         nbytes = sum(prod(n for n, s in zip(self.space, a.strides) if s) * a.dtype.itemsize for a in self.loads)
-        return Call(self.builder.backend.nest(nest), tuple(fill), units, min(grain, max(units, 1)), f"{note}: {names}",
+        return Call(self.builder.backend.nest(nest), tuple(fill), units, smaller(grain, larger(units, 1)), f"{note}: {names}",
                     size * len(nest.body.instrs), nbytes)
 
 
@@ -359,15 +366,15 @@ def copy_calls(builder, access: Access, space, ref, strides=None) -> list[Call]:
 def add_parts(builder, op, inside, out, ref, parts, width, final) -> list[Call]:
     """Fold the parts of a reduction, in order; many parts are again folded in parts."""
     nest = Bare(builder, (parts, width), (0,), Access(ref, inside, (width, 1)))
-    per = min(parts, COLUMN_PART)
+    per = smaller(parts, COLUMN_PART)
     groups = -(-parts // per)
-    block = min(COLUMN_BLOCK, width)
+    block = smaller(COLUMN_BLOCK, width)
     merged = [(width, [1], False), (parts, [width], True)]
     kind, target = (inside, builder.temp(groups * width * inside.itemsize)) if groups > 1 else (out, final)
     fold = Fold(op, inside, kind, 0, (way(1, True),))
     made = nest.nest("columns", merged, 1, [], [0], [fold])
     fill = nest.words(made, merged, [], block, -(-width // block), per, groups, [(target, (1,), width)])
-    calls = [nest.call(made, fill, -(-width // block) * groups, max(1, GRAIN // (block * per)))]
+    calls = [nest.call(made, fill, -(-width // block) * groups, larger(1, GRAIN // (block * per)))]
     return calls + (add_parts(builder, op, inside, out, target, groups, width, final) if groups > 1 else [])
 
 

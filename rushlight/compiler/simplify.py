@@ -41,9 +41,13 @@ def dedupe(graph: Graph) -> Graph:
     for v in graph.vertices:
         if v.scalars or v.extra is not None or v.is_output or v.prim.kind in ("write", "random"):
             continue
-        key = (v.sig, tuple((to.get(u.source, u.source), u.layout, u.offset) for u in v.uses))
-        first = seen.setdefault(key, v)
-        if first is not v:
+        key = (v.sig, tuple([to.get(u.source, u.source) for u in v.uses]))
+        offsets = [u.offset for u in v.uses]        # compared, not looked up: they are sizes (compiler/sizes.py)
+        alike = seen.setdefault(key, [])
+        first = next((w for w, others in alike if others == offsets), None)
+        if first is None:
+            alike.append((v, offsets))
+        else:
             to[v] = first
     return redirect(graph, to)
 

@@ -17,6 +17,7 @@ from functools import cache
 from typing import NamedTuple
 
 from ..compiler.kernel import LANES, Call, Code, Ref, View
+from ..compiler.sizes import larger, plain, smaller, times
 from ..dtypes import dtype
 from .emit import Function, Value
 from .finish import C_HEADER, Finisher, Grid, combine, finisher
@@ -163,9 +164,9 @@ class Cut(NamedTuple):
 
 def balanced(total: int, most: int, step: int) -> Cut:
     """Pieces of at most `most`, as equal as multiples of `step` can be."""
-    pieces = max(1, ceil_div(total, most))
-    tile = max(step, ceil_div(ceil_div(total, pieces), step) * step)
-    return Cut(total, max(1, ceil_div(total, tile)), tile)
+    pieces = larger(1, ceil_div(total, most))
+    tile = larger(step, ceil_div(ceil_div(total, pieces), step) * step)
+    return Cut(total, larger(1, ceil_div(total, tile)), tile)
 
 
 class Left(NamedTuple):
@@ -206,7 +207,7 @@ class Contraction(NamedTuple):
     def part_blocks(self) -> int:
         """Blocks of k in a part: all, or fewer where there are too few tiles."""
         wanted = PARTED // self.tiles if self.tiles < ENOUGH else 1
-        return ceil_div(self.k.pieces, max(1, min(wanted, self.work // PART_WORK)))
+        return ceil_div(self.k.pieces, larger(1, smaller(wanted, self.work // PART_WORK)))
 
     @property
     def parts(self) -> int:
@@ -226,14 +227,14 @@ def columns_of(kind: dtype) -> int:
 def cut_columns(kind: dtype, strips: int, n: int, panels: int = PANELS) -> Cut:
     """Tiles of up to `panels` panels where `strips` rows of tiles leave enough of them."""
     columns = columns_of(kind)
-    panels = max(1, min(panels, strips * ceil_div(n, columns) // PLENTY))
+    panels = larger(1, smaller(panels, strips * ceil_div(n, columns) // PLENTY))
     return balanced(n, panels * columns, columns)
 
 
 def cut_rows(kind: dtype, batches: int, m: int, n: int) -> Cut:
     """Tiles of up to BLOCK_ROWS rows, fewer where else there were too few tiles."""
     panels = batches * ceil_div(n, columns_of(kind))
-    wanted = max(1, ceil_div(m, BLOCK_ROWS), min(ceil_div(PLENTY, panels), m // LEAST_ROWS))
+    wanted = larger(larger(1, ceil_div(m, BLOCK_ROWS)), smaller(ceil_div(PLENTY, panels), m // LEAST_ROWS))
     return balanced(m, ceil_div(m, wanted), ROWS)
 
 
@@ -248,10 +249,10 @@ def contract(c: Contraction, a: Left, b: Right, result: Finisher, temp: Temp,
     keep = finisher(Grid((batches,), rows, (), cols), c.kind, None,
                     [(parts, Grid((rows * cols,), cols, (), 1))], 0)
     head = (parts.ref, c.parts, part, rows, cols, result.code, C_HEADER)
-    units, grain = c.batches * rows, max(1, SMALL // (cols * c.parts))
+    units, grain = c.batches * rows, larger(1, SMALL // (cols * c.parts))
     return [_driver_call(c, a, b, keep, note),
             Call(combine(c.kind.llvm), (*head, *result.words), units, grain,
-                 f"{note}, adding {c.parts} parts", bytes=c.parts * part)]
+                 f"{note}, adding {plain(c.parts)} parts", bytes=c.parts * part)]
 
 
 def whole_panels(before: list[Call], c: Contraction, code: Code, words: Callable[[int], tuple],
@@ -262,9 +263,9 @@ def whole_panels(before: list[Call], c: Contraction, code: Code, words: Callable
     out = temp(c.batches * panels * panel)
     if c.k.total:
         head = (code, W_HEADER, out, panels, columns, c.n.total, c.k.total, panel)
-        units, grain = c.batches * panels, max(1, SMALL // (columns * c.k.total))
+        units, grain = c.batches * panels, larger(1, SMALL // (columns * c.k.total))
         before.append(Call(pack_whole(), (*head, *words(panel)), units, grain,
-                           f"pack {c.k.total}x{c.n.total}", bytes=2 * units * panel))
+                           f"pack {times((c.k.total, c.n.total))}", bytes=2 * units * panel))
     view = Matrix(out, panel // columns, PANEL_BYTES, 1, 0, ((c.batches, panels * panel),)).words()
     return Right(pack_view(), view, panel, PANEL_BYTES)
 
@@ -284,6 +285,6 @@ def _driver_call(c: Contraction, a: Left, b: Right, result: Finisher, note: str)
             c.batches, c.part_blocks, a.size, b.size, *tile_bytes, *tables, slack, row, turned_row,
             finish if target else 0, target[1] if target else 0)
     units = c.parts * c.tiles
-    grain = min(units, max(1, units * SMALL // max(c.work, 1)))
+    grain = smaller(units, larger(1, units * SMALL // larger(c.work, 1)))
     return Call(driver(), (*head, *a.words, *b.words, *finish_words), units, grain, note,
                 flops=2 * c.work)

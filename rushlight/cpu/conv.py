@@ -14,6 +14,7 @@ from math import prod
 from typing import NamedTuple
 
 from ..compiler.kernel import Call, Epilogue, Ref, View
+from ..compiler.sizes import larger, smaller, times
 from ..dtypes import dtype, float32, float64
 from .contract import (BLOCK_K, BLOCK_ROWS, PANELS, PLENTY, Contraction, Cut, Left, Right, Temp,
                        balanced, ceil_div, columns_of, contract, cut_columns, whole_panels)
@@ -197,7 +198,7 @@ def _weight_rows(w: View) -> Matrix | None:
     if not _is_packed(w, 3):
         return None
     inner = w.shape[2] * taps if w.strides[2] == taps or w.shape[2] == 1 else taps
-    return Matrix(w.ref, row, w.itemsize, max(1, inner), channel, ((w.shape[0], group),))
+    return Matrix(w.ref, row, w.itemsize, larger(1, inner), channel, ((w.shape[0], group),))
 
 
 def _weights_as_panels(before: list[Call], c: Contraction, w: View, temp: Temp) -> Right:
@@ -244,8 +245,8 @@ def _channel_blocks(image: Image, channels: int, most: int) -> Cut:
     """(channel, taps) in blocks, of whole channels if those are not too large."""
     if image.taps > most:
         return balanced(channels * image.taps, most, ROWS)
-    cut = balanced(channels, max(1, most // max(1, image.taps)), 1)
-    return Cut(cut.image * image.taps, cut.blocks, cut.tile * max(1, image.taps))
+    cut = balanced(channels, larger(1, most // larger(1, image.taps)), 1)
+    return Cut(cut.image * image.taps, cut.blocks, cut.tile * larger(1, image.taps))
 
 
 class Reading(NamedTuple):
@@ -280,7 +281,7 @@ def _reading(image: Image, images: int, depth: int, kind: dtype, most: int) -> R
         some = balanced(wide.out, most, ROWS)
         cut = Cut(wide.out, some.blocks, some.tile, planes * high.out)
         sizes = 1, 1, some.tile
-    channels = ceil_div(depth, max(1, image.taps)) + 1
+    channels = ceil_div(depth, larger(1, image.taps)) + 1
     lines = Lines(sizes[0], channels, deep.taps, high.span(sizes[1]), wide.span(sizes[2]),
                   kind.itemsize)
     if lines.bytes > MOST_LINES and most > FEW:
@@ -325,7 +326,7 @@ def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp,
         return before + winograd(seen, weights, w.shape[2], outputs, images, result, temp, note)
     depth, before = _channel_blocks(image, w.shape[2], BLOCK_K), []
     plenty = images * image.positions * groups * ceil_div(outputs, WIDE) // PLENTY
-    reading = _reading(image, images, depth.tile, kind, max(FEW, min(POSITIONS, plenty)))
+    reading = _reading(image, images, depth.tile, kind, larger(FEW, smaller(POSITIONS, plenty)))
     if _suits_rows(image, outputs, depth, reading):
         columns = cut_columns(kind, groups * reading.cut.pieces, outputs)
         c = Contraction(kind, groups, reading.cut, columns, depth, turned=True)
@@ -385,5 +386,5 @@ def _finish_image(kind: dtype, out: View, groups: int, epilogue: Epilogue | None
 
 
 def _note(what: str, x: View, w: View, stride, padding) -> str:
-    sizes = "x".join(map(str, x.shape)), "x".join(map(str, w.shape))
+    sizes = times(x.shape), times(w.shape)
     return f"{what} {x.dtype.name} {sizes[0]} {sizes[1]} s{stride[-1]} p{padding[-1]}"

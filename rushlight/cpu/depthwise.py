@@ -14,6 +14,7 @@ from functools import cache
 from typing import NamedTuple
 
 from ..compiler.kernel import Call, Code, Ref, View
+from ..compiler.sizes import larger, smaller
 from ..dtypes import dtype
 from .contract import SMALL, Cut, Temp, balanced, ceil_div
 from .emit import SIZES, Function, Value, constant, iota, vector
@@ -79,7 +80,7 @@ class Plan(NamedTuple):
     @property
     def phases(self) -> int:
         wide = self.image.along[W]
-        return max(1, min(wide.move, (wide.taps - 1) * wide.step + 1))
+        return larger(1, smaller(wide.move, (wide.taps - 1) * wide.step + 1))
 
     @property
     def phase_bytes(self) -> int:
@@ -94,7 +95,7 @@ class Plan(NamedTuple):
 
     @property
     def unrolled(self) -> Kernel:
-        return self.kernel if self.kernel.unrolled else Kernel(1, 1, 1)
+        return Kernel(*map(int, self.kernel)) if self.kernel.unrolled else Kernel(1, 1, 1)
 
     def entries(self, inner: int) -> list[tuple[int, int, int, int]]:
         """(byte offset in the lines, channel, tap row, tap column) of what the code walks over."""
@@ -135,15 +136,15 @@ def direct(image: Image, inner: int, outputs: int, itemsize: int,
     plain = (deep.out, deep.taps, deep.size, deep.start) == (1, 1, 1, 0)
     if not plain or not 1 <= inner <= FEW or outputs > FEW or wide.out < LEAST_COLS:
         return None
-    if image.taps < 2 or high.out == 0 or min(high.step, wide.step) < 1:
+    if image.taps < 2 or high.out == 0 or smaller(high.step, wide.step) < 1:
         return None
     cols = balanced(wide.out, MOST_COLS, VECTOR_BYTES // itemsize)
     cols = cols if cols.pieces > 1 else Cut(wide.out, 1, wide.out)
     made = Plan(image, inner, outputs, Cut(high.out, 1, 1), cols,
                 Kernel(high.taps, high.move, high.step), itemsize, spread)
     row = made.phases * made.phase_bytes
-    most = max(ROWS, (LINE_BYTES // row - high.span(0)) // high.move)
-    made = made._replace(rows=balanced(high.out, most, min(ROWS, high.out)))
+    most = larger(ROWS, (LINE_BYTES // row - high.span(0)) // high.move)
+    made = made._replace(rows=balanced(high.out, most, smaller(ROWS, high.out)))
     return made if inner * made.plane_bytes <= MOST_LINES else None
 
 
@@ -160,15 +161,15 @@ def upright(image: Image, w: Weights) -> tuple[Image, Weights]:
     for dim, tap in ((H, 3), (W, 4)):
         a = along[dim]
         if a.step < 0 or a.taps < 2:
-            last = max(0, a.taps - 1)
-            along[dim] = a._replace(start=a.start + last * a.step, step=max(1, abs(a.step)))
+            last = larger(0, a.taps - 1)
+            along[dim] = a._replace(start=a.start + last * a.step, step=larger(1, abs(a.step)))
             offset, strides[tap] = offset + last * strides[tap], -strides[tap]
     return (image._replace(along=(*along,)),
             Weights(Ref(w.ref.slot, w.ref.offset + offset), (*strides,)))
 
 
 def _grain(units: int, work: int) -> int:
-    return min(units, max(1, units * SMALL // max(1, work)))
+    return smaller(units, larger(1, units * SMALL // larger(1, work)))
 
 
 # --- forward and input gradient -------------------------------------------------------------------
@@ -438,8 +439,8 @@ def weight_grad(p: Plan, g: View, images: int, groups: int, kind: dtype, result:
     """dw[(group, output), (channel, taps)] = sum over (n, position); g has packed rows."""
     taps, size = p.image.taps, kind.itemsize
     depth, offsets = p.inner * taps, [at for at, *_ in p.entries(1)]
-    images_each = max(1, ceil_div(images, ceil_div(PARTED, groups)))
-    parts, group = max(1, ceil_div(images, images_each)), p.outputs * depth * VECTOR_BYTES
+    images_each = larger(1, ceil_div(images, ceil_div(PARTED, groups)))
+    parts, group = larger(1, ceil_div(images, images_each)), p.outputs * depth * VECTOR_BYTES
     sums = temp(parts * groups * group)
     batch, channel, row = (s * size for s in (g.strides[0], g.strides[1], g.strides[-2]))
     row = row if len(g.shape) > 3 else channel
@@ -455,7 +456,7 @@ def weight_grad(p: Plan, g: View, images: int, groups: int, kind: dtype, result:
     return [Call(grad_kernel(kind.llvm, p.way, kernel), (*words, *own), units,
                  _grain(units, work), f"{note}, direct", flops=2 * work),
             Call(fold_kernel(kind.llvm), (*head, *result.words), groups,
-                 max(1, SMALL // (16 * parts * p.outputs * depth)), f"{note}, adding lanes")]
+                 larger(1, SMALL // (16 * parts * p.outputs * depth)), f"{note}, adding lanes")]
 
 
 @cache

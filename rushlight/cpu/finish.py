@@ -65,7 +65,7 @@ def _target(sizes: Grid, kind: dtype, view: View, grid: Grid) -> tuple[tuple, in
 
 
 def _way(stride: int) -> int | None:
-    return stride if stride in (0, 1) else None
+    return 0 if stride == 0 else 1 if stride == 1 else None
 
 
 def _table(sizes, strided) -> list[int]:

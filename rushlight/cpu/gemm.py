@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import prod
 
 from ..compiler.kernel import LANES, Call, Epilogue, View
+from ..compiler.sizes import larger, times
 from ..dtypes import dtype, float32, float64
 from .contract import (BLOCK_K, BLOCK_ROWS, Contraction, Left, Right, Temp, balanced, ceil_div,
                        columns_of, contract, cut_columns, cut_rows)
@@ -35,7 +36,7 @@ def lower_matmul(out: View, a: View, b: View, temp: Temp,
     if n == 1 < m:
         return lower_matmul(turned(out), turned(b), turned(a), temp, turned_epilogue(epilogue))
     kind = float64 if a.dtype is float64 else float32
-    note = f"matmul {a.dtype.name} {'x'.join(map(str, (*batch, m, k, n)))} {_letter(a)}{_letter(b)}"
+    note = f"matmul {a.dtype.name} {times((*batch, m, k, n))} {_letter(a)}{_letter(b)}"
     result, before = _finish_matrix(kind, out, epilogue), []
     straight, crossed = _cycles(m, n, k, _adjacent(b, -1)), _cycles(n, m, k, _adjacent(a, -2))
     swap = n > 1 and SWAP_GAIN * crossed < straight
@@ -83,7 +84,7 @@ def _right(before: list[Call], c: Contraction, b: View, temp: Temp) -> Right:
     panel, table = c.k.tile * PANEL_BYTES, batch_table(b)
     size = ceil_div(c.n.tile, columns_of(c.kind)) * panel + 4 * PANEL_BYTES
     if not _adjacent(b, -1):
-        words = Matrix(b.ref, column, step, max(1, b.shape[-2]), 0, table).words(panel)
+        words = Matrix(b.ref, column, step, larger(1, b.shape[-2]), 0, table).words(panel)
         return Right(pack_transpose(c.kind.llvm), words, panel, PANEL_BYTES, size)
     words = Matrix(b.ref, b.itemsize, step, 1, 0, table).words(panel)
     if c.m.total <= FEW_ROWS:
@@ -102,7 +103,7 @@ def batch_table(x: View) -> tuple[tuple[int, int], ...]:
 def packed(before: list[Call], kind: dtype, x: View, temp: Temp) -> View:
     """x as `kind` in scratch memory, row-major; the call that copies it joins `before`."""
     strides = tuple(prod(x.shape[d + 1:]) for d in range(len(x.shape)))
-    out = View(temp(max(1, prod(x.shape)) * kind.itemsize), kind, x.shape, strides)
+    out = View(temp(larger(1, prod(x.shape)) * kind.itemsize), kind, x.shape, strides)
     if prod(x.shape):
         before.append(copy_call(out.ref, kind, x))
     return out

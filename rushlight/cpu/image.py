@@ -10,6 +10,7 @@ from math import prod
 from typing import NamedTuple
 
 from ..compiler.kernel import Code, Ref
+from ..compiler.sizes import larger, smaller
 from .emit import SIZES, Function, Value, constant, iota, lanes_of, vector
 from .micro import VECTOR_BYTES
 from .pack import READ_PARAMS, fill_table
@@ -34,11 +35,11 @@ class Along(NamedTuple):
     @property
     def low(self) -> int:
         """The least of the taps' distances from the first one."""
-        return min(0, (self.taps - 1) * self.step)
+        return smaller(0, (self.taps - 1) * self.step)
 
     def span(self, positions: int) -> int:
         """How many indices so many neighbouring positions touch."""
-        return (positions - 1) * self.move + abs(max(0, self.taps - 1) * self.step) + 1
+        return (positions - 1) * self.move + abs(larger(0, self.taps - 1) * self.step) + 1
 
     @property
     def inside(self) -> bool:
@@ -65,7 +66,7 @@ class Image(NamedTuple):
         return prod(a.out for a in self.along)
 
     def words(self) -> tuple:
-        return (self.ref, self.group, self.batch, self.channel, max(1, self.taps),
+        return (self.ref, self.group, self.batch, self.channel, larger(1, self.taps),
                 *(field for along in self.along for field in along))
 
 

@@ -18,6 +18,7 @@ from math import prod
 from typing import NamedTuple
 
 from ..compiler.kernel import LANES, Call, Code, Ref, View
+from ..compiler.sizes import larger, smaller, times
 from ..dtypes import dtype
 from .emit import SIZES, Function, Value, iota, vector
 from .micro import PANEL_BYTES, VECTOR_BYTES, VECTORS
@@ -262,9 +263,9 @@ def copy_call(out: Ref, kind: dtype, x: View) -> Call:
     table = [word for n, (s,) in reversed(outer) for word in (n, s * x.itemsize)]
     words = (x.ref, out, inner, stride, runs, apart * x.itemsize, len(outer), *table)
     code = copy_kernel(x.dtype.llvm, kind.llvm, "adjacent" if stride == 1 else "gather")
-    units, work = prod(n for n, _ in outer), max(1, runs * inner)
-    return Call(code, words, units, min(units, max(1, COPY_GRAIN // work)),
-                f"copy {'x'.join(map(str, x.shape))}",
+    units, work = prod(n for n, _ in outer), larger(1, runs * inner)
+    return Call(code, words, units, smaller(units, larger(1, COPY_GRAIN // work)),
+                f"copy {times(x.shape)}",
                 bytes=units * work * (x.itemsize + kind.itemsize))
 
 

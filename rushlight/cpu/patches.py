@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 
 from ..compiler.kernel import Code
+from ..compiler.sizes import larger
 from .emit import SIZES, Function, Value, constant, iota, lanes_of, vector
 from .image import (A_MOVE, A_OUT, A_SIZE, A_START, A_STEP, A_STRIDE, A_TAPS, BATCH, CHANNEL,
                     GROUP, HEADER, IMAGE, TAPS, D, H, Image, W, along, gather_bytes)
@@ -18,13 +19,14 @@ PANEL, TABLE_BYTES = HEADER, HEADER + 1
 
 
 def patch_words(image: Image, panel: int) -> tuple:
-    return *image.words(), panel, 16 * max(1, image.taps)
+    return *image.words(), panel, 16 * larger(1, image.taps)
 
 
 def patch_way(image: Image, itemsize: int) -> str:
     """How neighbouring positions lie in memory: adjacent, every second, or anyhow."""
     width = image.along[W]
-    return {itemsize: "adjacent", 2 * itemsize: "second"}.get(width.stride * width.move, "gather")
+    step = width.stride * width.move
+    return "adjacent" if step == itemsize else "second" if step == 2 * itemsize else "gather"
 
 
 @cache

@@ -11,6 +11,7 @@ from math import gcd, prod
 from typing import NamedTuple
 
 from ..compiler.kernel import LANES, Call, Code, View
+from ..compiler.sizes import larger, smaller
 from ..dtypes import dtype
 from .contract import SMALL, ceil_div
 from .emit import SIZES, Function, Value, constant
@@ -50,9 +51,9 @@ def interleave(out: View, kind: dtype, parts: list[View | None], counts: list[in
     """One pass over out: lines are put together from the phases and go through the finisher."""
     size = kind.itemsize
     depth, height, width = (1,) * (5 - len(out.shape)) + out.shape[2:]
-    cols = width if width <= GATHERED_COLS else max(1, GATHERED_COLS // counts[-1]) * counts[-1]
-    rows = min(height, GATHERED_COLS // width) if width <= GATHERED_COLS else 1
-    channels = min(out.shape[1], GATHERED)
+    cols = width if width <= GATHERED_COLS else larger(1, GATHERED_COLS // counts[-1]) * counts[-1]
+    rows = smaller(height, GATHERED_COLS // width) if width <= GATHERED_COLS else 1
+    channels = smaller(out.shape[1], GATHERED)
     tiles = ceil_div(out.shape[1], channels), ceil_div(height, rows), ceil_div(width, cols)
     row = (rows * cols + 2 * LANES) * size
     head = (result.code, I_PHASE + PHASE_WORDS * len(parts), out.shape[1], channels,
@@ -60,7 +61,7 @@ def interleave(out: View, kind: dtype, parts: list[View | None], counts: list[in
             *[1] * (3 - len(counts)), *counts)
     words = (*head, *(word for part in parts for word in _phase_words(part)), *result.words)
     units = out.shape[0] * depth * prod(tiles)
-    grain = min(units, max(1, SMALL // (channels * rows * cols)))
+    grain = smaller(units, larger(1, SMALL // (channels * rows * cols)))
     return Call(interleave_kernel(kind.llvm), words, units, grain,
                 f"{note}, {len(parts)} phases", bytes=2 * prod(out.shape) * size)
 

@@ -12,6 +12,7 @@ from math import prod
 from typing import NamedTuple
 
 from ..compiler.kernel import Call, Code, Ref
+from ..compiler.sizes import larger, smaller
 from .emit import Function, vector
 
 FIELDS = 6
@@ -88,6 +89,6 @@ def copy_pieces(pieces: list[Piece]) -> list[Call]:
         return []
     size = sum(p.rows * p.run for p in pieces)
     words = [word for piece in pieces for word in piece]
-    grain = min(max(1, SMALL * len(pieces) // max(size, 1)), len(pieces))
+    grain = smaller(larger(1, SMALL * len(pieces) // larger(size, 1)), len(pieces))
     note = f"runs of {len(pieces)} pieces"
     return [Call(runs_code(), tuple(words), len(pieces), grain, note, 0, size)]

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from .. import dtypes
 from ..compiler.kernel import LANES, Call, Code
+from ..compiler.sizes import larger, times
 from ..layout import packed_strides
 from .emit import Function, Value, constant, vector
 from .loops import LIMITS
@@ -207,8 +208,8 @@ def lower_scan(v, out, view) -> list[Call]:
     way = "1" if step == 1 else "s"
     s = Structure(v.prim.name, dtype, bool(lanes), len(around), way, abreast)
     words = [ref, out, *words, *numbers_of([*around, axes[d], *lanes])]
-    size, note = prod(shape), f"{v.prim.name} {'x'.join(map(str, shape))} along {d}"
-    return [Call(scan_code(s), tuple(words), units, max(1, SMALL * units // size), note, size,
+    size, note = prod(shape), f"{v.prim.name} {times(shape)} along {d}"
+    return [Call(scan_code(s), tuple(words), units, larger(1, SMALL * units // size), note, size,
                  2 * size * dtype.itemsize)]
 
 

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from .. import dtypes
 from ..compiler.kernel import LANES, Call, Code
+from ..compiler.sizes import larger, plain, smaller, times
 from .emit import Function, Value, lanes_of, mangle
 from .scalar import emit_instr, from_memory, from_word, to_memory
 
@@ -302,7 +303,7 @@ def check_scatter(v, views, checks, error_ref) -> list[Call]:
     fields.start(v, 0, views, error_ref, None)
     fields.all_indices(v, views, checks)
     size = prod(a.size for a in axes)
-    note = f"check {size} indices"
+    note = f"check {plain(size)} indices"
     return [Call(scatter_code(fields.s), tuple(fields.words), 1, 1, note, 0, 8 * size)]
 
 
@@ -349,10 +350,10 @@ def lower_scatter(v, out, views, checks, error_ref, fill=None) -> list[Call]:
     fields.all_indices(v, views, checks)
     size = prod(a.size for a in axes)
     units = prod(a.size for a in outer) * shares.blocks * shares.parts
-    grain = max(1, SMALL * units // max(size * shares.parts, 1))
-    source, target = ("x".join(map(str, space)) for space in (shape, v.shape))
+    grain = larger(1, SMALL * units // larger(size * shares.parts, 1))
+    source, target = times(shape), times(v.shape)
     note = f"scatter {v.params['mode']} {source} into {target}"
-    return [Call(scatter_code(s), tuple(fields.words), units, min(grain, units), note, size,
+    return [Call(scatter_code(s), tuple(fields.words), units, smaller(grain, units), note, size,
                  3 * size * v.dtype.itemsize)]
 
 
@@ -429,7 +430,7 @@ def share(v, outer, bound, cut, named, rows: bool) -> Shares:
     places = prod(a.size for a in outer)
     block = blocks = 1
     if cut:
-        wanted = min(ENOUGH // places + 1 if size > SMALL else 1,
+        wanted = smaller(ENOUGH // places + 1 if size > SMALL else 1,
                      -(-cut[0].size // (PIECE if rows else SHORT)))
         block = -(-cut[0].size // (wanted * LANES)) * LANES
         blocks = -(-cut[0].size // block)

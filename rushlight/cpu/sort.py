@@ -20,6 +20,7 @@ from math import prod
 from typing import NamedTuple
 
 from ..compiler.kernel import LANES, Call, Code
+from ..compiler.sizes import larger, smaller, times
 from ..dtypes import dtype
 from .emit import Function, Value, constant, vector
 from .scan import merged, numbers_of, scan_axes
@@ -241,12 +242,12 @@ def lower_sort(v, out, view, temp) -> list[Call]:
     outer = merged(axes[:d] + axes[d + 1:])
     s = Structure(kind, v.params["descending"], len(outer))
     n, rows = axes[d].size, prod(a.size for a in outer)
-    units = min(rows, UNITS)
+    units = smaller(rows, UNITS)
     array = 8 * n + 2 * SLACK
     room = (4 if s.is_wide else 2) * array
     per = -(-rows // units)
     words = [ref, out, temp(units * room), room, array, rows, per, *numbers_of([*outer, axes[d]])]
-    note = f"argsort {'x'.join(map(str, shape))} along {d}"
+    note = f"argsort {times(shape)} along {d}"
     units = -(-rows // per)
-    return [Call(sort_code(s), tuple(words), units, max(1, SMALL // (per * n)), note, 0,
+    return [Call(sort_code(s), tuple(words), units, larger(1, SMALL // (per * n)), note, 0,
                  16 * rows * n)]

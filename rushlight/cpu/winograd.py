@@ -18,6 +18,7 @@ from functools import cache
 
 from .. import config
 from ..compiler.kernel import LANES, Call, Code
+from ..compiler.sizes import larger, smaller, times
 from ..dtypes import float32
 from .contract import SMALL, Cut, Temp, balanced, ceil_div
 from .depthwise import Weights
@@ -49,7 +50,7 @@ def suits(image: Image, channels: int, outputs: int, images: int, groups: int, k
     if not (config.winograd.value and kind is float32 and groups == 1 and plain and three):
         return False
     tiles = ceil_div(high.out, TILE) * ceil_div(wide.out, TILE)
-    return wide.out > TILE * (LEAST_WIDE - 1) and min(channels, outputs) >= LEAST_CHANNELS \
+    return wide.out > TILE * (LEAST_WIDE - 1) and smaller(channels, outputs) >= LEAST_CHANNELS \
         and images * tiles >= LEAST_TILES \
         and high.out * wide.out >= LEAST_USE * tiles * TILE * TILE
 
@@ -75,7 +76,7 @@ def winograd(image: Image, w: Weights, channels: int, outputs: int, images: int,
     _, output, channel, row, col = w.strides
     transform = Call(transform_weights(), (w.ref, output, channel, row, col, outputs, channels, u,
                                            u_xi), blocks * channels,
-                     max(1, SMALL // 1000), f"transform weights {outputs}x{channels}",
+                     larger(1, SMALL // 1000), f"transform weights {times((outputs, channels))}",
                      bytes=XI * u_xi)
     rows, cols = ceil_div(high.out, TILE), ceil_div(wide.out, TILE)
     cut_k, cut_o = balanced(channels, MOST, 1), balanced(outputs, MOST, LANES)
@@ -95,9 +96,9 @@ def winograd(image: Image, w: Weights, channels: int, outputs: int, images: int,
 def _tiles(total: int, channels: Cut, outputs: Cut) -> Cut:
     """Blocks of tiles, whole panels, that fill the cache but leave enough units."""
     panel = PANEL_BYTES // 4
-    most = min(MOST_TILES, BLOCK // (channels.tile + outputs.tile),
-               total * outputs.pieces // PLENTY)
-    tile = max(panel, most // panel * panel)
+    most = smaller(smaller(MOST_TILES, BLOCK // (channels.tile + outputs.tile)),
+                   total * outputs.pieces // PLENTY)
+    tile = larger(panel, most // panel * panel)
     return Cut(total, ceil_div(total, tile), tile)
 
 

@@ -20,7 +20,6 @@ from time import perf_counter
 from .. import config
 from ..compiler import group as grouping
 from ..compiler import plan as planning
-from ..compiler.kernel import Call
 from ..compiler.lower import Builder, describe_step
 from ..compiler.pipeline import PASSES
 from ..layout import view
@@ -55,7 +54,7 @@ def run(nodes, d) -> None:
 
 def headline(nodes, d, plan, why, compiling, running) -> str:
     cached = f"new plan ({why}) in {1e3 * compiling:.1f} ms" if why else "known plan"
-    steps = len(plan.program.steps)
+    steps = len(plan.recipe.steps)
     return (f"flush {next(_flushes)} of {span(nodes)}: {len(nodes)} nodes -> {steps} steps, {len(d.outputs)} outputs, "
             f"arena {plan.arena_bytes} bytes; {cached}, ran {1e3 * running:.3f} ms")
 
@@ -130,8 +129,8 @@ class Times:
             self.seconds.append(perf_counter() - started)
 
     def show(self, plan) -> None:
-        for step, seconds in zip(plan.program.steps, self.seconds):
-            say(f"    {1e3 * seconds:9.3f} ms {rates(step, seconds)}  {describe_step(step, plan.program.slots)}")
+        for step, seconds in zip(plan.recipe.steps, self.seconds):
+            say(f"    {1e3 * seconds:9.3f} ms {rates(step, seconds)}  {describe_step(step)}")
 
 
 def commands(segment):
@@ -143,7 +142,7 @@ def commands(segment):
 
 def rates(step, seconds) -> str:
     """How many operations and bytes a second, as far as the kernel has counted them."""
-    flops, read = (step.flops, step.bytes) if isinstance(step, Call) else (0, 0)
+    flops, read = (step.flops, step.bytes) if hasattr(step, "flops") else (0, 0)
     return " ".join(f"{n / seconds / 1e9:8.1f} {unit}" if n else " " * (9 + len(unit))
                     for n, unit in ((flops, "GFLOP/s"), (read, "GB/s")))
 

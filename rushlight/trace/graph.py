@@ -12,14 +12,22 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..layout import Layout
+from ..layout import Layout, layout
+from .record import Signature
 
 
-class Input(NamedTuple):
+class Input:
     """The n-th distinct (buffer, offset) that the graph reads; the offset is part of its address."""
-    number: int
-    leaf: int           # which buffer
-    donated: int        # its size in bytes if nobody needs that buffer after this graph, else 0
+
+    __slots__ = ("number", "leaf", "donated")
+
+    def __init__(self, number: int, leaf: int, donated: int):
+        self.number = number
+        self.leaf = leaf            # which buffer
+        self.donated = donated      # its size in bytes if nobody needs that buffer after this graph, else 0
+
+    def __repr__(self):
+        return f"input{self.number}"
 
 
 class Use(NamedTuple):
@@ -106,24 +114,27 @@ class Graph:
         self.vertices, self.inputs = vertices, inputs
 
 
-def build(nodes, d: Description) -> Graph:
-    """The graph of pending nodes (numbered by `describe`)."""
+def build(nodes, d: Description, retold=None) -> Graph:
+    """The graph of pending nodes (numbered by `describe`); `retold` says it with other sizes (`Form.retold`)."""
     numbers = {source: k for k, source in enumerate(d.leaves)}
     places = {place: k for k, place in enumerate(d.inputs)}
-    inputs = [Input(k, leaf, d.donated[leaf]) for k, (leaf, _) in enumerate(d.inputs)]
+    signatures, offsets, donated = retold or (None, None, d.donated)
+    offsets = iter(offsets) if retold else None
+    inputs = [Input(k, leaf, donated[leaf]) for k, (leaf, _) in enumerate(d.inputs)]
     vertices: list[Vertex] = []
     alive = set(d.outputs)              # asked once: another thread may drop a tensor meanwhile
     next_scalar = next_extra = 0
     for node in nodes:
         sig, uses, operands = node.sig, [], iter(zip(node.operands[::2], node.operands[1::2]))
-        for layout, dtype in zip(sig.layouts, sig.dtypes):
-            if layout is None:
+        sig = signatures[sig] if retold else sig
+        for view, dtype in zip(sig.layouts, sig.dtypes):
+            if view is None:
                 continue
             source, offset = next(operands)
             if source.buffer is None:
-                uses.append(Use(vertices[source.index], layout, offset, dtype))
+                uses.append(Use(vertices[source.index], view, next(offsets) if retold else offset, dtype))
             else:
-                uses.append(Use(inputs[places[numbers[source], offset]], layout, 0, dtype))
+                uses.append(Use(inputs[places[numbers[source], offset]], view, 0, dtype))
         scalars = tuple(range(next_scalar, next_scalar + len(node.scalars)))
         next_scalar += len(scalars)
         extra = None
@@ -133,3 +144,101 @@ def build(nodes, d: Description) -> Graph:
         vertex.is_output = node in alive
         vertices.append(vertex)
     return Graph(vertices, inputs)
+
+
+# -- form and sizes ---------------------------------------------------------------------------------
+# A description without its sizes is its form: which primitives on layouts of how many axes, which
+# signatures and layouts are the same, how operands are wired. Its sizes are a flat tuple: shape and
+# strides of each layout, parameters that are sizes, offsets, bytes of donated buffers.
+
+SIZES = {"shape", "size", "sizes", "n", "offset"}       # parameters that are sizes; others belong to the form
+
+
+class Form:
+    """The form of a description (`key`) and its sizes (`values`)."""
+
+    __slots__ = ("key", "values", "layouts", "signatures", "offsets")
+
+    def __init__(self, d: Description):
+        self.layouts: dict = {}         # -> number, in the order in which they are met
+        self.signatures: dict = {}
+        self.offsets: list = []
+        kinds: list = []
+        wiring, (donated, leaves) = self.wire(d.key, kinds), d.key[-2:]
+        self.key = tuple(wiring), tuple(kinds), tuple([n > 0 for n in donated]), leaves
+        values = []
+        for l in self.layouts:
+            values += l.shape
+            values += l.strides
+        for sig in self.signatures:
+            for name, value in sig.params.items():
+                if name in SIZES:
+                    values += _numbers(value)
+        self.values = (*values, *self.offsets, *donated)
+
+    def wire(self, key, kinds) -> list:
+        """The key with numbers in place of signatures, and without offsets.
+
+        What is at a place follows from the signature before it, so numbers are not mistaken.
+        """
+        signatures, offsets, wiring = self.signatures, self.offsets, []
+        add, parts = wiring.append, iter(key[:-2])
+        for part in parts:
+            if type(part) is int:
+                if part >= 0:
+                    offsets.append(next(parts))
+            elif type(part) is not bool:
+                number = signatures.get(part)
+                if number is None:
+                    number = signatures[part] = len(signatures)
+                    kinds.append(self.kind(part))
+                part = number
+            add(part)
+        return wiring
+
+    def kind(self, sig) -> tuple:
+        """What is left of a signature without its sizes."""
+        numbered = self.numbered
+        layouts = [l and numbered(l) for l in (*sig.layouts, sig.out)]
+        params = [(name, self.stripped(name, value)) for name, value in sig.params.items()]
+        return sig.prim, sig.dtypes, sig.dtype, tuple(layouts), tuple(params)
+
+    def numbered(self, layout) -> tuple:
+        return self.layouts.setdefault(layout, len(self.layouts)), layout.ndim
+
+    def stripped(self, name, value):
+        if isinstance(value, Layout):
+            return self.numbered(value)
+        return len(_numbers(value)) if name in SIZES else value
+
+    def retold(self, values):
+        """(signatures, offsets, donated bytes) of this form with other sizes."""
+        numbers = iter(values)
+        layouts = {l: layout(_next(numbers, l.shape), _next(numbers, l.strides)) for l in self.layouts}
+        signatures = {sig: retold_signature(sig, layouts, numbers) for sig in self.signatures}
+        offsets = _next(numbers, self.offsets)
+        return signatures, offsets, list(numbers)
+
+
+def retold_signature(sig, layouts, numbers):
+    params = {}
+    for name, value in sig.params.items():
+        if isinstance(value, Layout):
+            value = layouts[value]
+        elif name in SIZES:
+            value = _next(numbers, value) if isinstance(value, (tuple, list)) else next(numbers)
+        params[name] = value
+    twin = Signature.__new__(Signature)
+    twin.prim, twin.params, twin.dtypes, twin.dtype = sig.prim, params, sig.dtypes, sig.dtype
+    twin.layouts = tuple([l and layouts[l] for l in sig.layouts])
+    twin.out = twin.result = layouts[sig.out]
+    twin.shape, twin.numel = twin.out.shape, twin.out.numel
+    return twin
+
+
+def _numbers(value) -> tuple:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+
+
+def _next(numbers, like) -> tuple:
+    return tuple([next(numbers) for _ in like])

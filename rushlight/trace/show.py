@@ -11,11 +11,9 @@ def show(ir) -> str:
         return show_graph(ir)
     if hasattr(ir, "groups") and hasattr(ir, "home"):
         return "\n".join(map(str, ir.ordered()))
-    if isinstance(ir, tuple) and len(ir) == 2:
-        return f"arena of {ir[1]} bytes\n" + show(ir[0])
     if hasattr(ir, "steps"):
         from ..compiler.lower import describe_step
-        return "\n".join(describe_step(s, ir.slots) for s in ir.steps)
+        return "\n".join(describe_step(s) for s in ir.steps)
     return str(ir)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from rushlight.compiler.kernel import Call, Code, Ref
 from rushlight.compiler.lower import ARENA, INPUT, Program, Slot
-from rushlight.compiler.memory import ALIGN, SLACK, plan_memory
+from rushlight.compiler.memory import ALIGN, SLACK, lay_out, lifetimes
 
 from tests.compiler.graphs import through_all
 
@@ -18,18 +18,19 @@ def call(slots):
 
 def program_of(steps, sizes, kinds=None):
     slots = [Slot("block", 0)] + [Slot(kinds[i] if kinds else ARENA, n) for i, n in enumerate(sizes)]
-    return Program([call(s) for s in steps], slots, [], [], {}, [], [], 0, [])
+    return Program([call(s) for s in steps], slots, [], [], {}, [], [], 0)
 
 
 def check(program):
-    made, total = plan_memory(program)
-    slots = [s for s in made.slots if s.kind == ARENA and s.first is not None]
-    for s in slots:
-        assert s.offset % ALIGN == 0 and s.offset + s.nbytes + SLACK <= total + ALIGN
-    for i, a in enumerate(slots):
-        for b in slots[:i]:
-            if a.first <= b.last and b.first <= a.last:
-                assert a.offset + a.nbytes <= b.offset or b.offset + b.nbytes <= a.offset
+    slots = lifetimes(program).slots
+    arena = [(n, s.first, s.last) for n, s in enumerate(slots) if s.kind == ARENA and s.first is not None]
+    offsets, total = lay_out(arena, [s.nbytes for s in slots])
+    for n, _, _ in arena:
+        assert offsets[n] % ALIGN == 0 and offsets[n] + slots[n].nbytes + SLACK <= total + ALIGN
+    for i, (a, first, last) in enumerate(arena):
+        for b, begin, end in arena[:i]:
+            if first <= end and begin <= last:
+                assert offsets[a] + slots[a].nbytes <= offsets[b] or offsets[b] + slots[b].nbytes <= offsets[a]
     return total
 
 
@@ -65,5 +66,5 @@ def test_arena_of_a_real_program():
         for _ in range(8):
             y = (y @ T.eye(10)).t().contiguous().t() + 1
         return [y]
-    _, total = through_all(program)
+    total = check(through_all(program))
     assert 0 < total <= 3 * (40000 + 2 * ALIGN) + 100000      # values and the packing of products

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import functools
+import random
+import re
 import warnings
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
@@ -11,6 +13,8 @@ import numpy as np
 import rushlight
 from rushlight import config
 from rushlight.trace import record
+
+from tests.compiler.recipes import compared
 
 from .programs import Program, namespace
 
@@ -214,7 +218,32 @@ def check(program: Program, torch=None, ways=WAYS) -> str | None:
         if found:
             return f"{name}: {found}"
     found = same_bits(fused, execute(rushlight, program, flush))
-    return f"line by line: {found}" if found else None
+    return f"line by line: {found}" if found else check_sizes(program, fused)
+
+
+def check_sizes(program: Program, fused: Outcome) -> str | None:
+    """Recipes of these sizes and of others must make the plans of the passes, and these compute the same."""
+    with compared() as faults:
+        found = same_bits(fused, execute(rushlight, program))
+        for other in resized(program):
+            execute(rushlight, other)
+    if faults:
+        return f"recipe: {faults[0]}"
+    return f"by recipes: {found}" if found else None
+
+
+def resized(program: Program) -> list[Program]:
+    """The program with some number, wherever it stands, one higher, doubled, or far higher."""
+    text = "\n".join(program.lines)
+    numbers = sorted({int(n) for n in re.findall(r"(?<![\w.])\d+(?![\w.])", text) if 1 < int(n) < 100})
+    rng = random.Random(program.seed)
+    made = []
+    for change in (lambda n: n + 1, lambda n: 2 * n, lambda n: n + 64):
+        if numbers:
+            old = rng.choice(numbers)
+            lines = [re.sub(rf"(?<![\w.]){old}(?![\w.])", str(change(old)), line) for line in program.lines]
+            made.append(program._replace(lines=lines))
+    return made
 
 
 # -- minimising -------------------------------------------------------------------------------------

@@ -1,0 +1,268 @@
+"""Recipes: programs as arrays of numbers, of which some follow from sizes; and how sizes find theirs.
+
+A graph that was seen in other sizes before belongs to a family. When a family has been met often
+enough, the passes run once on numbers that remember how they were computed (sizes.py). From then on a new
+size is a few hundred steps of arithmetic, the check that everything would be decided as it was,
+and a new layout of the arena. Where a check fails the passes run again.
+"""
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+
+import numpy as np
+
+from ..trace.graph import Form, build
+from .kernel import Call, Code, Ref, Scalar
+from .lower import ARENA, INPUT, LEAF, OUTPUT, SHIFTED, Host
+from .pipeline import compile_graph
+from .sizes import Number, Trace, plain
+
+SEEN = 2                # sizes that the passes treat before they are traced
+REMEMBERED = 8          # sizes by which a family tells what varies
+RECIPES = 64            # of one family
+FAMILIES = 512
+
+families: OrderedDict = OrderedDict()
+bound = traced = 0
+failures: deque = deque(maxlen=16)      # why families could not be traced
+
+
+def recipe_of(nodes, d):
+    """(recipe, its sizes) of a description: a known recipe that fits, or one made now."""
+    form = Form(d)
+    try:
+        family = families.get(form.key)
+    except TypeError:                   # a parameter without a hash
+        return plain_recipe(nodes, d), ()
+    if family is None:
+        family = families[form.key] = Family()
+        if len(families) > FAMILIES:
+            families.popitem(last=False)
+    else:
+        families.move_to_end(form.key)
+    return family.recipe(nodes, d, form)
+
+
+def plain_recipe(nodes, d) -> Recipe:
+    """By the passes, for one size."""
+    return Recipe(compile_graph(build(nodes, d)))
+
+
+class Family:
+    """Graphs of one form: the sizes that were met, and recipes for ranges of them."""
+
+    __slots__ = ("seen", "recipes", "found", "missed", "closed")
+
+    def __init__(self):
+        self.seen: deque = deque(maxlen=REMEMBERED)
+        self.recipes: list[Recipe] = []
+        self.found = self.missed = 0    # how often a recipe fitted, and how often none did
+        self.closed = False     # nothing is gained by tracing
+
+    def recipe(self, nodes, d, form):
+        global bound
+        for recipe in self.recipes:
+            sizes = recipe.sizes(form.values)
+            if sizes is not None:
+                self.found += 1
+                bound += 1
+                self.recipes.remove(recipe)
+                self.recipes.insert(0, recipe)
+                return recipe, sizes
+        self.missed += 1
+        made = self.traced(nodes, d, form) if self.pays() else None
+        self.seen.append(form.values)
+        return made or (plain_recipe(nodes, d), ())
+
+    def pays(self) -> bool:
+        """A trace takes a few times as long as the passes: there are not to be more than recipes are good for."""
+        return not self.closed and self.missed > SEEN and \
+            len(self.recipes) < min(self.found + self.missed.bit_length(), RECIPES)
+
+    def traced(self, nodes, d, form):
+        """A recipe for what varies between the sizes that were met, and its sizes now."""
+        global traced
+        groups: dict = {}           # places that were always equal are one variable
+        for place, values in enumerate(zip(*self.seen, form.values)):
+            if len(set(values)) > 1:
+                groups.setdefault(values, []).append(place)
+        places = list(groups.values())
+        try:
+            recipe = trace(nodes, d, form, places)
+        except (TypeError, AttributeError, LookupError, ArithmeticError) as error:
+            failures.append(error)
+            self.closed = True
+            return None
+        self.recipes.insert(0, recipe)
+        traced += 1
+        return recipe, recipe.sizes(form.values)
+
+
+def trace(nodes, d, form, places) -> Recipe:
+    """The passes on numbers that vary at `places`."""
+    following = Trace()
+    numbers = list(form.values)
+    for same in places:
+        variable = following.variable(form.values[same[0]])
+        for place in same:
+            numbers[place] = variable
+    program = compile_graph(build(nodes, d, form.retold(numbers)))
+    return Recipe(program, following, form.values, places)
+
+
+class Recipe:
+    """A program as arrays; what a plan of it needs beyond them are `sizes`."""
+
+    def __init__(self, program, following: Trace | None = None, values=(), places=()):
+        self.steps = [Brief(s) if isinstance(s, Call) else s for s in program.steps]
+        self.donors, self.checks, self.itemsizes = program.donors, program.checks, program.inputs
+        self.numbers: dict[int, Number] = {}        # that follow from sizes, in the order of `sizes`
+        self.number_bases(program)
+        self.compiled = compiled(program)
+        self.lay_out_blocks(program)
+        self.take_commands(program)
+        self.nbytes = self.column([s.nbytes for s in program.slots])
+        self.arena = [(n, s.first, s.last) for n, s in enumerate(program.slots)
+                      if s.kind == ARENA and s.first is not None]
+        self.formula = following and following.formula(self.numbers.values())
+        self.remember(values, places)
+
+    # -- sizes ------------------------------------------------------------------------------------------
+    def remember(self, values, places) -> None:
+        """What must be as it was for this recipe to fit."""
+        self.first = [same[0] for same in places]
+        varying = {place for same in places for place in same}
+        self.fixed = [(n, value) for n, value in enumerate(values) if n not in varying]
+        self.equal = [(same[0], place) for same in places for place in same[1:]]
+
+    def sizes(self, values) -> list[int] | None:
+        """The numbers for these sizes, None if something must be decided anew."""
+        for place, value in self.fixed:
+            if values[place] != value:
+                return None
+        for a, b in self.equal:
+            if values[a] != values[b]:
+                return None
+        return self.formula.evaluate([values[n] for n in self.first])
+
+    def column(self, numbers) -> Column:
+        known, at, which = [], [], []
+        for place, n in enumerate(numbers):
+            if type(n) is Number:
+                self.numbers.setdefault(n.index, n)
+                at.append(place)
+                which.append(n.index)
+                n = 0
+            known.append(n)
+        order = {index: k for k, index in enumerate(self.numbers)}
+        return Column(np.array(known, np.int64), np.array(at, np.intp),
+                      np.array([order[index] for index in which], np.intp))
+
+    # -- arrays -----------------------------------------------------------------------------------------
+    def number_bases(self, program) -> None:
+        """Where the base address of each slot stands in the vector of bases: arena, outputs, inputs."""
+        slots = list(enumerate(program.slots))
+        self.output_slots = [n for n, s in slots if s.kind == OUTPUT]
+        self.inputs = [(n, s.number) for n, s in slots if s.kind == INPUT]
+        self.whole_leaves = [(n, s.number) for n, s in slots if s.kind == LEAF]
+        self.shifted = [(n, s.number, s.target) for n, s in slots if s.kind == SHIFTED]
+        self.bases = {n: 0 for n, s in slots if s.kind == ARENA}
+        ordered = self.output_slots + [n for n, *_ in self.inputs + self.whole_leaves + self.shifted]
+        self.bases.update((n, 1 + k) for k, n in enumerate(ordered))
+        by_number = {n: k for k, (n, s) in enumerate(program.outputs)}
+        self.kept = sorted((by_number[n], self.output_slots.index(s)) for n, s in program.outputs)
+
+    def lay_out_blocks(self, program) -> None:
+        """One array holds the plan's block and the args block of every call."""
+        words: list = [0] * (program.block_bytes // 8)
+        scalars: dict = {}
+        for number, d, at in program.scalar_refs:
+            scalars.setdefault(d, []).append((at // 8, number))
+        refs, own = [], []              # places of addresses: of slots, of the block itself
+        self.starts = []
+        for call in program.steps:
+            if not isinstance(call, Call):
+                continue
+            self.starts.append(len(words))
+            for k, word in enumerate(call.words, len(words)):
+                kind = type(word)
+                if kind is Ref:
+                    refs.append((k, word.slot, word.offset)) if word.slot else own.append((k, word.offset))
+                    word = 0
+                elif kind is Scalar:
+                    scalars.setdefault(word.dtype, []).append((k, word.index))
+                    word = 0
+                elif kind is Code:
+                    word = self.compiled[word]
+                words.append(word)
+        self.words = self.column(words)
+        self.own_places, self.own_offsets = np.array(own, np.int64).reshape(-1, 2).T
+        self.places, self.slots = (np.array([r[n] for r in refs], np.intp) for n in (0, 1))
+        self.which = np.array([self.bases[slot] for _, slot, _ in refs], np.intp)
+        self.offsets = self.column([offset for *_, offset in refs])
+        self.scalar_places = [(d, np.array([at for at, _ in ps], np.intp), [n for _, n in ps])
+                              for d, ps in scalars.items()]
+
+    def take_commands(self, program) -> None:
+        """Runs of native calls (first command, count) and host steps between them."""
+        calls = [s for s in program.steps if isinstance(s, Call)]
+        self.addresses = np.array([self.compiled[c.code] for c in calls], np.int64)
+        self.starts = np.array(self.starts, np.int64)
+        self.units = self.column([c.units for c in calls])
+        self.grains = self.column([c.grain for c in calls])
+        hosts, self.segments, at = [], [], 0
+        for step in program.steps:
+            if not isinstance(step, Call):
+                self.segments.append(numbered(step, hosts))
+                continue
+            if self.segments and type(self.segments[-1]) is list:
+                self.segments[-1][1] += 1
+            else:
+                self.segments.append([at, 1])
+            at += 1
+        self.host_offsets = self.column([ref.offset for ref in hosts])
+        self.host_slots = np.array([ref.slot for ref in hosts], np.intp)
+        self.host_bases = np.array([self.bases.get(ref.slot, 0) for ref in hosts], np.intp)
+
+
+class Column:
+    """Numbers, some of which follow from sizes."""
+
+    __slots__ = ("known", "at", "which")
+
+    def __init__(self, known, at, which):
+        self.known, self.at, self.which = known, at, which
+
+    def bind(self, sizes: np.ndarray) -> np.ndarray:
+        if not len(self.at):
+            return self.known
+        numbers = self.known.copy()
+        numbers[self.at] = sizes[self.which]
+        return numbers
+
+
+def compiled(program) -> dict:
+    """Addresses of all functions that calls are or name; together, so that they compile in parallel."""
+    from ..cpu import jit
+    calls = [s for s in program.steps if isinstance(s, Call)]
+    codes = list(dict.fromkeys([c.code for c in calls] + [w for c in calls for w in c.words if type(w) is Code]))
+    return dict(zip(codes, jit.addresses(codes), strict=True))
+
+
+def numbered(step: Host, refs: list) -> Host:
+    """A host step whose operands are numbers in a list of all that host steps touch."""
+    def place(ref):
+        if ref is not None:
+            refs.append(ref)
+            return len(refs) - 1
+    return step._replace(out=place(step.out), operands=tuple(map(place, step.operands)))
+
+
+class Brief:
+    """What is shown of a call whose words are taken."""
+
+    __slots__ = ("note", "units", "grain", "flops", "bytes")
+
+    def __init__(self, call):
+        self.note = call.note
+        self.units, self.grain, self.flops, self.bytes = map(plain, (call.units, call.grain, call.flops, call.bytes))

@@ -1,0 +1,84 @@
+"""Plans from recipes beside plans by the passes: they must be equal, word by word."""
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import numpy as np
+
+from rushlight.compiler import plan as planning
+from rushlight.compiler.recipe import plain_recipe, trace
+from rushlight.trace.graph import Form
+
+
+@contextmanager
+def compared(recipes: dict | None = None):
+    """Every new plan is made by the passes and by a recipe; yields the list of differences.
+
+    All that is not 0 or 1 counts as varying in the first trace of a form, so that the guards have
+    to notice everything that matters. Programs run by the recipes' plans.
+    """
+    faults, known, before = [], {} if recipes is None else recipes, planning.make
+    planning.plans.clear()
+    planning.make = lambda nodes, d: made(nodes, d, known, faults)
+    try:
+        yield faults
+    finally:
+        planning.make = before
+        planning.plans.clear()
+
+
+def made(nodes, d, known, faults):
+    plan, form = planning.Plan(plain_recipe(nodes, d)), Form(d)
+    recipes = known.setdefault(form.key, [])
+    sizes = None
+    for recipe in recipes:
+        sizes = recipe.sizes(form.values)
+        if sizes is not None:
+            break
+    else:
+        try:
+            recipe = trace(nodes, d, form, varying(form))
+        except Exception as error:
+            faults.append(f"cannot be traced: {error!r} in {names(nodes)}")
+            return plan
+        recipes.append(recipe)
+        sizes = recipe.sizes(form.values)
+    other = planning.Plan(recipe, sizes)
+    faults += [f"{name} of {names(nodes)}: {a} by the passes, {b} by a recipe" for (name, a), b in zip(
+        told(plan).items(), told(other).values(), strict=True) if not alike(a, b)]
+    return other
+
+
+def names(nodes) -> str:
+    return " ".join(str(node.sig) for node in nodes)
+
+
+def varying(form) -> list:
+    """Places of equal numbers together, without 0 and 1."""
+    groups: dict = {}
+    for place, n in enumerate(form.values):
+        if n > 1:
+            groups.setdefault(n, []).append(place)
+    return list(groups.values())
+
+
+def told(plan) -> dict:
+    """A plan without the addresses of its own memory."""
+    r = plan.recipe
+    words = plan.words.copy()
+    words[r.own_places] -= plan.address
+    for at in (r.places, *(at for _, at, _ in r.scalar_places)):
+        words[at] = 0
+    first = plan.commands.__array_interface__["data"][0]
+    commands = plan.commands.copy()
+    commands[:, 1] -= plan.address
+    return {"words": words, "commands": commands, "addends": plan.addends, "host addends": plan.host_addends,
+            "bytes": plan.nbytes, "arena": plan.arena_bytes, "offsets": plan.offsets, "places": r.places, "bases": r.which,
+            "numbers": [(d.name, at.tolist(), n) for d, at, n in r.scalar_places],
+            "segments": [(s[0] - first, s[1]) if type(s) is list else s[:-1] for s in plan.segments],
+            "outputs": (r.kept, r.output_slots, r.donors), "checks": r.checks,
+            "inputs": (r.inputs, r.whole_leaves, r.shifted, r.itemsizes)}
+
+
+def alike(a, b) -> bool:
+    return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
