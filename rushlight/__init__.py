@@ -9,6 +9,7 @@ from .dtypes import finfo as finfo, iinfo as iinfo, promote_types as promote_typ
 from .layout import Size as Size
 from .tensor import Tensor as Tensor, device as device
 from . import ops as _ops
+from .autograd.recall import forget as _forget
 from .prims import PRIMITIVES as _PRIMITIVES
 from .ops.shape import channels_last as channels_last, channels_last_3d as channels_last_3d
 from .ops.shape import contiguous_format as contiguous_format, memory_format as memory_format
@@ -108,6 +109,7 @@ def set_default_dtype(d: dtype) -> None:
     _dtypes.default = d
     for prim in _PRIMITIVES.values():       # recipes were worked out for the former default
         prim.memo.clear()
+    _forget()
 
 
 def set_default_tensor_type(t) -> None:

@@ -32,8 +32,9 @@ def place(where) -> str:
     """'recorded at train.py:41' with the source line, for errors found when a plan runs."""
     if where is None:
         return ""
-    code, line = where
     import linecache
+    from .trace.record import line_of
+    code, line = where[0], line_of(where)
     text = linecache.getline(code.co_filename, line).strip()
     return f"\n    recorded at {code.co_filename}:{line}" + (f"  {text}" if text else "")
 

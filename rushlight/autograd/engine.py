@@ -13,6 +13,7 @@ from ..trace import record
 from .anomaly_mode import check, state as anomaly
 from .grad_mode import mode
 from .node import AccumulateGrad, accumulator, grad_fn_of, is_tracked
+from .recall import fit, sum_to        # noqa: F401
 
 
 def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None) -> None:
@@ -192,20 +193,6 @@ def step(fn, grads, arrived, counts, heap, keep, wanted, retain_graph, create_gr
         counts[target] -= 1
         if not counts[target]:
             heapq.heappush(heap, (-target.seq, id(target), target))
-
-
-def fit(g, layout, dtype):
-    """Sum a gradient down to its input's shape and cast it to its dtype."""
-    if g.layout is not layout and g.layout.shape != layout.shape:
-        g = sum_to(g, layout.shape)
-    return g if g.dtype is dtype else g.to(dtype)
-
-
-def sum_to(g, shape):
-    """Undo broadcasting: sum over the axes that `shape` lacks or has with size 1."""
-    lead = g.dim() - len(shape)
-    dims = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1 and g.shape[i + lead] != 1)
-    return g.sum(dims, keepdim=True).reshape(shape) if dims else g.reshape(shape)
 
 
 def add_gradient(arrived, fn, nr, g):

@@ -6,7 +6,7 @@ import functools
 from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
 from .grad_mode import mode
-from .node import RELEASED, GradFn, Saved, attach, edge_to, is_tracked
+from .node import RELEASED, GradFn, Saved, attach, edge_to, is_tracked, save
 
 
 def differentiable(name: str, vjp: tuple):
@@ -149,7 +149,7 @@ class Function(metaclass=_FunctionMeta):
         results = list(outs) if several else [outs]
         fn = cls._node_class()
         fn.function, fn.ctx, fn.edges = cls, ctx, tuple(edge_to(x) for x in tensors)
-        fn.params, fn.mask, fn.gradient, fn.saved = {}, (), NO_RULES, ()
+        fn.params, fn.positions, fn.gradient, fn.saved = {}, (), NO_RULES, ()
         from ..trace import record
         fn.where = record.override or record.user_line()
         ctx.tensor_positions = [i for i, x in enumerate(args) if isinstance(x, Tensor)]
@@ -178,7 +178,7 @@ def _link(r, fn, i, ctx, tensors):
 def _save(x, results):
     if x is None or not isinstance(x, Tensor):
         return x
-    return Saved(x, 1, own=any(x is r for r in results))
+    return save(x, 1, own=any(x is r for r in results))
 
 
 def once_differentiable(fn):

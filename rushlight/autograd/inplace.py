@@ -147,6 +147,7 @@ def _rewrite_history(x, y, old_base):
     fn = y._grad_fn
     for item in getattr(fn, "saved", ()) if fn is not None and fn.saved is not RELEASED else ():
         if type(item) is Saved and item.index == 0:
+            fn.token = None         # what it saved lies otherwise now than its kind says
             item.storage, item.layout, item.offset, item.version = x.storage, x.layout, x.offset, x.storage.version
     base = x._view_of
     if base is None:

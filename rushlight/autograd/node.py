@@ -14,20 +14,20 @@ from weakref import ref
 from ..trace import record
 from .grad_mode import mode
 
-_count = itertools.count().__next__
+_count, _new = itertools.count().__next__, object.__new__
 RELEASED = object()
 
 
 class GradFn:
     """How gradients flow back through one operation; its class is named after it (MulBackward0)."""
 
-    __slots__ = ("gradient", "params", "edges", "saved", "mask", "seq", "where", "shape", "dtype",
+    __slots__ = ("gradient", "params", "edges", "saved", "positions", "seq", "where", "token", "mask",
                  "pre_hooks", "hooks", "metadata_", "__weakref__")
     outputs = 1
 
     def __init__(self):
         self.seq = _count()
-        self.pre_hooks = self.hooks = None
+        self.pre_hooks = self.hooks = self.token = None
 
     def name(self) -> str:
         return type(self).__name__
@@ -50,15 +50,16 @@ class GradFn:
         """fn(grad_outputs) runs before this function; what it returns replaces grad_outputs."""
         return _register(self, "pre_hooks", fn)
 
+    # `token` says what layouts and dtypes the operation met, together with `mask`, which of its inputs are
+    # tracked: gradient rules are remembered by both (autograd/recall.py); None if it is not known.
+
     def pull(self, grads: tuple) -> list:
         """Gradients of the inputs from those of the outputs."""
         (g,) = grads
         if g is None:
             return [None] * len(self.edges)
-        values = self.unpack()
-        rule = self.gradient.rule
-        return [None if e is None or rule(i) is None else rule(i)(g, *values, **self.params)
-                for i, e in enumerate(self.edges)]
+        from .recall import pull
+        return pull(self, g)
 
     def unpack(self) -> list:
         """y and the inputs as tensors; those that no rule reads stay None."""
@@ -69,7 +70,7 @@ class GradFn:
                 ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
                 "graph a second time or if you need to access saved tensors after calling backward.")
         values = [None] * (len(self.edges) + 1)
-        for position, item in zip(self.gradient.saves(self.mask), self.saved):
+        for position, item in zip(self.positions, self.saved):
             values[position] = item.unpack(self) if type(item) in (Saved, Packed) else item
         return values
 
@@ -99,7 +100,7 @@ def parts_class(name: str) -> type:
 def attach_parts(outs, name, x, join, where):
     """Tape a tuple of views of x as the outputs of one function; `join` undoes it."""
     fn = parts_class(name)()
-    fn.gradient, fn.params, fn.mask, fn.saved, fn.where = None, {}, (True,), (), where
+    fn.gradient, fn.params, fn.positions, fn.saved, fn.where = None, {}, (), (), where
     fn.edges, fn.outputs, fn.join = (edge_to(x),), len(outs), join
     fn.shapes = [y.layout.shape for y in outs]
     for i, y in enumerate(outs):
@@ -122,15 +123,6 @@ class Saved:
 
     __slots__ = ("storage", "layout", "offset", "version", "fn", "nr", "requires_grad", "index", "leaf")
 
-    def __init__(self, x, index, own=False):
-        self.storage, self.layout, self.offset = x.storage, x.layout, x.offset
-        self.version = x.storage.version
-        self.requires_grad, self.index = x._requires_grad, index
-        fn = grad_fn_of(x)
-        self.fn = None if own else fn
-        self.nr = x._output_nr
-        self.leaf = x if fn is None and x._requires_grad else None
-
     def bare(self):
         """The value as a tensor without history."""
         from ..tensor import Tensor, wrap
@@ -152,6 +144,26 @@ class Saved:
         if self.requires_grad:
             x._requires_grad, x._grad_fn, x._output_nr = True, self.fn or owner, self.nr
         return x
+
+
+def save(x, index: int, own: bool = False) -> Saved:
+    """x as it is now, at position `index` of what an operation reads; `own` if it is its output."""
+    item, storage = _new(Saved), x.storage
+    item.storage, item.layout, item.offset, item.version = storage, x.layout, x.offset, storage.version
+    item.index, item.nr = index, x._output_nr
+    fn = x._grad_fn if x._view_of is None else grad_fn_of(x)
+    item.requires_grad = tracked = x._requires_grad
+    item.fn = None if own else fn
+    item.leaf = x if fn is None and tracked else None
+    return item
+
+
+def keep(storage, layout, offset, version, fn, nr, requires_grad, index) -> Saved:
+    """A saved value from its parts."""
+    item = _new(Saved)
+    item.storage, item.layout, item.offset, item.version = storage, layout, offset, version
+    item.fn, item.nr, item.requires_grad, item.index, item.leaf = fn, nr, requires_grad, index, None
+    return item
 
 
 SAVE_HOOKS: list[tuple] = []        # of autograd.graph.saved_tensors_hooks: (pack, unpack), innermost last
@@ -190,9 +202,6 @@ class AccumulateGrad:
     seq = float("inf")          # runs as soon as it can
     where = None
 
-    def __init__(self, variable):
-        self.variable, self.pre_hooks, self.hooks = variable, None, None
-
     def name(self) -> str:
         return "torch::autograd::AccumulateGrad"
 
@@ -206,9 +215,10 @@ class AccumulateGrad:
 
 def accumulator(x) -> AccumulateGrad:
     """The one AccumulateGrad of a leaf."""
-    found = x._accumulator and x._accumulator()
-    if found is None:
-        found = AccumulateGrad(x)
+    found = x._accumulator
+    if found is None or (found := found()) is None:
+        found = _new(AccumulateGrad)
+        found.variable, found.pre_hooks, found.hooks = x, None, None
         x._accumulator = ref(found)
     return found
 
@@ -234,38 +244,61 @@ def is_tracked(x) -> bool:
 
 def edge_to(x):
     """The edge of a tracked input, or None."""
-    if not is_tracked(x):
+    if x._view_of is not None:
+        if not is_tracked(x):
+            return None
+        fn = grad_fn_of(x)
+    elif x._requires_grad:
+        fn = x._grad_fn
+    else:
         return None
-    return (grad_fn_of(x) or accumulator(x), x._output_nr, x.layout, x.dtype)
+    return (accumulator(x) if fn is None else fn, x._output_nr, x.layout, x.dtype)
 
 
-def attach(out, gradient, inputs, params, where=None):
+def entry(cls, gradient, params, edges, positions, where, token):
+    """A tape entry that saves nothing yet."""
+    fn = _new(cls)
+    fn.gradient, fn.params, fn.edges, fn.positions = gradient, params, edges, positions
+    fn.seq, fn.where, fn.token, fn.mask = _count(), where, token, 0
+    fn.pre_hooks, fn.hooks, fn.saved = None, None, ()
+    return fn
+
+
+def attach(out, gradient, inputs, params, where=None, token=None):
     """Tape an operation: `out` came from the tensors `inputs` by an operation with this gradient.
 
     `where` is the user's line; by default that of the node recorded last.
     """
-    edges = tuple([edge_to(x) for x in inputs])
-    mask = tuple([e is not None for e in edges])
-    fn = gradient.node_class()
-    fn.gradient, fn.params, fn.edges, fn.mask = gradient, params, edges, mask
-    fn.shape, fn.dtype = out.layout, out.dtype
+    edges, mask = [], 1
+    for x in inputs:
+        mask += mask
+        if x._requires_grad and x._view_of is None:
+            fn = x._grad_fn
+            edges.append((accumulator(x) if fn is None else fn, x._output_nr, x.layout, x.dtype))
+            mask += 1
+        else:
+            edges.append(edge := edge_to(x))
+            mask += edge is not None
+    fn = _new(gradient.node_class)
+    fn.gradient, fn.params, fn.edges = gradient, params, edges
+    fn.seq, fn.pre_hooks, fn.hooks, fn.token, fn.mask = _count(), None, None, token, mask
     fn.where = where or record.latest
+    positions = gradient.plans.get(mask)
+    if positions is None:
+        positions = gradient.saves(mask)
+    fn.positions = positions
     out._requires_grad, out._grad_fn = True, fn
-    positions = gradient.saves(mask)
-    if positions:
-        fn.saved = tuple([_save(out, inputs, p) for p in positions])
-        if SAVE_HOOKS:
-            fn.saved = tuple([Packed(item) if type(item) is Saved else item for item in fn.saved])
-    else:
-        fn.saved = ()
+    fn.saved = tuple([_saved(out, inputs, p) for p in positions]) if positions else ()
     return out
 
 
-def _save(out, inputs, position):
-    if position == 0:
-        return Saved(out, 0, own=True)
-    x = inputs[position - 1]
-    return Saved(x, position) if hasattr(x, "storage") else x.value
+def _saved(out, inputs, position):
+    """What is kept of the output (position 0) or of an input."""
+    x = inputs[position - 1] if position else out
+    if not hasattr(x, "storage"):
+        return x.value
+    item = save(x, position, not position)
+    return Packed(item) if SAVE_HOOKS else item
 
 
 @functools.cache

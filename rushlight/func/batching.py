@@ -126,6 +126,11 @@ class Capture:
                                "Please either use the 'same' or 'different' randomness flags on "
                                "vmap or perform the randomness operation out of vmap")
 
+    def reserve(self, generator, n, draws):
+        """A reservation of random numbers, if any may be drawn."""
+        self.check_random()
+        return generator.reserve(n, draws)
+
     def runnable(self) -> list:
         """What is pending and depends on no placeholder, at this level and those around it."""
         captures, lists = [], [pending.nodes]
@@ -389,7 +394,7 @@ class Batched(GradFn):
         fn.capture, fn.stretch, fn.places, fn.outputs = capture, stretch, places, 0
         fn.wanted = list(stretch.ends)
         fn.edges = tuple(capture.leaves.get(p[0], e) for p, e in stretch.ends.items())
-        fn.mask, fn.where = (True,) * len(fn.edges), record.latest
+        fn.positions, fn.where = (), record.latest
         return fn
 
     def name(self):

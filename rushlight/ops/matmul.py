@@ -5,6 +5,7 @@ import math
 
 
 from ..autograd.node import named
+from ..autograd.recall import recalled
 from ..layout import broadcast_shapes, wrap_dim
 from ..prims import contract as c
 from ..prims.table import Gradient
@@ -31,6 +32,7 @@ def _same_dtype(a, b, name):
                            f"{short.get(b.dtype.name, b.dtype.name)}")
 
 
+@recalled("input mat2")
 def mm(input, mat2, *, out=None):
     """Matrix product (n, k) x (k, m) -> (n, m)."""
     if input.dim() != 2:
@@ -55,6 +57,7 @@ def _check_inner(a, b):
     _same_dtype(a, b, "mm")
 
 
+@recalled("input mat2")
 def bmm(input, mat2, *, out=None):
     """Batched matrix product (b, n, k) x (b, k, m) -> (b, n, m)."""
     if input.dim() != 3:
@@ -69,6 +72,7 @@ def bmm(input, mat2, *, out=None):
     return _out(apply(c.matmul, (input, mat2), {}, BMM), out)
 
 
+@recalled("input other")
 def matmul(input, other, *, out=None):
     """Product over the last axis of input and the last but one of other; leading axes broadcast."""
     return _out(_matmul(input, other), out)
@@ -107,6 +111,7 @@ def _batched(x, batch):
     return x if x.shape[:-2] == batch else expand(x, (*batch, *x.shape[-2:]))
 
 
+@recalled("input other")
 def dot(input, other, *, out=None):
     """Inner product of two vectors."""
     if input.dim() != 1 or other.dim() != 1:
@@ -128,6 +133,7 @@ def vdot(input, other, *, out=None):
     return named(dot(input, other, out=out), "VdotBackward0")
 
 
+@recalled("input other")
 def inner(input, other):
     """Products summed over the last axis of both."""
     if not input.dim() or not other.dim():
@@ -138,6 +144,7 @@ def inner(input, other):
     return tensordot(input, other, ([-1], [-1]))
 
 
+@recalled("input vec")
 def mv(input, vec, *, out=None):
     """Matrix times vector."""
     if input.dim() != 2 or vec.dim() != 1:
@@ -148,6 +155,7 @@ def mv(input, vec, *, out=None):
     return _out(named(mm(input, unsqueeze(vec, 1)).squeeze(1), "MvBackward0"), out)
 
 
+@recalled("input vec2")
 def outer(input, vec2, *, out=None):
     """All products of two vectors."""
     if input.dim() != 1 or vec2.dim() != 1:
@@ -179,6 +187,7 @@ def _check_expands(x, shape):
         expand(x, shape)
 
 
+@recalled("input mat1 mat2")
 def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
     """beta * input + alpha * (mat1 @ mat2)."""
     for name, m in (("mat1", mat1), ("mat2", mat2)):
@@ -187,6 +196,7 @@ def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
     return _blend(input, mm(mat1, mat2), beta, alpha, "AddmmBackward0", out)
 
 
+@recalled("input mat vec")
 def addmv(input, mat, vec, *, beta=1, alpha=1, out=None):
     """beta * input + alpha * (mat @ vec)."""
     return _blend(input, mv(mat, vec), beta, alpha, "AddmvBackward0", out)
@@ -197,6 +207,7 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     return _blend(input, bmm(batch1, batch2).sum(0), beta, alpha, "AddbmmBackward0", out)
 
 
+@recalled("input batch1 batch2")
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     """beta * input + alpha * (batch1 @ batch2), matrix by matrix."""
     return _blend(input, bmm(batch1, batch2), beta, alpha, "BaddbmmBackward0", out)
@@ -207,6 +218,7 @@ def addr(input, vec1, vec2, *, beta=1, alpha=1, out=None):
     return _blend(input, outer(vec1, vec2), beta, alpha, "AddrBackward0", out)
 
 
+@recalled("input weight bias?")
 def linear(input, weight, bias=None):
     """input @ weight.T + bias; input (*, in), weight (out, in), bias (out)."""
     if input.layout.ndim and input.shape[-1] != weight.shape[-1]:
@@ -261,6 +273,7 @@ def _chained(ms, sizes, cut, i, j):
     return mm(_chained(ms, sizes, cut, i, k), _chained(ms, sizes, cut, k + 1, j))
 
 
+@recalled("a b")
 def tensordot(a, b, dims=2):
     """Products summed over several axes: the last `dims` of a with the first of b, or two lists of axes."""
     if a.dtype is not b.dtype:
@@ -511,25 +524,31 @@ def conv_transpose(x, w, bias=None, stride=1, padding=0, output_padding=0, group
     return y if batched else y.squeeze(0)
 
 
+@recalled("input weight bias?")
 def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return conv(input, weight, bias, stride, padding, dilation, groups, n=1)
 
 
+@recalled("input weight bias?")
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return conv(input, weight, bias, stride, padding, dilation, groups, n=2)
 
 
+@recalled("input weight bias?")
 def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return conv(input, weight, bias, stride, padding, dilation, groups, n=3)
 
 
+@recalled("input weight bias?")
 def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
     return conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, n=1)
 
 
+@recalled("input weight bias?")
 def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
     return conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, n=2)
 
 
+@recalled("input weight bias?")
 def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
     return conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, n=3)

@@ -10,13 +10,14 @@ from .. import dtypes
 from ..autograd.function import differentiable
 from ..autograd.grad_mode import mode
 from ..autograd.node import named
+from ..autograd.recall import recalled
 from ..prims import pointwise as p
 from ..prims.index import copy
 from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
 from ..trace.record import alias
 from .create import full_like, ones_like, zeros_like
-from .promote import apply, elementwise, pointwise, result_type
+from .promote import apply, elementwise, into, pointwise, result_type
 from .support import legacy_name, need
 
 _SAME = "add mul neg abs sign maximum minimum remainder fmod floor ceil trunc"
@@ -35,35 +36,12 @@ _DOCS = "Elementwise {name}; PyTorch's torch.{name}. Integers become the default
 
 
 def _public(name):
-    """The op with `out=`; the plain call stays on the hot path."""
-    base = _base[name]
-
-    def op(*args, out=None, **kwargs):
-        y = base(*args, **kwargs)
-        return y if out is None else into(out, y)
+    """An op under its public name."""
+    op = _base[name]
     op.__name__ = op.__qualname__ = name
+    op.__module__ = __name__
     op.__doc__ = _DOCS.format(name=name)
     return op
-
-
-def into(out, y):
-    """Put a result into the tensor given as `out`, resized if its shape differs."""
-    if not isinstance(out, Tensor):
-        raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
-    if mode.enabled and (y.requires_grad or out.requires_grad):
-        raise RuntimeError("functions with out=... arguments don't support automatic differentiation, "
-                           "but one of the arguments requires grad.")
-    if not _can_cast(y.dtype, out.dtype):
-        raise RuntimeError(f"result type {legacy_name(y.dtype)} can't be cast to the desired output type "
-                           f"{legacy_name(out.dtype)}")
-    if out.shape != y.shape:
-        fresh = y.new_empty(y.shape, dtype=out.dtype)
-        out.storage, out.layout, out.offset = fresh.storage, fresh.layout, 0
-    return out.copy_(y)
-
-
-def _can_cast(a, b):
-    return a.rank <= b.rank
 
 
 for _name in _base:
@@ -176,6 +154,7 @@ def _modulo_operator(a, b):
 multiply = mul  # noqa: F821
 
 
+@recalled("input")
 def sigmoid(input, *, out=None):
     """1 / (1 + exp(-x))."""
     y = _sigmoid(_as_float(input))
@@ -191,6 +170,7 @@ def _as_float(x):
     return x if x.dtype.rank >= 2 else x.to(dtypes.default)
 
 
+@recalled("input")
 def square(input, *, out=None):
     """x * x."""
     y = pow(input, 2)
@@ -233,6 +213,7 @@ def pow(input, exponent, *, out=None):
     return y if out is None else into(out, y)
 
 
+@recalled("x e#")
 def _tensor_power(x, e):
     if isinstance(e, np.generic):
         e = e.item()
@@ -258,6 +239,7 @@ def float_power(input, exponent):
     return pow(a, b)
 
 
+@recalled("input min?# max?#")
 def clamp(input, min=None, max=None, *, out=None):
     """Elements limited to [min, max]; either bound may be a number, a tensor or None."""
     if min is None and max is None:
@@ -317,6 +299,7 @@ def clamp_max(input, max, *, out=None):
     return named(clamp(input, max=max, out=out), "ClampMaxBackward" + "01"[isinstance(max, Tensor)])
 
 
+@recalled("input")
 def relu(input):
     """max(x, 0), with gradient 0 at 0; nan stays nan."""
     if input.dtype is dtypes.bool:
@@ -360,6 +343,7 @@ def sinc(input):
     return named(where(input == 0, 1.0, sin(x) / where(input == 0, 1.0, x)), "SincBackward0")   # noqa: F821
 
 
+@recalled("input tensor1 tensor2 value#")
 def addcmul(input, tensor1, tensor2, *, value=1, out=None):
     """input + value * tensor1 * tensor2."""
     need("addcmul_cpu_out", result_type((input, tensor1, tensor2)), {1, 2})
@@ -370,6 +354,7 @@ def addcmul(input, tensor1, tensor2, *, value=1, out=None):
     return y if out is None else into(out, y)
 
 
+@recalled("input tensor1 tensor2 value#")
 def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
     """input + value * tensor1 / tensor2."""
     if tensor1.dtype.rank < 2 and tensor2.dtype.rank < 2:
@@ -384,6 +369,7 @@ def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
     return y if out is None else into(out, y)
 
 
+@recalled("input end weight?#")
 def lerp(input, end, weight, *, out=None):
     """input + weight * (end - input), computed from the nearer end as PyTorch does."""
     for name, x in (("end", end), ("weight", weight)):
@@ -418,6 +404,7 @@ def _lerp_number(input, end, weight):
     return _add(input, _mul(gap, weight)) if builtins_abs(weight) < 0.5 else _sub(end, _mul(gap, 1 - weight))
 
 
+@recalled("input other")
 def logaddexp(input, other):
     """log(exp(a) + exp(b)) without overflow."""
     d = result_type((input, other))
@@ -434,6 +421,7 @@ def logaddexp2(input, other):
     return named(logaddexp(input * p.LN2, other * p.LN2) / p.LN2, "Logaddexp2Backward0")
 
 
+@recalled("input")
 def logit(input, eps=None):
     """log(x / (1 - x))."""
     return _logit(_as_float(input), eps=eps)
@@ -568,11 +556,13 @@ def mvlgamma(input, p):
 
 
 # -- tests and logic -----------------------------------------------------------------------------------------
+@recalled("input")
 def isinf(input):
     """Whether plus or minus infinity."""
     return _eq(_abs(input), math.inf) if input.dtype.rank >= 2 else _false(input)
 
 
+@recalled("input")
 def isfinite(input):
     """Whether neither infinite nor nan."""
     return _lt(_abs(input), math.inf) if input.dtype.rank >= 2 else ~_false(input)
@@ -594,6 +584,7 @@ def isreal(input):
     return ~_false(input)
 
 
+@recalled("input nan# posinf# neginf#")
 def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
     """Replace nan and the infinities (by default by 0 and the largest finite numbers)."""
     if input.dtype.rank < 2:
@@ -611,21 +602,25 @@ def truth(x):
     return x if x.dtype is dtypes.bool else _ne(x, 0)
 
 
+@recalled("input")
 def logical_not(input, *, out=None):
     y = _base["bitwise_not"](truth(input))
     return y if out is None else into(out, y)
 
 
+@recalled("input other")
 def logical_and(input, other, *, out=None):
     y = _base["bitwise_and"](truth(input), truth(other))
     return y if out is None else into(out, y)
 
 
+@recalled("input other")
 def logical_or(input, other, *, out=None):
     y = _base["bitwise_or"](truth(input), truth(other))
     return y if out is None else into(out, y)
 
 
+@recalled("input other")
 def logical_xor(input, other, *, out=None):
     y = _base["bitwise_xor"](truth(input), truth(other))
     return y if out is None else into(out, y)
@@ -651,6 +646,7 @@ def equal(input, other) -> bool:
 
 
 # -- choice, copies, conversion --------------------------------------------------------------------------------
+@recalled("condition input?# other?#")
 def where(condition, input=None, other=None, *, out=None):
     """input where condition, else other; with the condition alone: indices of its true elements."""
     if input is None and other is None:
@@ -667,6 +663,7 @@ def _number(x):
     return x.item() if isinstance(x, np.generic) else x
 
 
+@recalled("input mask value?#")
 def masked_fill(input, mask, value):
     """input with `value` where mask is True; the result has input's dtype."""
     if mask.dtype is not dtypes.bool:

@@ -14,12 +14,28 @@ from ..layout import broadcast_shapes, expand, packed, permute
 from ..prims.table import Gradient, Primitive
 from ..tensor import Tensor, wrap
 from ..trace.flush import snapshot
-from ..trace.record import Signature, record
-from .support import check_supported
+from ..trace.record import Signature, emit, record
+from .support import check_supported, legacy_name
 
 NUMBERS = (bool, int, float)
 MEMO_LIMIT = 20000
 NONE: dict = {}
+
+
+def into(out, y):
+    """Put a result into the tensor given as `out`, resized if its shape differs."""
+    if not isinstance(out, Tensor):
+        raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
+    if mode.enabled and (y.requires_grad or out.requires_grad):
+        raise RuntimeError("functions with out=... arguments don't support automatic differentiation, "
+                           "but one of the arguments requires grad.")
+    if y.dtype.rank > out.dtype.rank:
+        raise RuntimeError(f"result type {legacy_name(y.dtype)} can't be cast to the desired output type "
+                           f"{legacy_name(out.dtype)}")
+    if out.shape != y.shape:
+        fresh = y.new_empty(y.shape, dtype=out.dtype)
+        out.storage, out.layout, out.offset = fresh.storage, fresh.layout, 0
+    return out.copy_(y)
 
 
 def operand(x):
@@ -50,9 +66,9 @@ def apply(prim: Primitive, xs, params: dict, gradient: Gradient | None = None) -
     if sig is None:
         sig = remember(prim.memo, key, _signature(prim, xs, params))
     scalars = tuple(x for x in xs if not isinstance(x, Tensor))
-    y = wrap(Tensor, record(sig, operands(tensors), scalars), sig.result, 0)
+    y = emit(sig, operands(tensors), scalars)
     if mode.enabled and y.dtype.rank >= 2 and any(is_tracked(x) for x in tensors):
-        attach(y, gradient or prim.gradient, tensors, params)
+        attach(y, gradient or prim.gradient, tensors, params, None, sig)
     return y
 
 
@@ -213,11 +229,11 @@ def pointwise(prim: Primitive, xs: tuple, kind: str = "same", gradient=None, par
 def finish(sig: Signature, inputs, xs, gradient, params):
     tensors = [x for x in inputs if isinstance(x, Tensor)]
     scalars = tuple([x for x in inputs if not isinstance(x, Tensor)])
-    y = wrap(Tensor, record(sig, operands(tensors), scalars), sig.result, 0)
+    y = emit(sig, operands(tensors), scalars)
     if mode.enabled and y.dtype.rank >= 2:
         taped = [x if isinstance(x, Tensor) else Untracked(x) for x in xs]
         if any(is_tracked(x) for x in taped):
-            attach(y, gradient, taped, params)
+            attach(y, gradient, taped, params, None, sig)
     return y
 
 
@@ -261,6 +277,7 @@ NUMBER_NAMES = {"pow": ("PowBackward0", "PowBackward2"), "sub": ("SubBackward0",
 def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None = None, operator: bool = False):
     """The public function of a pointwise primitive of one or two arguments; the hot path of recording.
 
+    `out` is a tensor to put the result into.
     As an operator of Tensor it takes NumPy's arrays and leaves what it does not know to its own class.
     """
     memo, gradient = {}, gradient or prim.gradient
@@ -273,18 +290,23 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
             remember(memo, key, recipe.sig)
         return y
 
-    def unary(a):
-        key = (a.layout, a.dtype)
+    def unary(input, *, out=None):
+        key = (input.layout, input.dtype)
         sig = memo.get(key)
-        if sig is None or a.storage.share is not None:
-            return slow((a,), key)
-        y = wrap(Tensor, record(sig, (a.storage.node, a.offset)), sig.result, 0)
-        if (a._requires_grad or a._view_of is not None and is_tracked(a)) and mode.enabled and sig.dtype.rank >= 2:
-            attach(y, gradient, (a,), {})
-        return y
+        if sig is None or input.storage.share is not None:
+            y = slow((input,), key)
+        else:
+            y = emit(sig, (input.storage.node, input.offset))
+            if (input._requires_grad or input._view_of is not None and is_tracked(input)) and mode.enabled \
+                    and sig.dtype.rank >= 2:
+                attach(y, gradient, (input,), NONE, None, sig)
+        return y if out is None else into(out, y)
 
-    def binary(a, b):
-        if type(b) in NUMBERS:
+    def binary(input, other, *, out=None):
+        if out is not None:
+            return into(out, binary(input, other))
+        a, b, kind = input, other, type(other)
+        if kind is float or kind is int or kind is bool:
             return with_number(a, b)
         if type(a) in NUMBERS:
             return number_first(a, b)
@@ -295,9 +317,10 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
         sig = memo.get(key)
         if sig is None or a.storage.share is not None or b.storage.share is not None:
             return slow((a, b), key)
-        y = wrap(Tensor, record(sig, (a.storage.node, a.offset, b.storage.node, b.offset)), sig.result, 0)
-        if mode.enabled and sig.dtype.rank >= 2 and (is_tracked(a) or is_tracked(b)):
-            attach(y, gradient, (a, b), {})
+        y = emit(sig, (a.storage.node, a.offset, b.storage.node, b.offset))
+        if (a._requires_grad or b._requires_grad or is_tracked(a) or is_tracked(b)) and mode.enabled \
+                and sig.dtype.rank >= 2:
+            attach(y, gradient, (a, b), NONE, None, sig)
         return y
 
     def with_number(a, b):
@@ -307,9 +330,9 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
         sig = memo.get(key)
         if sig is None or a.storage.share is not None:
             return slow((a, b), key)
-        y = wrap(Tensor, record(sig, (a.storage.node, a.offset), (b,)), sig.result, 0)
+        y = emit(sig, (a.storage.node, a.offset), (b,))
         if (a._requires_grad or a._view_of is not None and is_tracked(a)) and mode.enabled and sig.dtype.rank >= 2:
-            attach(y, second, (a, Untracked(b)), {})
+            attach(y, second, (a, Untracked(b)), NONE, None, sig)
         return y
 
     def number_first(a, b):
@@ -317,9 +340,9 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
         sig = memo.get(key)
         if sig is None or b.storage.share is not None:
             return slow((a, b), key)
-        y = wrap(Tensor, record(sig, (b.storage.node, b.offset), (a,)), sig.result, 0)
+        y = emit(sig, (b.storage.node, b.offset), (a,))
         if is_tracked(b) and mode.enabled and sig.dtype.rank >= 2:
-            attach(y, first, (Untracked(a), b), {})
+            attach(y, first, (Untracked(a), b), NONE, None, sig)
         return y
 
     def foreign(a, b):

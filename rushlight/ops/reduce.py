@@ -8,6 +8,7 @@ from collections import namedtuple
 from .. import dtypes
 from ..autograd.function import differentiable
 from ..autograd.node import named
+from ..autograd.recall import recalled
 from ..layout import wrap_dim, wrap_dims
 from ..prims import reduce as p
 from ..tensor import Tensor
@@ -39,6 +40,7 @@ def fold(prim, x, dim, keepdim):
     return _put_back(prim(x, dims=dims), dims, keepdim)
 
 
+@recalled("input")
 def sum(input, dim=None, keepdim=False, *, dtype=None, out=None, axis=None):
     """Sum over `dim` (all axes if None); bool and integers add up in int64."""
     dim = axis if axis is not None else dim
@@ -81,6 +83,7 @@ def _sums(x, *, dims, keepdim, shape):
 _sum, _sum_all = _shaped("SumBackward1")(_sums), _shaped("SumBackward0")(_sums)
 
 
+@recalled("input")
 def mean(input, dim=None, keepdim=False, *, dtype=None, out=None, axis=None):
     """Mean over `dim`."""
     dim = axis if axis is not None else dim
@@ -110,6 +113,7 @@ def _mean_op(x, *, dims, keepdim, shape):
     return _put_back(p.sum(x, dims=dims) / (n if n else math.nan), dims, keepdim)
 
 
+@recalled("input")
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None, out=None):
     """Variance over `dim` with n - correction in the denominator (1 by default)."""
     y = _var(input, **_statistic(input, dim, unbiased, keepdim, correction))
@@ -143,6 +147,7 @@ def _freedom(shape, dims, correction):
     return n if n > 0 else math.nan if n == 0 and _count(shape, dims) <= 1 else builtins.max(n, 0) or math.nan
 
 
+@recalled("input")
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None, out=None):
     """Square root of the variance."""
     y = _std(input, **_statistic(input, dim, unbiased, keepdim, correction))
@@ -160,6 +165,7 @@ def _std(x, *, dims, keepdim, correction):
     return _var(x, dims=dims, keepdim=keepdim, correction=correction).sqrt()
 
 
+@recalled("input")
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """Variance and mean over `dim`."""
     how = _statistic(input, dim, unbiased, keepdim, correction, "var_mean only")
@@ -167,6 +173,7 @@ def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
             named(_mean(input, dims=how["dims"], keepdim=how["keepdim"]), "VarMeanBackward0"))
 
 
+@recalled("input")
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """Standard deviation and mean over `dim`."""
     how = _statistic(input, dim, unbiased, keepdim, correction, "std_mean only")
@@ -174,6 +181,7 @@ def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
             named(_mean(input, dims=how["dims"], keepdim=how["keepdim"]), "StdMeanBackward0"))
 
 
+@recalled("input")
 def prod(input, dim=None, keepdim=False, *, dtype=None):
     """Product over one axis (all axes if None)."""
     target = dtypes.as_dtype(dtype) or (dtypes.int64 if input.dtype.rank < 2 else input.dtype)
@@ -224,11 +232,13 @@ def picked(x, d, at, keepdim, kind, gradient):
     return kind(named(values.squeeze(d), gradient), at)
 
 
+@recalled("input dim?")
 def max(input, dim=None, keepdim=False, *, out=None, axis=None):
     """The largest element; with a dim (values, indices) along it; with a tensor the elementwise maximum."""
     return _max_or_min(input, dim if axis is None else axis, keepdim, out, "max")
 
 
+@recalled("input dim?")
 def min(input, dim=None, keepdim=False, *, out=None, axis=None):
     """The smallest element; with a dim (values, indices) along it; with a tensor the elementwise minimum."""
     return _max_or_min(input, dim if axis is None else axis, keepdim, out, "min")
@@ -259,6 +269,7 @@ _largest = differentiable("MaxBackward1", vjp=(_evenly,))(lambda x: p.amax(x, di
 _smallest = differentiable("MinBackward1", vjp=(_evenly,))(lambda x: p.amin(x, dims=axes(x, None)))
 
 
+@recalled("input")
 def amax(input, dim=(), keepdim=False, *, out=None):
     """Largest elements over `dim`; equal ones share the gradient."""
     axes(input, dim)
@@ -267,6 +278,7 @@ def amax(input, dim=(), keepdim=False, *, out=None):
     return y if out is None else into(out, y)
 
 
+@recalled("input")
 def amin(input, dim=(), keepdim=False, *, out=None):
     """Smallest elements over `dim`; equal ones share the gradient."""
     axes(input, dim)
@@ -285,11 +297,13 @@ def aminmax(input, *, dim=None, keepdim=False):
                                                     for f in (amin, amax)))
 
 
+@recalled("input")
 def argmax(input, dim=None, keepdim=False, *, axis=None, out=None):
     """Index of the largest element, over all elements or along `dim`."""
     return _arg(p.argmax, "argmax", input, dim if axis is None else axis, keepdim, out)
 
 
+@recalled("input")
 def argmin(input, dim=None, keepdim=False, *, axis=None, out=None):
     """Index of the smallest element, over all elements or along `dim`."""
     return _arg(p.argmin, "argmin", input, dim if axis is None else axis, keepdim, out)
@@ -308,11 +322,13 @@ def _arg(prim, name, x, dim, keepdim, out):
     return y if out is None else into(out, y)
 
 
+@recalled("input")
 def any(input, dim=None, keepdim=False, *, out=None, axis=None):
     """Whether any element is true."""
     return _logical(p.any, input, dim if axis is None else axis, keepdim, out)
 
 
+@recalled("input")
 def all(input, dim=None, keepdim=False, *, out=None, axis=None):
     """Whether every element is true."""
     return _logical(p.all, input, dim if axis is None else axis, keepdim, out)
@@ -324,10 +340,12 @@ def _logical(prim, x, dim, keepdim, out):
     return y if out is None else into(out, y)
 
 
+@recalled("input")
 def count_nonzero(input, dim=None):
     return sum(truth(input), dim)
 
 
+@recalled("input")
 def nansum(input, dim=None, keepdim=False, *, dtype=None):
     """Sum of the elements that are not nan."""
     from .pointwise import isnan, where
@@ -335,6 +353,7 @@ def nansum(input, dim=None, keepdim=False, *, dtype=None):
     return named(sum(x, dim, keepdim, dtype=dtype), "NansumBackward0")
 
 
+@recalled("input")
 def nanmean(input, dim=None, keepdim=False, *, dtype=None):
     """Mean of the elements that are not nan."""
     from .pointwise import isnan
@@ -344,6 +363,7 @@ def nanmean(input, dim=None, keepdim=False, *, dtype=None):
     return nansum(input, dim, keepdim, dtype=dtype) / (~isnan(input)).sum(dim, keepdim)
 
 
+@recalled("input")
 def logsumexp(input, dim, keepdim=False, *, out=None):
     """log of the sum of exp over `dim`, without overflow."""
     if dim is None:
@@ -368,6 +388,7 @@ def _logsumexp(x, *, dims, keepdim):
     return _put_back(y, dims, True) + m if keepdim else y + (m.squeeze(dims) if m.dim() else m)
 
 
+@recalled("input")
 def norm(input, p="fro", dim=None, keepdim=False, *, dtype=None, out=None):
     """The vector p-norm over `dim` (all elements if None); 'fro' is the 2-norm."""
     if p == "nuc":
@@ -377,6 +398,7 @@ def norm(input, p="fro", dim=None, keepdim=False, *, dtype=None, out=None):
     return y if out is None else into(out, y)
 
 
+@recalled("x")
 def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     """(sum |x|^ord)^(1/ord); inf, -inf and 0 as limits."""
     x = x if dtype is None else x.to(dtypes.as_dtype(dtype))
@@ -418,6 +440,7 @@ def _norm(x, *, dims, keepdim, ord):
 
 
 # -- scans ------------------------------------------------------------------------------------------------------
+@recalled("input")
 def cumsum(input, dim, *, dtype=None, out=None):
     """Running sum along `dim`."""
     target = dtypes.as_dtype(dtype) or (dtypes.int64 if input.dtype.rank < 2 else input.dtype)
@@ -426,6 +449,7 @@ def cumsum(input, dim, *, dtype=None, out=None):
     return y if out is None else into(out, y)
 
 
+@recalled("input")
 def cumprod(input, dim, *, dtype=None, out=None):
     """Running product along `dim`."""
     target = dtypes.as_dtype(dtype) or (dtypes.int64 if input.dtype.rank < 2 else input.dtype)
@@ -450,6 +474,7 @@ def cummin(input, dim):
     return _running(input, dim, p.argcummin, "cummin")
 
 
+@recalled("input")
 def logcumsumexp(input, dim):
     """log of the running sum of exp along `dim`."""
     need("logcumsumexp_out_cpu", input.dtype, {2})

@@ -1,20 +1,25 @@
 """Views (layout arithmetic, nothing is recorded) and joining."""
 from __future__ import annotations
 
+import functools
 import math
 from itertools import pairwise
+from typing import NamedTuple
 
 from .. import dtypes
 from .. import layout as L
 from ..autograd.grad_mode import mode
 from ..autograd.inplace import AS_STRIDED, embed
-from ..autograd.node import attach, attach_parts, is_tracked, named
+from ..autograd.node import attach_parts, edge_to, entry, is_tracked, named
 from ..layout import packed, wrap_dim, wrap_dims
 from ..prims.index import concat as concat_p, copy
 from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
 from ..trace import record
-from .promote import apply, result_type
+from .promote import apply, remember, result_type
+
+
+_new = object.__new__
 
 
 class memory_format:
@@ -35,17 +40,58 @@ channels_last, channels_last_3d = memory_format("channels_last"), memory_format(
 _ORDERS = {"channels_last": (0, 2, 3, 1), "channels_last_3d": (0, 2, 3, 4, 1)}
 
 
-def view_of(x, layout, offset, gradient, params) -> Tensor:
+class View(NamedTuple):
+    """What a view operation comes to for one layout: where the elements lie, and how gradients flow back."""
+    layout: L.Layout
+    at: int             # from the first element of what is viewed
+    gradient: Gradient
+    params: dict
+
+    __hash__, __eq__ = object.__hash__, object.__eq__       # it is its tape entry's token
+
+
+_known: dict = {}
+KNOWN_LIMIT = 20000
+
+
+def remembered(fn):
+    """A view operation whose View is worked out once for each layout and each set of arguments.
+
+    fn(input, *args) returns (layout, offset change, gradient, params).
+    """
+    @functools.wraps(fn)
+    def op(input, *args, **kwargs):
+        try:
+            found = _known[fn, input.layout, input.dtype, args, *kwargs.values()]
+        except (KeyError, TypeError, AttributeError) as error:
+            found = View(*fn(input, *args, **kwargs))
+            if type(error) is KeyError:
+                remember(_known, (fn, input.layout, input.dtype, args, *kwargs.values()), found)
+        return show(input, found)
+    return op
+
+
+def show(x, view: View) -> Tensor:
     """A tensor on x's memory; taped with a rule that undoes the layout change."""
-    y = wrap(Tensor, x.storage, layout, offset)
+    y = _new(Tensor)
+    y.storage, y.layout, y.offset, y.dtype = x.storage, view.layout, x.offset + view.at, x.dtype
     y._root = x if x._root is None else x._root
     if x._is_data:
         y._is_data = True
     if mode.enabled:
-        y._view_of, y._view_version = x._view_of if x._view_of is not None else x, x.storage.version
-        if is_tracked(x):
-            attach(y, gradient, (x,), params, record.override or record.user_line())
+        base = x._view_of
+        y._view_of, y._view_version = x if base is None else base, x.storage.version
+        if x._requires_grad or base is not None and base._requires_grad:
+            gradient = view.gradient
+            y._requires_grad = True
+            y._grad_fn = entry(gradient.node_class, gradient, view.params, [edge_to(x)], (),
+                               record.override or record.user_line(3), view)
     return y
+
+
+def view_of(x, layout, offset, gradient, params) -> Tensor:
+    """A view by its parts."""
+    return show(x, View(layout, offset - x.offset, gradient, params))
 
 
 def views_of(x, cuts, name, join) -> tuple:
@@ -93,6 +139,7 @@ def _sizes(args):
     return tuple(int(n) for n in args)
 
 
+@remembered
 def permute(input, *dims):
     """Axes in another order."""
     given = _sizes(dims)
@@ -104,14 +151,15 @@ def permute(input, *dims):
         order = wrap_dims(given, input.layout.ndim)
     except RuntimeError:
         raise RuntimeError("permute(): duplicate dims are not allowed.") from None
-    return view_of(input, L.permute(input.layout, order), input.offset, _PERMUTE, {"dims": order})
+    return L.permute(input.layout, order), 0, _PERMUTE, {"dims": order}
 
 
+@remembered
 def transpose(input, dim0, dim1, _gradient=_TRANSPOSE):
     """Swap two axes."""
     n = input.layout.ndim
     a, b = wrap_dim(dim0, n), wrap_dim(dim1, n)
-    return view_of(input, L.transpose(input.layout, a, b), input.offset, _gradient, {"a": a, "b": b})
+    return L.transpose(input.layout, a, b), 0, _gradient, {"a": a, "b": b}
 
 
 swapaxes = swapdims = transpose
@@ -155,23 +203,26 @@ def movedim(input, source, destination):
 moveaxis = movedim
 
 
+@remembered
 def unsqueeze(input, dim):
     """A new axis of size 1 before `dim`."""
     n = input.layout.ndim
     if not -n - 1 <= dim <= n:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-n - 1}, {n}], but got {dim})")
     l = L.unsqueeze(input.layout, dim % (n + 1))
-    return view_of(input, l, input.offset, _UNSQUEEZE, {"shape": input.layout.shape})
+    return l, 0, _UNSQUEEZE, {"shape": input.layout.shape}
 
 
+@remembered
 def squeeze(input, dim=None):
     """Axes of size 1 removed: all, or those of `dim` that have it."""
     n = input.layout.ndim
     dims = range(n) if dim is None else wrap_dims((dim,) if isinstance(dim, int) else dim, n)
     gradient = _SQUEEZE_ALL if dim is None else _SQUEEZE if isinstance(dim, int) else _SQUEEZE_SOME
-    return view_of(input, L.squeeze(input.layout, dims), input.offset, gradient, {"shape": input.layout.shape})
+    return L.squeeze(input.layout, dims), 0, gradient, {"shape": input.layout.shape}
 
 
+@remembered
 def expand(input, *sizes, implicit=False):
     """Axes of size 1 stretched (stride 0) and new leading axes; -1 keeps a size."""
     given = _sizes(sizes)
@@ -191,7 +242,7 @@ def expand(input, *sizes, implicit=False):
             raise RuntimeError(f"The expanded size of the tensor ({n}) must match the existing size ({old}) at "
                                f"non-singleton dimension {i}.  Target sizes: {list(given)}.  Tensor sizes: {list(shape)}")
         full.append(old if n == -1 else n)
-    return view_of(input, L.expand(input.layout, tuple(full)), input.offset, _EXPAND, {})
+    return L.expand(input.layout, tuple(full)), 0, _EXPAND, {}
 
 
 def _type(x):
@@ -243,6 +294,7 @@ def fill_in(given, numel) -> tuple[int, ...]:
     return tuple(given)
 
 
+@remembered
 def view(input, *shape):
     """The same memory in another shape; a dtype instead of a shape shows the same bytes as it."""
     if len(shape) == 1 and isinstance(shape[0], dtypes.dtype):
@@ -252,12 +304,12 @@ def view(input, *shape):
     if l is None:
         raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension "
                            "spans across two contiguous subspaces). Use .reshape(...) instead.")
-    return view_of(input, l, input.offset, _VIEW, {"shape": input.layout.shape})
+    return l, 0, _VIEW, {"shape": input.layout.shape}
 
 
 def view_dtype(input, dtype):
     if dtype is input.dtype:
-        return view_of(input, input.layout, input.offset, _ALIAS, {})
+        return input.layout, 0, _ALIAS, {}
     raise NotImplementedError(f"Tensor.view(dtype) from {input.dtype!r} to {dtype!r}: bytes seen as another dtype")
 
 
@@ -267,18 +319,30 @@ def view_as(input, other):
 
 def reshape(input, *shape):
     """Another shape: a view where the strides allow it, else a copy."""
-    if not isinstance(input, Tensor):
-        raise TypeError(f"reshape(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
-    full = fill_in(_sizes(shape), input.layout.numel)
-    shape = input.layout.shape
-    l = input.layout if full == shape else L.view(input.layout, full)
-    if l is not None:
-        gradient = _VIEW if input.layout.packed else _RESHAPED
-        return view_of(input, l, input.offset, gradient, {"shape": shape})
-    copied = contiguous(input)
-    y = view_of(copied, packed(full), 0, _COPIED, {"shape": shape})
+    try:
+        found = _known[reshape, input.layout, input.dtype, shape]
+    except (KeyError, TypeError, AttributeError):
+        found = _reshaping(input, shape)
+    if found.gradient is not _COPIED:
+        return show(input, found)
+    y = show(contiguous(input), found)
     y._root = y._view_of = None         # nobody else sees the copy
     return y
+
+
+def _reshaping(input, shape) -> View:
+    if not isinstance(input, Tensor):
+        raise TypeError(f"reshape(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    full, old = fill_in(_sizes(shape), input.layout.numel), input.layout.shape
+    l = input.layout if full == old else L.view(input.layout, full)
+    gradient = _COPIED if l is None else _VIEW if input.layout.packed else _RESHAPED
+    found = View(packed(full) if l is None else l, 0, gradient, {"shape": old})
+    return remember(_known, (reshape, input.layout, input.dtype, tuple(shape)), found) if _is_plain(shape) else found
+
+
+def _is_plain(shape) -> bool:
+    """Whether sizes can be looked up: numbers, or one tuple of them."""
+    return all(type(n) is int for n in (shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape))
 
 
 def reshape_as(input, other):
@@ -343,8 +407,12 @@ _DIAGONAL, _UNFOLD = _part_gradient("DiagonalBackward0"), _part_gradient("Unfold
 
 
 def _part(x, cut, args, gradient):
-    l, at = cut(x.layout, *args)
-    return view_of(x, l, x.offset + at, gradient, {"shape": x.layout.shape, "cut": cut, "args": args})
+    key = (cut, x.layout, x.dtype, args)
+    found = _known.get(key)
+    if found is None:
+        params = {"shape": x.layout.shape, "cut": cut, "args": args}
+        found = remember(_known, key, View(*cut(x.layout, *args), gradient, params))
+    return show(x, found)
 
 
 def narrow(input, dim, start, length):

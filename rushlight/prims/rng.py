@@ -8,6 +8,7 @@ Muller's blocks, a permutation) is drawn as such.
 from __future__ import annotations
 
 from .. import dtypes
+from ..trace import record
 from ..trace.record import pending
 from .table import Primitive
 
@@ -45,7 +46,8 @@ def words(generator, n: int):
 def drawn(generator, n: int, draws):
     """A tensor [n] of the generator's next n numbers of a kind."""
     from ..ops.promote import source
-    if pending.capture is not None:
-        pending.capture.check_random()
     params = dict(n=n, dtype=dtypes.from_numpy(draws.dtype))
-    return source(random_words, params, extra=generator.reserve(n, draws))
+    with record.lock:           # another thread's capture is over then
+        capture = pending.capture
+        extra = generator.reserve(n, draws) if capture is None else capture.reserve(generator, n, draws)
+    return source(random_words, params, extra=extra)

@@ -24,6 +24,7 @@ from .. import dtypes
 from ..trace.record import Signature
 
 PRIMITIVES: dict[str, "Primitive"] = {}
+memos: list[dict] = []      # of replays (autograd/recall.py), to be forgotten together
 
 
 @dataclass(eq=False)
@@ -76,7 +77,9 @@ class Gradient:
     def __init__(self, name: str, rules: tuple):
         self.name, self.rules = name, tuple(rules)
         self.uses = tuple(_uses(r) for r in rules)      # per rule: positions read; 0 is y, 1.. are inputs
-        self.plans: dict[tuple, tuple] = {}
+        self.plans: dict[int, tuple] = {}       # what was saved for which inputs
+        self.memo: dict = {}                    # replays of the rules (autograd/recall.py)
+        memos.append(self.memo)
 
     @functools.cached_property
     def node_class(self) -> type:
@@ -87,18 +90,17 @@ class Gradient:
     def named(self, name: str) -> "Gradient":
         """The same rules under another name."""
         other = Gradient(name, self.rules)
-        other.uses = self.uses
+        other.uses, other.memo = self.uses, self.memo
         return other
 
     def rule(self, i: int):
         return self.rules[i]
 
-    def saves(self, mask: tuple) -> tuple[int, ...]:
-        """The positions to save if exactly the inputs in `mask` need gradients."""
-        found = self.plans.get(mask)
-        if found is None:
-            read = set().union(*(self._reads(i, len(mask)) for i, m in enumerate(mask) if m))
-            found = self.plans[mask] = tuple(sorted(read))
+    def saves(self, mask: int) -> tuple[int, ...]:
+        """The positions to save if exactly the inputs in `mask` need gradients: a one, then a bit for each input."""
+        needed = format(mask, "b")[1:]
+        read = set().union(*(self._reads(i, len(needed)) for i, bit in enumerate(needed) if bit == "1"))
+        found = self.plans[mask] = tuple(sorted(read))
         return found
 
     def _reads(self, i, arity):

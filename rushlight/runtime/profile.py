@@ -24,7 +24,7 @@ from ..compiler.lower import Builder, describe_step
 from ..compiler.pipeline import PASSES
 from ..layout import view
 from ..trace.graph import build
-from ..trace.record import Signature
+from ..trace.record import Signature, line_of
 
 NEIGHBOURS = 64         # plans that a new key is compared with, the latest first
 COMMAND_BYTES = 32
@@ -66,7 +66,7 @@ def span(nodes) -> str:
 
 
 def line(where) -> str:
-    return "?" if where is None else f"{os.path.basename(where[0].co_filename)}:{where[1]}"
+    return "?" if where is None else f"{os.path.basename(where[0].co_filename)}:{line_of(where)}"
 
 
 # -- level 1: why a plan was not found --------------------------------------------------------------

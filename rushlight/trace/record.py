@@ -12,6 +12,7 @@ from weakref import ref
 
 from ..layout import Layout, packed
 from ..storage import Storage
+from ..tensor import Tensor
 
 LIMIT = 16000           # pending nodes after which a repeated line cuts the trace (see `record`)
 HARD_LIMIT = 64000      # and after which it is cut wherever it stands
@@ -79,8 +80,9 @@ class Pending:
 
 pending = Pending()
 lock = threading.RLock()    # held while recording and flushing: a node that a flush has not seen waits for its end
-_frame = sys._getframe
+_frame, _new = sys._getframe, object.__new__
 _internal: dict[str, bool] = {}
+_is_known_internal = _internal.get
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
@@ -89,18 +91,65 @@ def _is_internal(filename: str) -> bool:
     return found
 
 
-def user_line():
-    """(code, line number) of the innermost frame outside of rushlight."""
-    frame = _frame(2)
-    get = _internal.get
+def user_line(depth: int = 2):
+    """(code, offset of the instruction) of the innermost frame outside of rushlight; see `line_of`.
+
+    Line numbers are looked up when they are shown: that walks a table as long as the function.
+    """
+    frame = _frame(depth)
     while True:
-        name = frame.f_code.co_filename
-        inside = get(name)
+        code = frame.f_code
+        inside = _is_known_internal(code.co_filename)
         if inside is None:
-            inside = _is_internal(name)
+            inside = _is_internal(code.co_filename)
         if not inside or frame.f_back is None:
-            return frame.f_code, frame.f_lineno
+            return code, frame.f_lasti
         frame = frame.f_back
+
+
+def line_of(where) -> int:
+    """The line number of a place that `user_line` gave."""
+    code, at = where
+    found = code.co_firstlineno
+    for start, end, line in code.co_lines():
+        if line is not None and start <= at < end:
+            return line
+    return found
+
+
+def emit(sig: Signature, operands: tuple, scalars: tuple = ()) -> Tensor:
+    """Append a node; returns a new tensor that shows its value: `record` and `wrap` in one frame."""
+    global latest
+    node, storage, tensor = _new(Node), _new(Storage), _new(Tensor)
+    node.sig, node.operands, node.scalars = sig, operands, scalars
+    node.extra = node.buffer = None
+    storage.node, storage.dtype, storage.numel = node, sig.dtype, sig.numel
+    storage.version, storage.share = 0, None
+    tensor.storage, tensor.layout, tensor.offset, tensor.dtype = storage, sig.result, 0, sig.dtype
+    node.owner = ref(storage)
+    node.where = latest = override or user_line(3)      # whoever calls this is one of ours
+    lock.acquire()
+    try:
+        nodes = pending.nodes
+        nodes.append(ref(node))
+        if not 1 < len(nodes) <= pending.limit:
+            _at_the_ends()
+    finally:
+        lock.release()
+    return tensor
+
+
+def pend(nodes: tuple, where) -> None:
+    """Append nodes that were made elsewhere (weak references), recorded at one place."""
+    global latest
+    latest = where
+    with lock:
+        first = not pending.nodes
+        pending.nodes += nodes
+        if first:
+            _begin()
+        if len(pending.nodes) > pending.limit:
+            _cut(where)
 
 
 def record(sig: Signature, operands: tuple, scalars: tuple = (), extra=None) -> Storage:
@@ -141,9 +190,14 @@ def alias(storage: Storage) -> Storage:
 def _at_the_ends():
     """The first pending node says where a cut may fall; too many are cut."""
     if len(pending.nodes) == 1:
-        pending.first, pending.limit, pending.again = pending.again or latest, LIMIT, None
+        _begin()
     elif len(pending.nodes) > pending.limit:
         _cut(latest)
+
+
+def _begin():
+    """A new trace."""
+    pending.first, pending.limit, pending.again = pending.again or latest, LIMIT, None
 
 
 def _cut(where):
@@ -158,10 +212,10 @@ def _cut(where):
     if where == pending.first or n > HARD_LIMIT:
         pending.again = where
         pending.flush()
-    elif n == pending.limit + 1:
+    else:
         alive = [r for r in pending.nodes if r() is not None]
         pending.nodes[:] = alive
-        pending.limit = max(LIMIT, len(alive) + LIMIT // 2)
+        pending.limit = min(max(LIMIT, len(alive) + LIMIT // 2), HARD_LIMIT)
         if len(alive) > LIMIT:
             pending.first = where
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 import linecache
 import os
 
+from .record import line_of
+
 
 def show(ir) -> str:
     """Any stage of the compiler as readable code."""
@@ -48,6 +50,6 @@ def _operands(v):
 def _line(where):
     if where is None:
         return ""
-    code, number = where
+    code, number = where[0], line_of(where)
     text = linecache.getline(code.co_filename, number).strip()
     return f"    # {os.path.basename(code.co_filename)}:{number}  {text}"

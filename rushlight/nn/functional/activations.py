@@ -7,6 +7,7 @@ import warnings
 from ... import dtypes, ops
 from ...autograd.engine import sum_to
 from ...autograd.function import differentiable
+from ...autograd.recall import recalled
 from ...ops.support import refuse
 from ...tensor import Tensor
 from .precision import rounded_once
@@ -20,11 +21,13 @@ def in_place(input, compute):
 
 
 # -- piecewise linear ------------------------------------------------------------------------------
+@recalled("input")
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(0, x)."""
     return input.relu_() if inplace else ops.relu(input)
 
 
+@recalled("input")
 def relu_(input: Tensor) -> Tensor:
     """In-place `relu`."""
     return input.relu_()
@@ -36,6 +39,7 @@ def _leaky_relu(x, *, slope):
     return ops.where(x > 0, x, x * slope)
 
 
+@recalled("input")
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where positive, `negative_slope` x elsewhere."""
     compute = lambda x: _leaky_relu(x, slope=negative_slope)
@@ -48,6 +52,7 @@ def _hardtanh(x, *, low, high):
     return x.clamp(low, high)
 
 
+@recalled("input")
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0,
              inplace: bool = False) -> Tensor:
     """x cut to [min_val, max_val]."""
@@ -57,6 +62,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0,
     return in_place(input, compute) if inplace else compute(input)
 
 
+@recalled("input")
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """x cut to [0, 6]."""
     return hardtanh(input, 0.0, 6.0, inplace)
@@ -68,6 +74,7 @@ def _threshold(x, *, threshold, value):
     return ops.where(x <= threshold, ops.full_like(x, value), x)
 
 
+@recalled("input")
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where above `threshold`, `value` elsewhere."""
     compute = lambda x: _threshold(x, threshold=threshold, value=value)
@@ -81,6 +88,7 @@ def _hardsigmoid(x):
     return (x + 3).clamp(0, 6) / 6
 
 
+@recalled("input")
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(x + 3, 0), 6) / 6."""
     return in_place(input, _hardsigmoid) if inplace else _hardsigmoid(input)
@@ -94,6 +102,7 @@ def _hardswish(x):
     return x * (x + 3).clamp(0, 6) / 6
 
 
+@recalled("input")
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x hardsigmoid(x)."""
     return in_place(input, _hardswish) if inplace else _hardswish(input)
@@ -105,6 +114,7 @@ def _hardshrink(x, *, lambd):
     return ops.where((x >= -lambd) & (x <= lambd), ops.zeros_like(x), x)
 
 
+@recalled("input")
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x where |x| > lambd, 0 elsewhere."""
     return _hardshrink(input, lambd=lambd)
@@ -116,6 +126,7 @@ def _softshrink(x, *, lambd):
     return ops.where(x > lambd, x - lambd, ops.where(x < -lambd, x + lambd, x * 0))
 
 
+@recalled("input")
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved by lambd towards 0, and 0 where |x| <= lambd."""
     if lambd < 0:
@@ -130,6 +141,7 @@ def _prelu(x, w):
     return ops.where(x > 0, x, x * w)
 
 
+@recalled("input weight")
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where positive, weight x elsewhere; one weight, or one for each channel (axis 1)."""
     if weight.numel() != 1:
@@ -149,6 +161,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return _prelu(input, weight.reshape(shape))
 
 
+@recalled("input")
 def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False,
           inplace: bool = False) -> Tensor:
     """`leaky_relu` with slopes drawn from [lower, upper) in training, their mean otherwise."""
@@ -178,18 +191,21 @@ def _elu(x, *, alpha, scale, input_scale):
     return ops.where(x > 0, x * scale, ops.expm1((x * input_scale).clamp(max=0)) * (alpha * scale))
 
 
+@recalled("input")
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha (exp(x) - 1) elsewhere."""
     compute = lambda x: _elu(x, alpha=alpha, scale=1.0, input_scale=1.0)
     return in_place(input, compute) if inplace else compute(input)
 
 
+@recalled("input")
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """`elu` with the constants that keep mean 0 and variance 1."""
     compute = lambda x: _elu(x, alpha=SELU_ALPHA, scale=SELU_SCALE, input_scale=1.0)
     return in_place(input, compute) if inplace else compute(input)
 
 
+@recalled("input")
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha (exp(x / alpha) - 1) elsewhere."""
     if alpha == 0:
@@ -198,11 +214,13 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return in_place(input, compute) if inplace else compute(input)
 
 
+@recalled("input")
 def sigmoid(input: Tensor) -> Tensor:
     """1 / (1 + exp(-x))."""
     return ops.sigmoid(input)
 
 
+@recalled("input")
 def tanh(input: Tensor) -> Tensor:
     """Hyperbolic tangent."""
     return ops.tanh(input)
@@ -214,6 +232,7 @@ def _logsigmoid(x):
     return x.clamp(max=0) - ops.log1p(ops.exp(-x.abs()))
 
 
+@recalled("input")
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(x)), without overflow."""
     return _logsigmoid(input)
@@ -230,6 +249,7 @@ def _softplus(x, *, beta, threshold):
     return ops.where(t > threshold, x, ops.log1p(ops.exp(t)) / beta)
 
 
+@recalled("input")
 def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
     """log(1 + exp(beta x)) / beta, and x where beta x > threshold."""
     return _softplus(input, beta=beta, threshold=threshold)
@@ -246,6 +266,7 @@ def _silu(x):
     return x * ops.sigmoid(x)
 
 
+@recalled("input")
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x sigmoid(x)."""
     return in_place(input, _silu) if inplace else _silu(input)
@@ -262,6 +283,7 @@ def _mish(x):
     return x * ops.tanh(_softplus(x, beta=1, threshold=20))
 
 
+@recalled("input")
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x tanh(softplus(x))."""
     return in_place(input, _mish) if inplace else _mish(input)
@@ -292,6 +314,7 @@ def _gelu_tanh(x):
     return 0.5 * x * (1 + ops.tanh(_BETA * (x + _KAPPA * x * x * x)))
 
 
+@recalled("input")
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x times the normal distribution function of x; `approximate` is 'none' or 'tanh'."""
     if approximate not in ("none", "tanh"):
@@ -299,16 +322,19 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return _gelu(input) if approximate == "none" else _gelu_tanh(input)
 
 
+@recalled("input")
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)."""
     return input / (input.abs() + 1)
 
 
+@recalled("input")
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x)."""
     return input - input.tanh()
 
 
+@recalled("input")
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """a sigmoid(b), where a and b are the halves of the input along `dim`."""
     if input.dim() == 0:
@@ -359,24 +385,28 @@ def _along(rule, input, dim, dtype):
     return rule(x, dim=dim % ndim)
 
 
+@recalled("input")
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype=None) -> Tensor:
     """exp(x) over its sum along `dim`; cast to `dtype` first if given."""
     dim = _implicit_dim("softmax", input.dim(), _stacklevel) if dim is None else dim
     return _along(_softmax, input, dim, dtype)
 
 
+@recalled("input")
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype=None) -> Tensor:
     """softmax(-x)."""
     dim = _implicit_dim("softmin", input.dim(), _stacklevel) if dim is None else dim
     return _along(_softmax, -input, dim, dtype)
 
 
+@recalled("input")
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype=None) -> Tensor:
     """log(softmax(x)), stably; cast to `dtype` first if given."""
     dim = _implicit_dim("log_softmax", input.dim(), _stacklevel) if dim is None else dim
     return _along(_log_softmax, input, dim, dtype)
 
 
+@recalled("logits")
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10,
                    dim: int = -1) -> Tensor:
     """A sample of the Gumbel-softmax distribution; one-hot going forward if `hard`."""

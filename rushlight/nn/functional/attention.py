@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 
 from ... import dtypes, ops
+from ...autograd.recall import recalled
 from ...tensor import Tensor
 from .activations import softmax
 from .dropouts import dropout
@@ -17,6 +18,7 @@ def _additive(mask, dtype):
     return ops.zeros(mask.shape, dtype=dtype).masked_fill(~mask, -math.inf)
 
 
+@recalled("query key value attn_mask?")
 def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
                                  attn_mask: Tensor | None = None, dropout_p: float = 0.0,
                                  is_causal: bool = False, scale: float | None = None,

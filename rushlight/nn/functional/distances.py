@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 from ... import dtypes, ops
+from ...autograd.recall import recalled
 from ...tensor import Tensor
 
 
+@recalled("input out?")
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12,
               out: Tensor | None = None) -> Tensor:
     """x / max(norm of order p along `dim`, eps)."""
@@ -12,6 +14,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12,
     return y if out is None else out.copy_(y)
 
 
+@recalled("x1 x2")
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`."""
     if not x1.is_floating_point() or not x2.is_floating_point():
@@ -29,12 +32,14 @@ def _bounded_norm(x, dim, eps):
     return ops.where(norm > eps, norm, ops.full_like(norm, eps))
 
 
+@recalled("x1 x2")
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
                       keepdim: bool = False) -> Tensor:
     """The norm of order p of x1 - x2 + eps along the last axis."""
     return ops.vector_norm(x1 - x2 + eps, p, -1, keepdim=keepdim)
 
 
+@recalled("input")
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """Distances between all pairs of rows i < j: (N, M) to (N (N - 1) / 2,)."""
     if input.dim() != 2:

@@ -5,6 +5,7 @@ import math
 import warnings
 
 from ... import ops
+from ...autograd.recall import recalled
 from ...tensor import Tensor
 from .activations import in_place
 
@@ -46,12 +47,14 @@ def _alpha_dropped(input, p, training, inplace, per_channel=False):
     return in_place(input, compute) if inplace else compute(input)
 
 
+@recalled("input")
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zero each element with probability p, scale the others by 1 / (1 - p)."""
     _check(p)
     return _dropped(input, p, training, inplace)
 
 
+@recalled("input")
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
                   inplace: bool = False) -> Tensor:
     """Dropout for `selu`."""
@@ -59,6 +62,7 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
     return _alpha_dropped(input, p, training, inplace)
 
 
+@recalled("input")
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
                           inplace: bool = False) -> Tensor:
     """`alpha_dropout` of whole channels."""
@@ -66,12 +70,14 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
     return _alpha_dropped(input, p, training, inplace, per_channel=True)
 
 
+@recalled("input")
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True,
               inplace: bool = False) -> Tensor:
     """Dropout of whole channels of (N, C, L) or (C, L)."""
     return _channels(input, p, training, inplace, "dropout1d", 1)
 
 
+@recalled("input")
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True,
               inplace: bool = False) -> Tensor:
     """Dropout of whole channels of (N, C, H, W); a 3-D input counts as (N, C, L)."""
@@ -93,6 +99,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True,
     return _dropped(input, p, training, inplace, per_channel=True)
 
 
+@recalled("input")
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True,
               inplace: bool = False) -> Tensor:
     """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
@@ -109,16 +116,19 @@ def _channels(input, p, training, inplace, name, spatial):
     return _dropped(input.unsqueeze(0), p, training, inplace, per_channel=True).squeeze(0)
 
 
+@recalled("input")
 def feature_dropout(input: Tensor, p: float, train: bool) -> Tensor:
     """Dropout of whole channels: `torch.feature_dropout`."""
     return _dropped(input, p, train, False, per_channel=True)
 
 
+@recalled("input")
 def dropout_(input: Tensor, p: float, train: bool) -> Tensor:
     """In-place `dropout`."""
     return dropout(input, p, train, True)
 
 
+@recalled("input")
 def alpha_dropout_(input: Tensor, p: float, train: bool) -> Tensor:
     """In-place `alpha_dropout`."""
     return alpha_dropout(input, p, train, True)

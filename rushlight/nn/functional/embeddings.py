@@ -4,6 +4,7 @@ from __future__ import annotations
 from ... import dtypes, ops
 from ...autograd.function import differentiable
 from ...autograd.grad_mode import no_grad
+from ...autograd.recall import recalled
 from ...tensor import Tensor
 from ...ops.support import legacy_name as dtype_name
 from ...trace.record import pending
@@ -41,6 +42,7 @@ def _renormalise(weight, index, max_norm, norm_type):
         weight[rows] = ops.where(norms > max_norm, found * (max_norm / (norms + 1e-7)), found)
 
 
+@recalled("input weight")
 def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None,
               max_norm: float | None = None, norm_type: float = 2.0,
               scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:
@@ -68,6 +70,7 @@ def _checked_padding(padding_idx, rows):
     return padding_idx % rows
 
 
+@recalled("input weight offsets? per_sample_weights?")
 def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None,
                   max_norm: float | None = None, norm_type: float = 2,
                   scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,

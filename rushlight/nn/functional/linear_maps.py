@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ... import ops
 from ...autograd.function import differentiable
+from ...autograd.recall import recalled
 from ...ops.support import legacy_name as dtype_name
 from ...tensor import Tensor
 
@@ -25,6 +26,7 @@ def _linear(x, w):
     return ops.matmul(x, w.t())
 
 
+@recalled("input weight bias?")
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x w^T + b: (*, in) with weight (out, in) and bias (out) to (*, out)."""
     if input.dtype is not weight.dtype and input.dtype != weight.dtype:
@@ -41,6 +43,7 @@ def _odd_linear(input, weight, bias):
     return y if bias is None else y + bias
 
 
+@recalled("input1 input2 weight bias?")
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x1^T W_k x2 + b_k for each k: (*, in1), (*, in2) with weight (out, in1, in2) to (*, out)."""
     if input1.dim() != input2.dim():

@@ -6,6 +6,7 @@ import warnings
 
 from ... import dtypes, ops
 from ...autograd.function import differentiable
+from ...autograd.recall import recalled
 from ...ops.support import legacy_name as dtype_name
 from ...prims.index import gather
 from ...tensor import Tensor
@@ -112,6 +113,7 @@ def _regression(function, name, input, target, weight, reduction, **params):
     return function(x, t, reduction=reduction, **params)
 
 
+@recalled("input target weight?")
 def mse_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
              weight: Tensor | None = None) -> Tensor:
     """(x - t)^2."""
@@ -119,6 +121,7 @@ def mse_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, redu
                        _mode(size_average, reduce, reduction))
 
 
+@recalled("input target weight?")
 def l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
             weight: Tensor | None = None) -> Tensor:
     """|x - t|."""
@@ -126,6 +129,7 @@ def l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduc
                        _mode(size_average, reduce, reduction))
 
 
+@recalled("input target")
 def smooth_l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
                    reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """(x - t)^2 / (2 beta) where |x - t| < beta, |x - t| - beta / 2 elsewhere."""
@@ -137,6 +141,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None
     return _regression(_smooth, "smooth_l1_loss", input, target, None, reduction, beta=beta)
 
 
+@recalled("input target weight?")
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
                weight: Tensor | None = None) -> Tensor:
     """(x - t)^2 / 2 where |x - t| <= delta, delta (|x - t| - delta / 2) elsewhere."""
@@ -146,6 +151,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
                        delta=delta)
 
 
+@recalled("input target")
 def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full: bool = False,
                      size_average=None, eps: float = 1e-8, reduce=None,
                      reduction: str = "mean") -> Tensor:
@@ -158,6 +164,7 @@ def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full
     return reduced(loss, reduction)
 
 
+@recalled("input target var?")
 def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor | float, full: bool = False,
                       eps: float = 1e-6, reduction: str = "mean") -> Tensor:
     """(log var + (x - t)^2 / var) / 2, with var at least eps."""
@@ -180,6 +187,7 @@ def _broadcasts(a, b):
     return a.dim() == b.dim() and all(n in (1, m) for n, m in zip(a.shape, b.shape))
 
 
+@recalled("input target")
 def kl_div(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
            log_target: bool = False) -> Tensor:
     """t (log t - x) for log-probabilities x; 'batchmean' divides the sum by the batch size."""
@@ -260,6 +268,7 @@ def _picked_weight(weight, target):
     return weight.index_select(0, target.reshape(-1)).reshape(target.shape)
 
 
+@recalled("input target weight?")
 def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None,
              ignore_index: int = -100, reduce=None, reduction: str = "mean") -> Tensor:
     """-weight[t] x[t] for log-probabilities (N, C, ...) and classes (N, ...).
@@ -274,6 +283,7 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
     return _nll(input, target, weight, ignore_index, reduction)
 
 
+@recalled("input target weight?")
 def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None,
                   ignore_index: int = -100, reduce=None, reduction: str = "mean",
                   label_smoothing: float = 0.0) -> Tensor:
@@ -340,6 +350,7 @@ def _bce(x, t):
     return (t - 1) * ops.log1p(-x).clamp(min=-100) - t * ops.log(x).clamp(min=-100)
 
 
+@recalled("input target weight?")
 def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
                          size_average=None, reduce=None, reduction: str = "mean") -> Tensor:
     """-t log x - (1 - t) log(1 - x) for probabilities x; logarithms are cut at -100."""
@@ -361,6 +372,7 @@ def _bce_logits(x, t):
     return (1 - t) * x - logsigmoid(x)
 
 
+@recalled("input target weight? pos_weight?")
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None,
                                      size_average=None, reduce=None, reduction: str = "mean",
                                      pos_weight: Tensor | None = None) -> Tensor:
@@ -378,6 +390,7 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
 
 
 # -- margins ---------------------------------------------------------------------------------------
+@recalled("input target")
 def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, size_average=None,
                          reduce=None, reduction: str = "mean") -> Tensor:
     """x where t = 1, max(0, margin - x) where t = -1."""
@@ -386,12 +399,14 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, siz
     return reduced(distant + ops.where(target != -1, input, 0.0), reduction)
 
 
+@recalled("input target")
 def soft_margin_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
                      reduction: str = "mean") -> Tensor:
     """log(1 + exp(-t x))."""
     return reduced(ops.log1p(ops.exp(-input * target)), _mode(size_average, reduce, reduction))
 
 
+@recalled("input1 input2 target")
 def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0,
                         size_average=None, reduce=None, reduction: str = "mean") -> Tensor:
     """max(0, -t (x1 - x2) + margin)."""
@@ -403,6 +418,7 @@ def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: 
     return reduced((-target * (input1 - input2) + margin).clamp(min=0), reduction)
 
 
+@recalled("input1 input2 target")
 def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0,
                           size_average=None, reduce=None, reduction: str = "mean") -> Tensor:
     """1 - cos where t = 1, max(0, cos - margin) where t = -1."""
@@ -420,6 +436,7 @@ def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin
     return reduced(near + ops.where(target == -1, (cos - margin).clamp(min=0), 0.0), reduction)
 
 
+@recalled("input target weight?")
 def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0,
                       weight: Tensor | None = None, size_average=None, reduce=None,
                       reduction: str = "mean") -> Tensor:
@@ -437,6 +454,7 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
     return reduced(losses if input.dim() == 2 else losses.squeeze(0), reduction)
 
 
+@recalled("input target")
 def multilabel_margin_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
                            reduction: str = "mean") -> Tensor:
     """Sum over labels j and non-labels i of max(0, 1 - x[j] + x[i]), over the number of classes.
@@ -454,6 +472,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, size_average=None, red
     return reduced(losses if input.dim() == 2 else losses.squeeze(0), reduction)
 
 
+@recalled("input target weight?")
 def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
                                 size_average=None, reduce=None, reduction: str = "mean") -> Tensor:
     """The mean over classes of -t log sigmoid(x) - (1 - t) log sigmoid(-x)."""
@@ -463,6 +482,7 @@ def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | 
     return reduced(loss.sum(-1) / input.size(-1), reduction)
 
 
+@recalled("anchor positive negative")
 def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0,
                         p: float = 2, eps: float = 1e-6, swap: bool = False, size_average=None,
                         reduce=None, reduction: str = "mean") -> Tensor:

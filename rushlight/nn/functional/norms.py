@@ -11,6 +11,7 @@ from ... import dtypes, ops
 from ...autograd.engine import sum_to
 from ...autograd.function import differentiable
 from ...autograd.grad_mode import is_grad_enabled, no_grad
+from ...autograd.recall import recalled
 from ...tensor import Tensor
 from .precision import is_half
 
@@ -103,6 +104,7 @@ def _check_channels(input, **vectors):
             raise RuntimeError(f"{name} should contain {input.size(1)} elements not {v.numel()}")
 
 
+@recalled("input running_mean? running_var? weight? bias?")
 def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
                weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
                momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
@@ -133,6 +135,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     return _normalised(_batch, x, w, b, mean, rstd, dims, eps).to(input.dtype)
 
 
+@recalled("input running_mean? running_var? weight? bias?")
 def instance_norm(input: Tensor, running_mean: Tensor | None = None,
                   running_var: Tensor | None = None, weight: Tensor | None = None,
                   bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1,
@@ -175,6 +178,7 @@ def _check_affine(shape, **tensors):
                                f"{list(t.shape)} and normalized_shape = {list(shape)}")
 
 
+@recalled("input weight? bias?")
 def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
                bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """Normalise over the last axes, whose shape is `normalized_shape`."""
@@ -189,6 +193,7 @@ def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
     return _normalised(_layer, x, w, b, mean, rstd, dims, eps).to(input.dtype)
 
 
+@recalled("input weight? bias?")
 def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
                bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """Normalise over groups of channels (axis 1) of each sample."""
@@ -215,6 +220,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
     return y.reshape(input.shape).to(input.dtype)
 
 
+@recalled("input weight?")
 def rms_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
              eps: float | None = None) -> Tensor:
     """Divide by the root of the mean square over the last axes."""
@@ -227,6 +233,7 @@ def rms_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
     return (y if w is None else y * w).to(input.dtype)
 
 
+@recalled("input")
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75,
                         k: float = 1.0) -> Tensor:
     """Divide by (k + alpha mean of squares over `size` neighbouring channels) to the power beta."""

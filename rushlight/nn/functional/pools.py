@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 
 from ... import ops
+from ...autograd.recall import recalled
 from ...tensor import Tensor
 
 
@@ -62,6 +63,7 @@ def _max_pool(name, n, input, kernel_size, stride, padding, dilation, ceil_mode,
     return (values, indices) if return_indices else values
 
 
+@recalled("input")
 def max_pool1d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
                ceil_mode: bool = False, return_indices: bool = False) -> Tensor:
     """Maxima over windows of (N, C, L)."""
@@ -69,6 +71,7 @@ def max_pool1d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
                      return_indices)
 
 
+@recalled("input")
 def max_pool2d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
                ceil_mode: bool = False, return_indices: bool = False) -> Tensor:
     """Maxima over windows of (N, C, H, W).
@@ -79,6 +82,7 @@ def max_pool2d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
                      return_indices)
 
 
+@recalled("input")
 def max_pool3d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
                ceil_mode: bool = False, return_indices: bool = False) -> Tensor:
     """Maxima over windows of (N, C, D, H, W)."""
@@ -127,18 +131,21 @@ def _max_unpool(n, input, indices, kernel_size, stride, padding, output_size):
     return y if x is input else y.squeeze(0)
 
 
+@recalled("input indices")
 def max_unpool1d(input: Tensor, indices: Tensor, kernel_size, stride=None, padding=0,
                  output_size=None) -> Tensor:
     """Put maxima back to their places, zeros elsewhere."""
     return _max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
+@recalled("input indices")
 def max_unpool2d(input: Tensor, indices: Tensor, kernel_size, stride=None, padding=0,
                  output_size=None) -> Tensor:
     """Put maxima back to their places, zeros elsewhere."""
     return _max_unpool(2, input, indices, kernel_size, stride, padding, output_size)
 
 
+@recalled("input indices")
 def max_unpool3d(input: Tensor, indices: Tensor, kernel_size, stride=None, padding=0,
                  output_size=None) -> Tensor:
     """Put maxima back to their places, zeros elsewhere."""
@@ -199,6 +206,7 @@ def _divided(total, counts):
     return total
 
 
+@recalled("input")
 def avg_pool1d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bool = False,
                count_include_pad: bool = True) -> Tensor:
     """Means over windows of (N, C, L)."""
@@ -206,6 +214,7 @@ def avg_pool1d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bo
                      count_include_pad, None)
 
 
+@recalled("input")
 def avg_pool2d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
     """Means over windows of (N, C, H, W)."""
@@ -213,6 +222,7 @@ def avg_pool2d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bo
                      count_include_pad, divisor_override)
 
 
+@recalled("input")
 def avg_pool3d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
     """Means over windows of (N, C, D, H, W)."""
@@ -226,18 +236,21 @@ def _lp_pool(n, avg_pool, input, norm_type, kernel_size, stride, ceil_mode):
     return (ops.sign(means) * ops.relu(ops.abs(means))).mul(math.prod(kernel)).pow(1.0 / norm_type)
 
 
+@recalled("input")
 def lp_pool1d(input: Tensor, norm_type: float, kernel_size, stride=None,
               ceil_mode: bool = False) -> Tensor:
     """(sum of x^p)^(1/p) over windows."""
     return _lp_pool(1, avg_pool1d, input, norm_type, kernel_size, stride, ceil_mode)
 
 
+@recalled("input")
 def lp_pool2d(input: Tensor, norm_type: float, kernel_size, stride=None,
               ceil_mode: bool = False) -> Tensor:
     """(sum of x^p)^(1/p) over windows."""
     return _lp_pool(2, avg_pool2d, input, norm_type, kernel_size, stride, ceil_mode)
 
 
+@recalled("input")
 def lp_pool3d(input: Tensor, norm_type: float, kernel_size, stride=None,
               ceil_mode: bool = False) -> Tensor:
     """(sum of x^p)^(1/p) over windows."""
@@ -283,16 +296,19 @@ def _adaptive_avg_pool(name, n, input, output_size):
     return y if x is input else y.squeeze(0)
 
 
+@recalled("input")
 def adaptive_avg_pool1d(input: Tensor, output_size) -> Tensor:
     """Means over as many windows as `output_size` says: (N, C, L)."""
     return _adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
 
 
+@recalled("input")
 def adaptive_avg_pool2d(input: Tensor, output_size) -> Tensor:
     """Means over as many windows as `output_size` says; None keeps an axis: (N, C, H, W)."""
     return _adaptive_avg_pool("adaptive_avg_pool2d", 2, input, output_size)
 
 
+@recalled("input")
 def adaptive_avg_pool3d(input: Tensor, output_size) -> Tensor:
     """Means over as many windows as `output_size` says; None keeps an axis: (N, C, D, H, W)."""
     return _adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)
@@ -326,16 +342,19 @@ def _uneven_max(x, sizes):
     return values, places.expand(windows.shape).gather(-1, which.unsqueeze(-1)).squeeze(-1)
 
 
+@recalled("input")
 def adaptive_max_pool1d(input: Tensor, output_size, return_indices: bool = False) -> Tensor:
     """Maxima over as many windows as `output_size` says."""
     return _adaptive_max_pool("adaptive_max_pool1d", 1, input, output_size, return_indices)
 
 
+@recalled("input")
 def adaptive_max_pool2d(input: Tensor, output_size, return_indices: bool = False) -> Tensor:
     """Maxima over as many windows as `output_size` says; None keeps an axis."""
     return _adaptive_max_pool("adaptive_max_pool2d", 2, input, output_size, return_indices)
 
 
+@recalled("input")
 def adaptive_max_pool3d(input: Tensor, output_size, return_indices: bool = False) -> Tensor:
     """Maxima over as many windows as `output_size` says; None keeps an axis."""
     return _adaptive_max_pool("adaptive_max_pool3d", 3, input, output_size, return_indices)

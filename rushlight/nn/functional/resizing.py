@@ -5,12 +5,14 @@ import math
 import warnings
 
 from ... import dtypes, ops
+from ...autograd.recall import recalled
 from ...tensor import Tensor
 from .pools import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 _RANK = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
 
 
+@recalled("input")
 def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "nearest",
                 align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
                 antialias: bool = False) -> Tensor:
@@ -153,6 +155,7 @@ def _weighted(x, dim, taps):
 _INSTEAD = "Use `nn.functional.interpolate` instead."
 
 
+@recalled("input")
 def upsample(input: Tensor, size=None, scale_factor=None, mode: str = "nearest",
              align_corners: bool | None = None) -> Tensor:
     """The old name of `interpolate`."""
@@ -161,6 +164,7 @@ def upsample(input: Tensor, size=None, scale_factor=None, mode: str = "nearest",
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
+@recalled("input")
 def upsample_nearest(input: Tensor, size=None, scale_factor=None) -> Tensor:
     """`interpolate` in mode 'nearest'."""
     warnings.warn(f"`nn.functional.upsample_nearest` is deprecated. {_INSTEAD}",
@@ -168,6 +172,7 @@ def upsample_nearest(input: Tensor, size=None, scale_factor=None) -> Tensor:
     return interpolate(input, size, scale_factor, mode="nearest")
 
 
+@recalled("input")
 def upsample_bilinear(input: Tensor, size=None, scale_factor=None) -> Tensor:
     """`interpolate` in mode 'bilinear' with aligned corners."""
     warnings.warn(f"`nn.functional.upsample_bilinear` is deprecated. {_INSTEAD}",
@@ -176,6 +181,7 @@ def upsample_bilinear(input: Tensor, size=None, scale_factor=None) -> Tensor:
 
 
 # -- shuffles --------------------------------------------------------------------------------------
+@recalled("input")
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(*, C r^2, H, W) to (*, C, H r, W r)."""
     if input.dim() < 3:
@@ -196,6 +202,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     return y.reshape(*lead, channels // (r * r), h * r, w * r)
 
 
+@recalled("input")
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """(*, C, H r, W r) to (*, C r^2, H, W)."""
     if input.dim() < 3:
@@ -217,6 +224,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     return y.reshape(*lead, channels * r * r, h // r, w // r)
 
 
+@recalled("input")
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """Interleave the channels (axis 1) of `groups` groups."""
     if input.dim() < 3:
@@ -234,6 +242,7 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
 
 
 # -- sampling at points ----------------------------------------------------------------------------
+@recalled("theta")
 def affine_grid(theta: Tensor, size, align_corners: bool | None = None) -> Tensor:
     """Sampling points of an affine map.
 
@@ -259,6 +268,7 @@ def affine_grid(theta: Tensor, size, align_corners: bool | None = None) -> Tenso
     return ops.matmul(base.reshape(1, -1, n + 1), theta.mT).reshape(sizes[0], *sizes[2:], n)
 
 
+@recalled("input grid")
 def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros",
                 align_corners: bool | None = None) -> Tensor:
     """Values of the image at the points of `grid`, whose coordinates run from -1 to 1.

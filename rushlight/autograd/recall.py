@@ -1,0 +1,599 @@
+"""Calls that come again: what a call of a composition records and tapes, kept as a function.
+
+What an operation records depends on the layouts, dtypes and parameters of its arguments, not on their
+values. So the second call with the same ones is traced on placeholders, which have no values, and
+from then on a function that was generated from the trace makes the nodes, storages, tensors and
+tape entries at once: no checks, no promotion, no frames in between.
+
+    trace of layer_norm     nodes, what they read, tape entries, which node each result shows
+    replay(x0, x1, x2)      the same with the arguments' storages in the placeholders' places
+
+What looks at a value, reads what is neither an argument nor made by the call, or cannot be told from
+its result is refused and called as it is. Gradient rules are replayed in the same way (`pull`).
+"""
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import types
+import warnings
+from collections import Counter
+from itertools import count
+from typing import NamedTuple
+from weakref import ref
+
+from .. import storage as storages
+from ..layout import extent
+from ..prims.table import memos
+from ..storage import Storage
+from ..tensor import Tensor, wrap
+from ..trace import record
+from ..trace.record import Node, Signature, pend, pending, user_line
+from . import node as tape
+from .grad_mode import mode
+from .node import RELEASED, AccumulateGrad, Saved, edge_to, is_tracked, save
+
+MEMO_LIMIT = 4096           # calls remembered of one function
+PLACEHOLDER = Signature.__new__(Signature)      # of a value that is not there
+PLACEHOLDER.prim = None
+REFUSED = 0                 # in place of a replay: to be called as it is
+
+
+class Refused(Exception):
+    """This call cannot be told from a trace."""
+
+
+def forget() -> None:
+    """What was remembered held under another setting (the default dtype)."""
+    for memo in memos:
+        memo.clear()
+
+
+def nobody():
+    """The owner of a node that no storage shows."""
+
+
+# -- tracing ---------------------------------------------------------------------------------------
+class Draw(NamedTuple):
+    """A reservation of random numbers to be made at each replay."""
+    generator: object
+    n: int
+    draws: object
+
+
+class Tracing:
+    """Stands where a vmap's capture does while a call is traced."""
+
+    def __init__(self):
+        self.reserved = 0
+
+    def reserve(self, *how) -> Draw:
+        self.reserved += 1
+        return Draw(*how)
+
+    def runnable(self):
+        raise Refused
+
+
+class Trace:
+    """What one call on placeholders has recorded, written and returned."""
+
+    def __init__(self, fn, inputs):
+        self.inputs = [_placeholder(x) for x in inputs]
+        self.homes = {x.storage.node: i for i, x in enumerate(self.inputs)}
+        self.input_storages = {x.storage: i for i, x in enumerate(self.inputs)}
+        tracing = Tracing()
+        with record.lock:
+            before = pending.nodes, pending.first, pending.limit, pending.again, pending.capture, storages.written
+            writes, line = len(storages.overwritten), record.override
+            pending.nodes, pending.limit, pending.capture, storages.written = [], sys.maxsize, tracing, []
+            record.override = line or ("", 0)
+            try:
+                with warnings.catch_warnings(record=True) as heard:
+                    warnings.simplefilter("always")
+                    self.result = fn(*self.inputs)
+                self.nodes = [n for r in pending.nodes if (n := r()) is not None]
+                self.written = Counter(s for s, _ in storages.written if s in self.input_storages)
+            finally:
+                pending.nodes, pending.first, pending.limit, pending.again, pending.capture, storages.written = before
+                del storages.overwritten[writes:]
+                record.override = line
+        drawn = sum(n.extra is not None for n in self.nodes)
+        if heard or drawn != tracing.reserved:          # to be said each time; to be skipped in the stream
+            raise Refused
+        self.number = {n: j for j, n in enumerate(self.nodes)}
+
+
+def _placeholder(x):
+    """A tensor that stands for x: its shape and place on the tape, no value."""
+    l = x.layout
+    storage = Storage(Node(PLACEHOLDER, (), (), None), x.storage.dtype, extent(l))
+    storage.node.owner = ref(storage)
+    y = wrap(Tensor, storage, l, 0)
+    if type(x) is not Saved and mode.enabled and is_tracked(x):
+        y._requires_grad = True
+    return y
+
+
+# -- generating ------------------------------------------------------------------------------------
+class Writer:
+    """Writes the replay of a trace as Python."""
+
+    marks_views = True
+
+    def __init__(self, fn, inputs, depth: int):
+        self.fn, self.trace, self.depth = fn, Trace(fn, inputs), depth
+        self.lines, self.constants, self.used = [], {}, set()
+        self.storages: dict = {}        # storage of the trace -> its name
+        self.tensors: dict = {}         # id of a result -> its name
+        self.fns: dict = {}             # tape entry of the trace -> its name
+        self.owners: dict = {}          # node -> names of storages that show it
+
+    def constant(self, value) -> str:
+        """The name of a value that every replay uses."""
+        name = self.constants.get(id(value))
+        if name is None:
+            name = self.constants[id(value)] = (f"c{len(self.constants)}", value)
+        return name[0]
+
+    def add(self, line: str) -> None:
+        self.lines.append(line)
+
+    def write(self):
+        """The function replay(*inputs)."""
+        t = self.trace
+        if any(t.inputs[t.input_storages[s]]._requires_grad for s in t.written):
+            raise Refused
+        for j, n in enumerate(t.nodes):
+            self.node(j, n)
+        for fn in self.entries():
+            self.entry(fn)
+        text = self.result(t.result)
+        for fn in self.fns:
+            self.keep(fn)
+        self.own()
+        self.record()
+        self.add(f"return {text}")
+        return self.function()
+
+    def node(self, j, n):
+        parts = []
+        for source, offset in zip(n.operands[::2], n.operands[1::2]):
+            i = self.trace.homes.get(source)
+            if i is not None:
+                parts += [self.storage_name(i) + ".node", self.offset(offset, i)]
+            elif source in self.trace.number:
+                parts += [f"n{self.trace.number[source]}", self.offset(offset)]
+            else:
+                raise Refused
+        extra = "None"
+        if n.extra is not None:
+            if type(n.extra) is not Draw:
+                raise Refused
+            extra = f"{self.constant(n.extra.generator)}.reserve({n.extra.n}, {self.constant(n.extra.draws)})"
+        operands = "(" + "".join(p + ", " for p in parts) + ")"
+        self.add(f"n{j} = new(Node)")
+        self.add(f"n{j}.sig, n{j}.operands, n{j}.scalars = {self.constant(n.sig)}, {operands}, "
+                 f"{self.constant(n.scalars)}")
+        self.add(f"n{j}.extra, n{j}.buffer, n{j}.where = {extra}, None, where")
+
+    def storage_name(self, i) -> str:
+        self.used.add(i)
+        return f"s{i}"
+
+    def storage(self, s) -> str:
+        """The name of a storage: an argument's, or a new one."""
+        i = self.trace.input_storages.get(s)
+        if i is not None:
+            return self.storage_name(i)
+        name = self.storages.get(s)
+        if name is None:
+            if s.share is not None:
+                raise Refused
+            name = self.storages[s] = f"t{len(self.storages)}"
+            value = self.value(s.node)
+            self.add(f"{name} = new(Storage)")
+            self.add(f"{name}.node, {name}.dtype, {name}.numel = {value}, {self.constant(s.dtype)}, {s.numel}")
+            self.add(f"{name}.version, {name}.share = {s.version}, None")
+            self.owners.setdefault(s.node, []).append(name)
+        return name
+
+    def value(self, node) -> str:
+        if node in self.trace.number:
+            return f"n{self.trace.number[node]}"
+        if node in self.trace.homes:
+            return self.storage_name(self.trace.homes[node]) + ".node"
+        raise Refused
+
+    def offset(self, n, i=None) -> str:
+        """Where something starts, from where argument i does; numbers are no part of the text."""
+        parts = ([f"x{i}.offset"] if i is not None else []) + ([self.constant(n)] if n or i is None else [])
+        return " + ".join(parts)
+
+    # -- results ---------------------------------------------------------------------------------
+    def result(self, y) -> str:
+        if y is None or y is True or y is False:
+            return repr(y)
+        if isinstance(y, (tuple, list)):
+            parts = "".join(self.result(p) + ", " for p in y)
+            if hasattr(y, "_make"):
+                return f"{self.constant(type(y)._make)}(({parts}))"
+            return f"[{parts}]" if type(y) is list else f"({parts})"
+        if type(y) is not Tensor:
+            raise Refused
+        i = next((i for i, x in enumerate(self.trace.inputs) if x is y), None)
+        return self.argument(i) if i is not None else self.tensor(y)
+
+    def argument(self, i) -> str:
+        return f"x{i}"
+
+    def tensor(self, y) -> str:
+        name = self.tensors.get(id(y))
+        if name is not None:
+            return name
+        i = self.trace.input_storages.get(y.storage)
+        name = self.tensors[id(y)] = f"y{len(self.tensors)}"
+        offset = self.offset(y.offset, i)
+        storage = self.storage(y.storage)
+        self.add(f"{name} = new(Tensor)")
+        self.add(f"{name}.storage, {name}.layout, {name}.offset, {name}.dtype = {storage}, "
+                 f"{self.constant(y.layout)}, {offset}, {self.constant(y.dtype)}")
+        if i is not None and self.marks_views:
+            self.view(name, i, y)
+        if y._requires_grad:
+            self.add(f"{name}._requires_grad = True")
+            if y._grad_fn is None:
+                raise Refused
+            self.add(f"{name}._grad_fn = {self.fns[y._grad_fn]}")
+            if y._output_nr:
+                self.add(f"{name}._output_nr = {y._output_nr}")
+        return name
+
+    def view(self, name, i, y):
+        """A result that shows an argument's memory is a view of it."""
+        if y._root is not None:
+            self.add(f"{name}._root = x{i} if x{i}._root is None else x{i}._root")
+        self.add(f"if x{i}._is_data: {name}._is_data = True")
+        if y._view_of is not None:
+            self.add(f"{name}._view_of = x{i} if x{i}._view_of is None else x{i}._view_of")
+            self.add(f"{name}._view_version = s{i}.version")
+
+    # -- the tape --------------------------------------------------------------------------------
+    def entries(self) -> list:
+        """Tape entries behind the results, in the order in which they were made."""
+        found, todo = {}, [y._grad_fn for y in _tensors(self.trace.result) if y._grad_fn is not None]
+        while todo:
+            fn = todo.pop()
+            if fn in found or type(fn) is AccumulateGrad:
+                continue
+            if fn.gradient is None or fn.hooks or fn.pre_hooks or fn.outputs != 1 or fn.saved is RELEASED:
+                raise Refused
+            found[fn] = fn.seq
+            todo += [e[0] for e in fn.edges if e is not None]
+        return sorted(found, key=found.get)
+
+    def entry(self, fn):
+        name = self.fns[fn] = f"f{len(self.fns)}"
+        if any(isinstance(v, Tensor) for v in fn.params.values()):
+            raise Refused
+        edges = "".join(self.edge(e) + ", " for e in fn.edges)
+        self.add(f"{name} = entry({self.constant(type(fn))}, {self.constant(fn.gradient)}, {self.constant(fn.params)}, "
+                 f"[{edges}], {fn.positions!r}, where, {self.constant(object())})")
+
+    def edge(self, e) -> str:
+        if e is None:
+            return "None"
+        if type(e[0]) is AccumulateGrad:
+            i = next((i for i, x in enumerate(self.trace.inputs) if x is e[0].variable), None)
+            if i is None or e[2] is not self.trace.inputs[i].layout or e[3] is not self.trace.inputs[i].dtype:
+                raise Refused
+            return f"edge_to(x{i})"
+        return f"({self.fns[e[0]]}, {e[1]}, {self.constant(e[2])}, {self.constant(e[3])})"
+
+    def keep(self, fn):
+        """What an entry saves."""
+        saved = "".join(self.saved(item) + ", " for item in fn.saved)
+        self.add(f"{self.fns[fn]}.saved = ({saved})")
+
+    def saved(self, item) -> str:
+        if type(item) is not Saved:
+            if isinstance(item, Tensor):
+                raise Refused
+            return self.constant(item)
+        i = self.trace.input_storages.get(item.storage)
+        if i is not None:
+            x = self.trace.inputs[i]
+            if item.leaf is x or item.layout is x.layout and not item.offset and item.fn is None and not item.requires_grad:
+                return f"save(x{i}, {item.index})"
+        if item.leaf is not None or i is not None and item.version:
+            raise Refused
+        offset = self.offset(item.offset, i)
+        fn = "None" if item.fn is None else self.fns[item.fn]
+        return (f"keep({self.storage(item.storage)}, {self.constant(item.layout)}, {offset}, "
+                f"{item.version if i is None else f'{self.storage_name(i)}.version'}, {fn}, {item.nr}, {item.requires_grad}, "
+                f"{item.index})")
+
+    # -- the end ---------------------------------------------------------------------------------
+    def own(self):
+        """Which storages show each node."""
+        for s in self.trace.written:
+            self.owners.setdefault(s.node, []).append(self.storage(s))
+        for node, names in self.owners.items():
+            if node in self.trace.homes:
+                for name in names:
+                    self.add(f"{name}.node.add_owner({name})")
+        for j, n in enumerate(self.trace.nodes):
+            names = self.owners.get(n, [])
+            refs = "".join(f"ref({name}), " for name in names)
+            self.add(f"n{j}.owner = " + (f"ref({names[0]})" if len(names) == 1 else f"({refs})" if names else "nobody"))
+
+    def record(self):
+        refs = "".join(f"ref(n{j}), " for j in range(len(self.trace.nodes)))
+        for s, times in self.trace.written.items():
+            self.add(f"{self.storage(s)}.replace({self.value(s.node)})")
+            if times > 1:
+                self.add(f"{self.storage(s)}.version += {times - 1}")
+        if refs:
+            self.add(f"pend(({refs}), where)")
+
+    def function(self):
+        head = [f"where = record.override or user_line({self.depth})"]
+        head += [f"s{i} = x{i}.storage" for i in sorted(self.used)]
+        body = self.lines
+        if self.trace.written:
+            head += self.check_whole()
+            body, last = body[:-1], body[-1]
+            body = ["with record.lock:"] + ["    " + line for line in body] + [last]
+        names = [name for name, _ in self.constants.values()]      # after all lines are written
+        inputs = ", ".join(f"x{i}" for i in range(len(self.trace.inputs)))
+        text = "\n".join([f"def make({', '.join(names)}):", f"    def replay({inputs}):",
+                          *("        " + line for line in head + body), "    return replay"])
+        return _factory(text)(*[value for _, value in self.constants.values()])
+
+
+    def check_whole(self) -> list[str]:
+        """A write replaces all of a storage: arguments that show only a part of theirs are not for the replay."""
+        lines = []
+        for i in (self.trace.input_storages[s] for s in self.trace.written):
+            x = self.trace.inputs[i]
+            if x.storage.numel != x.layout.numel:
+                raise Refused
+            lines += [f"if s{i}.numel != {x.layout.numel} or x{i}._is_data or x{i}._is_inference:",
+                      f"    return {self.constant(self.fn)}({', '.join(f'x{i}' for i in range(len(self.trace.inputs)))})"]
+        return lines
+
+
+def _tensors(tree):
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, (tuple, list)):
+        for part in tree:
+            yield from _tensors(part)
+
+
+@functools.lru_cache(4096)
+def _factory(text: str):
+    """What makes replays of this form."""
+    scope = dict(new=object.__new__, Node=Node, Storage=Storage, Tensor=Tensor, ref=ref, nobody=nobody, pend=pend,
+                 record=record, user_line=user_line, entry=tape.entry, edge_to=edge_to, save=save, keep=tape.keep)
+    exec(compile(text, __file__, "exec"), scope)        # the file: a replay's frames are ours
+    return scope["make"]
+
+
+def replay_of(fn, inputs, depth: int, writer=Writer):
+    """The replay of fn(*inputs), or REFUSED."""
+    try:
+        return writer(fn, inputs, depth).write()
+    except Exception:
+        return REFUSED          # whatever is wrong is said by the call itself
+
+
+# -- functions -------------------------------------------------------------------------------------
+def recalled(spec: str):
+    """Replay calls of a public function that came with the same kinds of arguments before.
+
+    `spec` names the arguments that are not simply looked at by value: "x" is a tensor, "x?" a tensor or
+    something else, "x*" a sequence of tensors, "x#" a number that may be a zero with a sign.
+    """
+    marks = {word.rstrip("?*#"): word[len(word.rstrip("?*#")):] for word in spec.split()}
+
+    def decorate(fn):
+        scope = {"front": lambda: _front(front, fn, marks, scope)}
+        front = types.FunctionType(_STUB, scope)
+        return functools.wraps(fn)(front)
+    return decorate
+
+
+_STUB = (lambda *args, **kwargs: front()(*args, **kwargs)).__code__       # noqa: F821
+
+
+FRONT = """
+def front({shown}):
+    try:
+        key_ = (mode_.enabled, {key})
+        found_ = memo_[key_]
+    except KeyError:
+        found_ = note_(memo_, key_)
+    except (AttributeError, TypeError, ValueError):
+        found_ = 0
+    if found_.__class__ is int or pending_.capture is not None or SAVE_HOOKS_:
+        if found_ != 1 or pending_.capture is not None or SAVE_HOOKS_:
+            return fn_({passed})
+        return again_(fn_, memo_, key_, ({inputs}), dict({named}))
+    return found_({inputs})
+"""
+
+
+def _front(front, fn, marks, scope):
+    """Give the public function, at its first call, its code: one look into the memo, made for its signature."""
+    params, memo = inspect.signature(fn).parameters.values(), {}
+    memos.append(memo)
+    shown, passed, starred = [], [], False
+    for p in params:
+        if p.kind is p.KEYWORD_ONLY and not starred:
+            shown.append("*")
+            starred = True
+        shown.append(p.name if p.default is p.empty else f"{p.name}=d_{p.name}")
+        passed.append(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name)
+    given = [("*" if marks[p.name] == "*" else "") + p.name + ", " for p in params if _is_tensor(marks.get(p.name, "#"))]
+    text = FRONT.format(shown=", ".join(shown), passed=", ".join(passed), inputs="".join(given),
+                        key=", ".join(_key_part(p.name, marks.get(p.name)) for p in params),
+                        named=", ".join(f"{p.name}={p.name}" for p in params))
+    scope |= {f"d_{p.name}": p.default for p in params}
+    scope |= dict(fn_=fn, memo_=memo, mode_=mode, is_tracked_=is_tracked, pending_=pending, SAVE_HOOKS_=tape.SAVE_HOOKS,
+                  Tensor_=Tensor, note_=_note, again_=_again, zero_=_zero)
+    exec(compile(text, __file__, "exec"), scope)
+    made = scope.pop("front")
+    front.__code__, front.__defaults__, front.__kwdefaults__ = made.__code__, made.__defaults__, made.__kwdefaults__
+    return front
+
+
+def _is_tensor(mark) -> bool:
+    return mark is not None and "#" != mark
+
+
+def _key_part(x, mark) -> str:
+    """What is looked at of an argument."""
+    tensor = (f"{x}.layout, {x}.dtype, {x}.storage.share, "
+              f"{x}._requires_grad or {x}._view_of is not None and is_tracked_({x})")
+    number = f"{x}.__class__, {x} or zero_({x})"
+    if mark is None:
+        return f"{x}.__class__, {x}"
+    if mark == "*":
+        return f"tuple([({tensor.replace(x + '.', 't.').replace(f'({x})', '(t)')}) for t in {x}])"
+    return tensor if mark == "" else number if mark == "#" else f"({tensor}) if isinstance({x}, Tensor_) else ({number})"
+
+
+def _zero(x):
+    """0.0 and -0.0 are equal and two numbers."""
+    return str(x) if type(x) is float else x
+
+
+def _note(memo, key) -> int:
+    """A call that is new is made as it is; a key must not keep a tensor alive."""
+    if len(memo) > MEMO_LIMIT:
+        memo.clear()
+    if not any(isinstance(part, Tensor) for part in key):
+        memo[key] = 1
+    return 0
+
+
+def _again(fn, memo, key, inputs, arguments):
+    """The second call of its kind: traced and, if that goes well, replayed from now on."""
+    memo[key] = 0
+    given = [x for x in inputs if isinstance(x, Tensor)]
+    places = count()
+    call = _call(fn, {n: _abstract(v, places) for n, v in arguments.items()})
+    if all(x.storage.share is None for x in given):
+        made = replay_of(call, given, 3)
+        if made is not REFUSED:
+            memo[key] = made if len(given) == len(inputs) else _picking(made, inputs)
+    return call(*given)
+
+
+class _Place(int):
+    """Which of the tensors an argument is."""
+
+
+def _abstract(v, places):
+    """An argument without its tensors, which come in the order of `places`."""
+    if isinstance(v, Tensor):
+        return _Place(next(places))
+    if isinstance(v, (list, tuple)) and any(isinstance(x, Tensor) for x in v):
+        return [_abstract(x, places) for x in v]
+    return v
+
+
+def _filled(v, xs):
+    if type(v) is _Place:
+        return xs[v]
+    return [_filled(x, xs) for x in v] if type(v) is list and any(type(x) is _Place for x in v) else v
+
+
+def _call(fn, arguments):
+    """fn as a function of its tensors alone."""
+    named = {n for n, p in inspect.signature(fn).parameters.items() if p.kind is p.KEYWORD_ONLY}
+
+    def call(*xs):
+        return fn(*[_filled(v, xs) for n, v in arguments.items() if n not in named],
+                  **{n: _filled(v, xs) for n, v in arguments.items() if n in named})
+    return call
+
+
+def _picking(made, inputs):
+    """A replay that is called with what is no tensor, too."""
+    names = [f"a{i}" for i in range(len(inputs))]
+    kept = ", ".join(n for n, x in zip(names, inputs) if isinstance(x, Tensor))
+    return eval(f"lambda {', '.join(names)}: made({kept})", {"made": made})
+
+
+# -- gradient rules --------------------------------------------------------------------------------
+class RuleWriter(Writer):
+    """Arguments are the gradient, a tensor, and what was saved."""
+
+    marks_views = False
+
+    def argument(self, i) -> str:
+        if not i:
+            return "x0"
+        return self.tensor(wrap(Tensor, self.trace.inputs[i].storage, self.trace.inputs[i].layout, 0))
+
+
+def pull(fn, g) -> list:
+    """The gradients of fn's inputs, of their shapes and dtypes, from that of its output."""
+    saved, values, key = fn.saved, [], (fn.token, fn.mask, g.layout, g.dtype)
+    if mode.enabled or fn.token is None or saved is RELEASED or g.storage.share is not None or pending.capture is not None:
+        return called(fn, g)
+    for item in saved:
+        if type(item) is Saved:
+            storage = item.storage
+            if storage.version != item.version or storage.share is not None:
+                return called(fn, g)
+            values.append(item)
+        elif type(item) in (int, float, bool) and item:
+            key += (type(item), item)
+        else:
+            return called(fn, g)
+    memo = fn.gradient.memo
+    found = memo.get(key)
+    if found is None:
+        found = _note(memo, key)
+    elif found == 1:
+        rules = _rules(fn.gradient, fn.params, [e and e[2:] for e in fn.edges], fn.positions, saved)
+        found = memo[key] = replay_of(rules, [g, *values], 0, RuleWriter)
+    return called(fn, g) if found == REFUSED else found(g, *values)
+
+
+def called(fn, g) -> list:
+    """The same by calling the rules."""
+    values, rule = fn.unpack(), fn.gradient.rule
+    return [None if e is None or rule(i) is None else fit(rule(i)(g, *values, **fn.params), e[2], e[3])
+            for i, e in enumerate(fn.edges)]
+
+
+def _rules(gradient, params, places, positions, saved):
+    """The rules of a tape entry as a function of the gradient and the saved tensors."""
+    def call(g, *tensors):
+        values, rest = [None] * (len(places) + 1), iter(tensors)
+        for position, item in zip(positions, saved):
+            values[position] = next(rest) if type(item) is Saved else item
+        return [None if p is None or gradient.rule(i) is None else fit(gradient.rule(i)(g, *values, **params), *p)
+                for i, p in enumerate(places)]
+    return call
+
+
+def fit(g, layout, dtype):
+    """Sum a gradient down to its input's shape and cast it to its dtype."""
+    if g is None:
+        return None
+    if g.layout is not layout and g.layout.shape != layout.shape:
+        g = sum_to(g, layout.shape)
+    return g if g.dtype is dtype else g.to(dtype)
+
+
+def sum_to(g, shape):
+    """Undo broadcasting: sum over the axes that `shape` lacks or has with size 1."""
+    lead = g.dim() - len(shape)
+    dims = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1 and g.shape[i + lead] != 1)
+    return g.sum(dims, keepdim=True).reshape(shape) if dims else g.reshape(shape)
