@@ -1,27 +1,31 @@
-"""python -m bench [workloads] [overheads] [sweep]: measure, print tables, write docs/performance.md.
+"""python -m bench [sections]: measure, print tables, write docs/performance.md.
 
-Without a name all three run. Only the sections that ran are rewritten. `--readme` runs nothing: it
-copies the main numbers from docs/performance.md into README.md.
+Without a name all sections run. Only those that ran are rewritten. `--readme` runs nothing: it
+copies the main numbers from docs/performance.md into README.md. A wrong result anywhere makes the
+command fail.
 """
 from __future__ import annotations
 
 import argparse
 import sys
 
-from . import overheads, report, sweep, workloads
-from .machine import threads, torch_python
+from . import costs, kernels, others, overheads, report, sweep, workloads
+from .machine import has_module, threads, torch_python
 
-SECTIONS = {"workloads": workloads, "overheads": overheads, "sweep": sweep}
+SECTIONS = {"workloads": workloads.measure, "programs": workloads.measure_further, "others": others.measure,
+            "kernels": kernels.measure, "memory": costs.measure_memory, "compiling": costs.measure_compiling,
+            "overheads": overheads.measure, "sweep": sweep.measure}
 
 
 def arguments(words=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.split("\n")[0])
-    parser.add_argument("sections", nargs="*", help="workloads, overheads, sweep; all if none is named")
+    parser.add_argument("sections", nargs="*", help=f"{', '.join(SECTIONS)}; all if none is named")
     parser.add_argument("--torch-python", default=sys.executable, help="a Python that has PyTorch")
-    parser.add_argument("--only", default="", help="names of workloads, or beginnings of names of swept operations")
-    parser.add_argument("--repeat", type=int, default=3, help="processes for each workload and library")
-    parser.add_argument("--seconds", type=float, default=6.0, help="how long each process measures a workload")
-    parser.add_argument("--modes", default="eager", help="PyTorch's modes: eager, compile or both")
+    parser.add_argument("--others-python", default=None, help="a Python that has JAX, tinygrad or both")
+    parser.add_argument("--only", default="", help="names of workloads, or beginnings of names of operations")
+    parser.add_argument("--repeat", type=int, default=3, help="processes for each workload, library and mode")
+    parser.add_argument("--seconds", type=float, default=2.0, help="how long each process measures a workload")
+    parser.add_argument("--modes", default="eager,compile", help="eager, compile or both, of either library")
     parser.add_argument("--threads", type=int, default=threads())
     parser.add_argument("--dry", action="store_true", help="print, but leave docs/performance.md as it is")
     parser.add_argument("--readme", action="store_true", help="only copy the main numbers into README.md")
@@ -30,6 +34,7 @@ def arguments(words=None) -> argparse.Namespace:
     if unknown:
         parser.error(f"no section {unknown[0]!r}: expected {', '.join(SECTIONS)}")
     options.torch_python = torch_python(options.torch_python)
+    options.peers = [m for m in ("jax", "tinygrad") if options.others_python and has_module(options.others_python, m)]
     return options
 
 
@@ -40,12 +45,14 @@ def main() -> int:
         return 0
     if options.torch_python is None:
         print("PyTorch is not installed for this Python (--torch-python names another): its columns are left out")
-    failed = False
+    failed = []
     for name in options.sections or SECTIONS:
-        tables, good = SECTIONS[name].measure(options)
-        failed |= not good
-        if not options.dry:
+        tables, good = SECTIONS[name](options)
+        failed += [] if good else [name]
+        if tables and not options.dry:
             report.update_performance(name, tables, options)
+    if failed:
+        print(f"WRONG or not running in: {', '.join(failed)} (see above)")
     return 1 if failed else 0
 
 

@@ -1,110 +1,180 @@
-"""Contraction kernels against PyTorch, turn by turn in one process: GFLOP/s of each and their ratio.
+"""Kernels through the public functions, with rates beside times and the machine's limits above them.
 
-    python bench/kernels.py [matmul] [conv] [--seconds 0.15]
-
-Ours writes to memory that is there; PyTorch's matmul too (out=), its convolutions allocate.
+The work of a case is counted as the textbook does, in floating-point operations (products) or in bytes
+that must be read and written (everything else), with gradients where the case says so: a rate is
+work by time, whatever the implementation did. Both libraries by turns in one process.
 """
 from __future__ import annotations
 
-import argparse
-from functools import partial
-from itertools import product
-from time import perf_counter
+import math
+from collections.abc import Callable
+from typing import NamedTuple
 
-import numpy as np
-import torch
+from . import limits
+from .report import Table
+from .sweep import Index, fastest, inputs_of, runner, torch_here
 
-from rushlight.cpu.conv import lower_conv, lower_conv_input_grad, lower_conv_weight_grad
-from rushlight.cpu.gemm import lower_matmul
-from rushlight.testing.calls import Memory
-
-MATMULS = [     # batch, m, k, n
-    ((), 128, 128, 128), ((), 256, 256, 256), ((), 512, 512, 512), ((), 1024, 1024, 1024), ((), 64, 784, 256),
-    ((), 256, 768, 3072), ((), 4096, 64, 64), ((), 32, 512, 10), ((64,), 128, 32, 128), ((64,), 128, 128, 32),
-    ((), 1, 1024, 1024), ((), 1024, 1024, 1)]
-CONVS = [       # n, c, size, o, kernel, stride, padding, and groups if not one
-    (32, 64, 56, 64, 3, 1, 1), (32, 128, 28, 128, 3, 1, 1), (32, 256, 14, 256, 3, 1, 1), (32, 3, 224, 64, 7, 2, 3),
-    (32, 256, 56, 64, 1, 1, 0), (64, 1, 28, 32, 3, 1, 0), (64, 32, 26, 64, 3, 1, 0), (32, 64, 32, 64, 3, 1, 1),
-    (32, 64, 32, 128, 3, 2, 1), (32, 512, 4, 512, 3, 1, 1), (4, 16, 128, 16, 3, 1, 1),
-    (8, 144, 56, 144, 3, 1, 1, 144), (8, 144, 56, 144, 3, 2, 1, 144), (8, 96, 56, 96, 7, 1, 3, 96),
-    (32, 128, 28, 128, 3, 1, 1, 32)]
+HEADER = ("kernel", "direction", "rushlight", "PyTorch", "ratio", "rate", "PyTorch's rate", "of the limit")
+NOTE = ("Both: forward and gradients of all inputs. Of the limit: our rate by that of multiply-adds in registers, or of the "
+        "large copy; what stays in a cache passes 100%. Winograd counts as the convolution that it replaces.")
 
 
-def fastest(seconds, *functions) -> list[float]:
-    """The least time of each, in alternating bursts: waiting threads of one spin into the other's time."""
-    best = [float("inf")] * len(functions)
-    for _ in range(BURSTS):
-        for i, function in enumerate(functions):
-            function()
-            end = perf_counter() + seconds / BURSTS
-            while (start := perf_counter()) < end:
-                function()
-                best[i] = min(best[i], perf_counter() - start)
-    return best
+class Kernel(NamedTuple):
+    name: str
+    inputs: tuple
+    run: Callable                   # (torch, *tensors) -> tensor
+    forward: float                  # work
+    both: float = 0.0               # work with gradients; 0: forward only
+    is_product: bool = False        # the work is counted in floating-point operations, else in bytes
+    has_gradient: bool = True
 
 
-BURSTS = 4
+def fn(torch):
+    return torch.nn.functional
 
 
-def show(name: str, flops: int, ours: float, theirs: float) -> None:
-    print(f"{name:44} {flops / ours / 1e9:8.1f} {flops / theirs / 1e9:8.1f} {theirs / ours:6.2f} {ours * 1e6:10.1f} us")
+def bytes_of(*shapes) -> float:
+    return 4.0 * sum(math.prod(s) for s in shapes)
 
 
-def matmuls(seconds: float) -> None:
-    rng = np.random.default_rng(0)
-    for (batch, m, k, n), left, right in product(MATMULS, (0, 1), (0, 1)):
-        a = rng.uniform(-1, 1, (*batch, *((k, m) if left else (m, k)))).astype(np.float32)
-        b = rng.uniform(-1, 1, (*batch, *((n, k) if right else (k, n)))).astype(np.float32)
-        a, b = (x.swapaxes(-1, -2) if flip else x for x, flip in ((a, left), (b, right)))
-        memory = Memory()
-        out = memory.new((*batch, m, n))
-        calls = lower_matmul(out, memory.put(a), memory.put(b), memory.temp)
-        theirs = partial(torch.matmul, *map(torch.from_numpy, (a, b)), out=torch.empty(*batch, m, n))
-        times = fastest(seconds, memory.bind(calls), theirs)
-        show(calls[-1].note, 2 * np.prod(batch, dtype=int) * m * k * n, *times)
+# -- the cases --------------------------------------------------------------------------------------
+def products():
+    for m, k, n in [(128,) * 3, (512,) * 3, (1024,) * 3, (64, 784, 256), (256, 768, 3072), (4096, 64, 64), (1, 4096, 4096)]:
+        work = 2.0 * m * k * n
+        yield Kernel(f"matmul {m}x{k}x{n}", ((m, k), (k, n)), lambda t, a, b: a @ b, work, 3 * work, True)
+    for left, right in ((True, False), (False, True)):
+        yield Kernel(f"matmul 512, {'left' if left else 'right'} transposed", ((512, 512),) * 2,
+                     lambda t, a, b, l=left, r=right: (a.t() if l else a) @ (b.t() if r else b), 2.0 * 512**3, 0, True)
+    work = 2.0 * 64 * 128 * 32 * 128
+    yield Kernel("bmm 64 of 128x32x128", ((64, 128, 32), (64, 32, 128)), lambda t, a, b: t.bmm(a, b), work, 3 * work, True)
 
 
-def convs(seconds: float) -> None:
-    for n, c, size, o, kernel, stride, padding, *more in CONVS:
-        groups = more[0] if more else 1
-        x, w = torch.rand(n, c, size, size) - 0.5, torch.rand(o, c // groups, kernel, kernel) - 0.5
-        y = torch.conv2d(x, w, None, stride, padding, 1, groups)
-        flops = 2 * y.numel() * w[0].numel()
-        name = f"{n},{c},{size},{o} k{kernel} s{stride} p{padding}" + f" g{groups}" * (groups > 1)
-        for what, ours in our_convolutions(x, y, w, stride, padding, groups):
-            times = fastest(seconds, ours, *(theirs_for(what, x, y, w, stride, padding, groups, form)
-                                             for form in (torch.contiguous_format, torch.channels_last)))
-            show(f"{name} {what}", flops, times[0], min(times[1:]))
+def convolutions():
+    for n, c, size, o, k, stride, groups in [
+            (16, 64, 56, 64, 3, 1, 1), (16, 128, 28, 128, 3, 1, 1), (16, 256, 14, 256, 3, 1, 1), (16, 256, 28, 64, 1, 1, 1),
+            (16, 64, 32, 128, 3, 2, 1), (8, 3, 112, 32, 7, 2, 1), (8, 96, 56, 96, 3, 1, 96), (8, 96, 28, 96, 7, 1, 96)]:
+        x, w = (n, c, size, size), (o, c // groups, k, k)
+        work = 2.0 * n * o * math.ceil(size / stride)**2 * math.prod(w[1:])
+        name = f"conv {n}x{c}x{size}x{size} to {o}, {k}x{k}" + f", stride {stride}" * (stride > 1)
+        yield Kernel(name + (", depthwise" if groups > 1 else ""), (x, w), lambda t, x, w, s=stride, g=groups: fn(t).conv2d(
+            x, w, None, s, w.shape[-1] // 2, 1, g), work, 3 * work, True)
 
 
-def our_convolutions(x, y, w, stride, padding, groups):
-    memory = Memory()
-    vx, vy, vw = (memory.put(t.numpy()) for t in (x, y, w))
-    geometry = (stride,) * 2, (padding,) * 2, (1, 1), groups, memory.temp
-    yield "forward", memory.bind(lower_conv(memory.new(y.shape), vx, vw, *geometry))
-    yield "input grad", memory.bind(lower_conv_input_grad(memory.new(x.shape), vy, vw, *geometry))
-    yield "weight grad", memory.bind(lower_conv_weight_grad(memory.new(w.shape), vy, vx, *geometry))
+def rows():
+    x, w = (4096, 512), (512,)
+    image, channels = (32, 64, 32, 32), (64,)
+    one, map_ = bytes_of(x), bytes_of(image)
+    yield Kernel("softmax 4096x512", (x,), lambda t, x: x.softmax(1), 2 * one, 5 * one)
+    yield Kernel("cross_entropy 4096x512", (x, Index((4096,), 512)), lambda t, x, y: fn(t).cross_entropy(x, y), one, 3 * one)
+    yield Kernel("layer_norm 4096x512", (x, w, w), lambda t, x, w, b: fn(t).layer_norm(x, (512,), w, b), 2 * one, 5 * one)
+    yield Kernel("batch_norm 32x64x32x32", (image, channels, channels),
+                 lambda t, x, w, b: fn(t).batch_norm(x, None, None, w, b, training=True), 3 * map_, 7 * map_)
+    yield Kernel("group_norm 32x64x32x32", (image, channels, channels),
+                 lambda t, x, w, b: fn(t).group_norm(x, 8, w, b), 2 * map_, 5 * map_)
+    yield Kernel("sum, all 4096x512", (x,), lambda t, x: x.sum(), one)
+    yield Kernel("sum, axis 0 4096x512", (x,), lambda t, x: x.sum(0), one)
 
 
-def theirs_for(what, x, y, w, stride, padding, groups, form):
-    x, y, w = (t.contiguous(memory_format=form) for t in (x, y, w))
-    if what == "forward":
-        return lambda: torch.conv2d(x, w, None, stride, padding, 1, groups)
-    mask = [what == "input grad", what == "weight grad", False]
-    return lambda: torch.ops.aten.convolution_backward(
-        y, x, w, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], groups, mask)
+def by_hand(t, q, k, v):
+    scores = q @ k.transpose(-2, -1) * (1 / math.sqrt(q.shape[-1]))
+    keep = t.ones(scores.shape[-2:]).tril()
+    return scores.masked_fill(keep == 0, float("-inf")).softmax(-1) @ v
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", nargs="*", choices=["matmul", "conv", []])
-    parser.add_argument("--seconds", type=float, default=0.15, help="per measurement")
-    options = parser.parse_args()
-    print(f"{'':44} {'GFLOP/s':>8} {'PyTorch':>8} {'ratio':>6}")
-    for name, run in (("matmul", matmuls), ("conv", convs)):
-        if name in (options.what or ["matmul", "conv"]):
-            run(options.seconds)
+def attention():
+    for b, h, n, d in [(8, 8, 128, 32), (2, 8, 512, 64)]:
+        shapes, work = ((b, h, n, d),) * 3, 4.0 * b * h * n * n * d
+        yield Kernel(f"attention {b}x{h}x{n}x{d}", shapes, lambda t, q, k, v: fn(t).scaled_dot_product_attention(q, k, v),
+                     work, 3 * work, True)
+        yield Kernel(f"attention, causal {b}x{h}x{n}x{d}", shapes, lambda t, q, k, v: fn(t).scaled_dot_product_attention(
+            q, k, v, is_causal=True), work / 2, 1.5 * work, True)
+        yield Kernel(f"attention by hand, causal {b}x{h}x{n}x{d}", shapes, by_hand, work / 2, 1.5 * work, True)
 
 
-if __name__ == "__main__":
-    main()
+def indexing():
+    table, at, out = (20000, 128), Index((8192,), 20000), (8192, 128)
+    moved = 2 * bytes_of(out)
+    yield Kernel("embedding 8192 of 20000x128", (table, at), lambda t, w, i: fn(t).embedding(i, w), moved,
+                 moved + bytes_of(out, out, table))
+    yield Kernel("gather 1024x1024", ((1024, 1024), Index((1024, 1024), 1024)), lambda t, x, i: x.gather(1, i),
+                 2 * bytes_of((1024, 1024)) + 8 * 1024**2)
+    yield Kernel("index_add 8192 to 20000x128", (table, out, at), lambda t, x, y, i: x.index_add(0, i, y),
+                 2 * bytes_of(table) + 3 * bytes_of(out))
+    yield Kernel("scatter_add 1024x1024", ((1024, 1024),) * 2 + (Index((1024, 1024), 1024),),
+                 lambda t, x, y, i: x.scatter_add(1, i, y), 3 * bytes_of((1024, 1024)) + 8 * 1024**2)
+
+
+def moving():
+    for side in (1024, 4096):
+        x, one = (side, side), bytes_of((side, side))
+        yield Kernel(f"add {side}x{side}", (x, x), lambda t, x, y: x + y, 3 * one)
+        yield Kernel(f"negate {side}x{side}", (x,), lambda t, x: x.neg(), 2 * one)
+        yield Kernel(f"transposed copy {side}x{side}", (x,), lambda t, x: x.t().contiguous(), 2 * one)
+    big, one = (2048, 2048), bytes_of((2048, 2048))
+    yield Kernel("tanh 2048x2048", (big,), lambda t, x: x.tanh(), 2 * one, 5 * one)
+    yield Kernel("gelu 2048x2048", (big,), lambda t, x: fn(t).gelu(x), 2 * one, 5 * one)
+    image = (16, 64, 32, 32)
+    yield Kernel("max_pool2d 16x64x32x32", (image,), lambda t, x: fn(t).max_pool2d(x, 2), 1.25 * bytes_of(image),
+                 3.5 * bytes_of(image))
+
+
+def optimisers():
+    """A step on 64 parameters with gradients that are there: each reads and writes all of its state."""
+    for name, moved, make in [("SGD with momentum", 5, lambda o, p: o.SGD(p, lr=1e-3, momentum=0.9)),
+                              ("Adam", 7, lambda o, p: o.Adam(p)), ("AdamW, foreach", 7, lambda o, p: o.AdamW(p, foreach=True))]:
+        yield Kernel(f"{name}, 64 of 256x256", ((64, 256, 256),), stepping(make), moved * bytes_of((64, 256, 256)))
+
+
+def stepping(make):
+    kept: dict = {}         # an optimiser for each library and input
+
+    def run(torch, x):
+        if id(x) not in kept:
+            parameters = [row.clone().requires_grad_() for row in x.detach()]
+            for p in parameters:
+                p.grad = torch.ones_like(p)
+            kept[id(x)] = make(torch.optim, parameters), parameters[0], x
+        kept[id(x)][0].step()
+        return kept[id(x)][1].detach()
+    return run
+
+
+ROOMS = (products, convolutions, rows, attention, indexing, moving, optimisers)
+
+
+# -- measuring --------------------------------------------------------------------------------------
+def measure(options) -> tuple[list[Table], bool]:
+    """The machine's limits, then every kernel; False if one does not run."""
+    import rushlight
+    peak, copy = limits.fma_rate(options.threads), limits.copy_rate(options.threads)
+    torch = torch_here(options)
+    machine = Table("Limits of the machine", ("what", "rate"), [
+        (f"multiply-adds in registers, {options.threads} threads", f"{peak / 1e9:.0f} GFLOP/s"),
+        (f"copy of 256 MiB, read and written, {options.threads} threads", f"{copy / 1e9:.1f} GB/s")])
+    print(f"{machine}\n", flush=True)
+    found, failed = [], []
+    for kernel in [k for room in ROOMS for k in room() if k.name.startswith(tuple(options.only.split(",")))]:
+        try:
+            found += rows_of(kernel, torch, rushlight, peak, copy)
+        except (RuntimeError, NotImplementedError, AttributeError, TypeError) as error:
+            failed.append((kernel.name, "", f"{type(error).__name__}: {str(error).splitlines()[0][:80]}", *[""] * 5))
+    table = Table("Kernels", HEADER, found + failed, NOTE)
+    print(f"{table}\n", flush=True)
+    return [machine, table], not failed
+
+
+def rows_of(kernel, torch, rushlight, peak, copy):
+    for direction, work in (("forward", kernel.forward), ("both", kernel.both)):
+        if work:
+            arrays = inputs_of(kernel)
+            ours = runner(kernel, rushlight, arrays, direction == "both", rushlight.cpu.synchronize)
+            theirs = [runner(kernel, torch, arrays, direction == "both")] if torch else []
+            mine, *peer = fastest(ours, *theirs)
+            yield row(kernel, direction, work, mine, peer, peak if kernel.is_product else copy)
+
+
+def row(kernel, direction, work, mine, peer, limit) -> tuple[str, ...]:
+    rate = "{:.0f} GFLOP/s" if kernel.is_product else "{:.1f} GB/s"
+    return (kernel.name, direction, f"{1e6 * mine:.0f} us", *([f"{1e6 * t:.0f} us" for t in peer] or [""]),
+            *([f"{mine / t:.2f}" for t in peer] or [""]), rate.format(work / mine / 1e9),
+            *([rate.format(work / t / 1e9) for t in peer] or [""]), f"{100 * work / mine / limit:.0f}%")

@@ -19,6 +19,11 @@ def torch_python(python: str) -> str | None:
     return python if is_theirs else None
 
 
+def has_module(python: str, name: str) -> bool:
+    """Whether that Python can import it."""
+    return subprocess.run([python, "-c", f"import {name}"], capture_output=True).returncode == 0
+
+
 def describe(options) -> str:
     """One sentence: CPU, cores, memory, versions."""
     import llvmlite
@@ -32,12 +37,14 @@ def describe(options) -> str:
              f"Python {sys.version.split()[0]}", f"NumPy {numpy.__version__}",
              f"LLVM {machine.llvm} (llvmlite {llvmlite.__version__})", f"rushlight {rushlight}"]
     if options.torch_python:
-        parts.append(f"PyTorch {version_of_torch(options.torch_python)}")
+        parts.append(f"PyTorch {version_of(options.torch_python, 'torch')}")
+    for name in getattr(options, "peers", ()):
+        parts.append(f"{name} {version_of(options.others_python, name)}")
     return ", ".join(parts)
 
 
-def version_of_torch(python: str) -> str:
-    code = "import importlib.metadata as m; print(m.version('torch'))"
+def version_of(python: str, name: str) -> str:
+    code = f"import importlib.metadata as m; print(m.version({name!r}))"
     return subprocess.run([python, "-c", code], capture_output=True, text=True).stdout.strip()
 
 

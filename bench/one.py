@@ -1,6 +1,8 @@
 """python bench/one.py LIBRARY NAME [--compile] [--seconds S] [--threads N]: one program in one process.
 
-Prints one line of JSON: seconds of import and first step, median step, losses 0 and 3, peak memory.
+Prints one line of JSON: seconds of import and first step, median step, losses 0 and 3, memory, and
+what rushlight compiled. `--compile` is torch.compile: of the whole step in rushlight, of the
+function from batch to loss in PyTorch (a compiled step breaks at backward there, and is slower).
 """
 import argparse
 import importlib
@@ -38,6 +40,27 @@ def measured(step, seconds):
     return times
 
 
+def made(torch, a):
+    """The step, compiled if that is asked for."""
+    from bench import further, programs
+    make = (programs.PROGRAMS | further.FURTHER)[a.name]
+    if not a.compile:
+        return make(torch)
+    if a.library == "torch" and "training" in make.__code__.co_names:
+        for module in (programs, further):
+            module.training = compiling_the_loss(torch, programs.training)
+        return make(torch)
+    return torch.compile(make(torch))
+
+
+def compiling_the_loss(torch, training):
+    return lambda net, opt, loss_fn, *batch: training(net, opt, torch.compile(loss_fn), *batch)
+
+
+def peak_mib():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def main():
     a = arguments()
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -46,21 +69,22 @@ def main():
     for room in ("nn", "nn.functional", "optim"):
         importlib.import_module(f"{a.library}.{room}")
     importing = time.perf_counter() - started
-    from bench.further import FURTHER
-    from bench.programs import PROGRAMS
+    facts = importlib.import_module("bench.facts").Facts() if a.library == "rushlight" else None
     if a.threads:
         torch.set_num_threads(a.threads)
-    step = (PROGRAMS | FURTHER)[a.name](torch)
-    if a.compile:
-        step = torch.compile(step)
+    step = made(torch, a)
+    built = peak_mib()
     first, loss0 = timed(step)
+    seen = facts.of_first_step() if facts else {}
     loss3 = [timed(step)[1] for _ in range(3)][-1]
     times = measured(step, a.seconds)
+    peak = peak_mib()
     print(json.dumps({
         "import_s": importing, "first_s": first, "loss0": loss0, "loss3": loss3,
         "step_ms": 1e3 * statistics.median(times) if times else None,
         "best_ms": 1e3 * min(times, default=0) or None,
-        "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
+        "rss_mib": peak, "grown_mib": peak - built, **seen, **(facts.of_steps(step) if facts else {})}))
 
 
-main()
+if __name__ == "__main__":
+    main()

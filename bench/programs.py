@@ -10,13 +10,15 @@ from importlib import import_module
 
 
 def training(net, opt, loss_fn, *batch):
-    """The usual step."""
+    """The usual step; where a batch is one, `step.smaller()` is another step on all but its last sample."""
     def step():
         opt.zero_grad()
         loss = loss_fn(net, *batch)
         loss.backward()
         opt.step()
         return loss
+    if len({len(x) for x in batch}) == 1:
+        step.smaller = lambda: training(net, opt, loss_fn, *[x[:-1] for x in batch])
     return step
 
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PERFORMANCE, README = (os.path.join(ROOT, *parts) for parts in (("docs", "performance.md"), ("README.md",)))
-SECTIONS = ("machine", "workloads", "overheads", "sweep")
-SHOWN = {"workload": "workload", "rushlight": "rushlight, ms a step", "PyTorch": "PyTorch, ms a step", "ratio": "ratio",
+SHOWN = {"workload": "workload", "rushlight": "rushlight, ms a step", "compiled": "compiled", "PyTorch": "PyTorch, ms a step",
+         "torch.compile": "torch.compile", "ratio": "ratio", "ratio, compiled": "ratio, compiled",
          "first, cold": "first step, nothing cached", "first, cached": "first step, cached"}
 
 
@@ -66,7 +66,7 @@ def update_performance(section: str, tables: list[Table], options) -> None:
 
 
 def update_readme() -> None:
-    """Copy the table of workloads from docs/performance.md."""
+    """Copy the main columns of the tables of workloads from docs/performance.md."""
     text = read(PERFORMANCE)
     lines = [line for line in block(text, "workloads").splitlines() if line.startswith("|")]
     if not lines:
@@ -76,7 +76,13 @@ def update_readme() -> None:
 
 
 def readme_table(lines: list[str]) -> Table:
-    """The columns that the README shows."""
-    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    columns = [header.index(name) for name in SHOWN if name in header]
-    return Table("", tuple(SHOWN[header[c]] for c in columns), [tuple(row[c] for c in columns) for row in rows])
+    """The columns that the README shows, of one or several tables with the same first column."""
+    rows: dict[str, dict[str, str]] = {}
+    header: list[str] = []
+    for cells in ([cell.strip() for cell in line.strip("|").split("|")] for line in lines):
+        if cells[0] == "workload":
+            header = cells
+        elif cells[0].strip("-"):
+            rows.setdefault(cells[0], {}).update(zip(header, cells))
+    shown = [name for name in SHOWN if any(name in row for row in rows.values())]
+    return Table("", tuple(SHOWN[name] for name in shown), [tuple(r.get(name, "") for name in shown) for r in rows.values()])

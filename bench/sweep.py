@@ -169,17 +169,11 @@ ROOMS = (pointwise, reductions, norms, products, convolutions, windows, indexing
 # -- measuring --------------------------------------------------------------------------------------------
 def measure(options) -> tuple[list[Table], bool]:
     """The worst cases; False if one does not run."""
-    if options.torch_python is None:
-        print("sweep: left out, it compares with PyTorch in one process")
-        return [], True
-    try:
-        import torch
-    except ImportError:
-        print("sweep: left out, it needs PyTorch in this Python (run `make parity` and use its .venv-parity)")
+    torch = torch_here(options)
+    if torch is None:
+        print("sweep: left out, it compares with PyTorch in one process (`make parity` makes .venv-parity, which has it)")
         return [], True
     import rushlight
-    for library in (torch, rushlight):
-        library.set_num_threads(options.threads)
     rows, failed = [], []
     for case in [c for room in ROOMS for c in room() if chosen(c, options)]:
         try:
@@ -187,6 +181,20 @@ def measure(options) -> tuple[list[Table], bool]:
         except (RuntimeError, NotImplementedError, AttributeError, TypeError) as error:
             failed.append((case.name, "", "", "", f"{type(error).__name__}: {str(error).splitlines()[0][:80]}"))
     return tables(rows, failed), not failed
+
+
+def torch_here(options):
+    """PyTorch in this process, both libraries on the threads asked for; None if it is not here."""
+    import rushlight
+    rushlight.set_num_threads(options.threads)
+    if options.torch_python is None:
+        return None
+    try:
+        import torch
+    except ImportError:
+        return None
+    torch.set_num_threads(options.threads)
+    return torch
 
 
 def chosen(case, options) -> bool:

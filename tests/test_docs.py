@@ -149,6 +149,9 @@ def test_readme_shows_what_was_measured(tmp_path):
              "| mlp_small | 1.0 ms | 2.0 ms | 0.50 | 90 |"]
     table = str(report.readme_table(lines))
     assert "mlp_small" in table and "0.50" in table and "memory" not in table
+    lines += ["| workload | first, cold | PyTorch first |", "|--|--|--|", "| mlp_small | 0.3 s | 0.1 s |"]
+    table = str(report.readme_table(lines))
+    assert "0.3 s" in table and "0.1 s" not in table and table.count("mlp_small") == 1
     text = "a\n<!-- bench:readme -->\nold\n<!-- /bench:readme -->\nb"
     assert report.replace_block(text, "readme", table) == text.replace("old", table)
 
@@ -163,6 +166,29 @@ def test_readme_numbers_are_those_of_the_performance_page():
 
 def test_a_workload_can_be_measured_without_pytorch(tmp_path):
     code = "from bench import workloads; from types import SimpleNamespace as S; " \
-           "tables, good = workloads.measure(S(only='mlp_small', torch_python=None, modes='eager', repeat=1, " \
-           "seconds=0.01, threads=2)); assert good and tables[0].rows"
-    assert "mlp_small" in call(sys.executable, "-c", code)
+           "options = S(only='mlp_small,gcn', torch_python=None, modes='eager,compile', repeat=1, seconds=0.01, " \
+           "threads=2); tables, good = workloads.measure(options); assert good and tables[0].rows; " \
+           "tables, good = workloads.measure_further(options); assert good and tables[0].rows"
+    assert {"mlp_small", "gcn"} <= set(call(sys.executable, "-c", code).split())
+
+
+def test_wrong_losses_fail_the_benchmark():
+    from bench import workloads
+    ours, theirs = workloads.OURS, workloads.THEIRS
+    right = {ours: [{"loss0": 1.0, "loss3": 0.5}], theirs: [{"loss0": 1.0, "loss3": 0.5000001}]}
+    assert workloads.wrong("gpt", right) == ""
+    assert "WRONG" in workloads.wrong("gpt", right | {theirs: [{"loss0": 1.0, "loss3": 0.51}]})
+    assert "WRONG" in workloads.wrong("gpt", right | {ours: [{"loss0": 1.0, "loss3": float("nan")}]})
+    assert "WRONG" in workloads.wrong("gpt", right | {workloads.OURS_COMPILED: [{"loss0": 1.0, "loss3": 0.50001}]})
+    assert "failed" in workloads.wrong("gpt", right | {ours: [{"error": "RuntimeError"}]})
+
+
+def test_bench_without_pytorch_prints_what_it_can(capsys):
+    from types import SimpleNamespace
+
+    from bench import costs, others
+    options = SimpleNamespace(only="mlp_small", torch_python=None, threads=2, seconds=0.01, repeat=1, peers=[])
+    for measure in (costs.measure_memory, costs.measure_compiling):
+        (table,), good = measure(options)
+        assert good and len(table.rows) == 1
+    assert others.measure(options) == ([], True)
