@@ -308,7 +308,7 @@ class Builder:
         return (self.ref(use.source, use.offset, use.dtype), use.dtype, tuple(use.layout.shape), use.layout.strides)
 
     def native(self, v) -> list:
-        """A scan or sort."""
+        """A scan, recurrence or sort."""
         views = [self.view(self.stored(u)) for u in v.uses]
         return self.backend.native(v, self.result(v), views, self.temp)
 

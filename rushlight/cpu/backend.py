@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from .loops import nest_code as nest, row_nest_code as rows
+from .recurrent import can_recur, lower_recurrence
 from .runs import copy_pieces, small_piece
 from .scan import can_scan, lower_scan
 from .scatter import can_fill, can_scatter, check_scatter, lower_scatter
@@ -23,17 +24,19 @@ def contract(name, params, out, operands, temp, epilogue) -> list:
 
 
 def is_native(vertex) -> bool:
-    """Whether a scatter, scan or sort has a kernel; else its NumPy meaning runs."""
+    """Whether a scatter, scan, recurrence or sort has a kernel; else its NumPy meaning runs."""
     kind = vertex.prim.kind
     if kind == "scatter":
         return can_scatter(vertex)
-    return kind == "host" and (can_scan(vertex) or can_sort(vertex))
+    return kind == "host" and (can_scan(vertex) or can_recur(vertex) or can_sort(vertex))
 
 
 def native(vertex, out, views, temp) -> list:
-    """Calls of a scan or sort."""
+    """Calls of a scan, recurrence or sort."""
     if can_scan(vertex):
         return lower_scan(vertex, out, *views)
+    if can_recur(vertex):
+        return lower_recurrence(vertex, out, views, temp)
     return lower_sort(vertex, out, *views, temp)
 
 

@@ -279,6 +279,7 @@ leave:
 """
 
 _block = 0
+_cell = ctypes.c_int64()    # the same for kernels that fork themselves; keeps a block that retires
 _lock = threading.Lock()
 
 
@@ -304,8 +305,13 @@ def _start() -> int:
             wanted = get_num_threads() - 1
             _word(block, SPINS).value = SPIN if wanted < available_cores() else SPIN_CROWDED
             _word(block, WORKERS).value = _start_workers(block, wanted) if wanted else 0
-            _block = block
+            _block = _cell.value = block
         return _block
+
+
+def cell_address() -> int:
+    """Where native code finds the address of the block while a plan runs."""
+    return ctypes.addressof(_cell)
 
 
 def _start_workers(block: int, wanted: int) -> int:
