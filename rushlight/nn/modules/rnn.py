@@ -1,8 +1,4 @@
-"""Recurrent layers.
-
-A layer first multiplies the inputs of all steps by the input weights, as one product; the loop
-over the steps holds only what depends on the step before.
-"""
+"""Recurrent layers; what one direction of a layer computes is in nn/functional/recurrent.py."""
 from __future__ import annotations
 
 import math
@@ -12,6 +8,7 @@ import warnings
 from ... import ops
 from .. import functional as F
 from .. import init
+from ..functional.recurrent import STEPS, Weights, layer, packed_layer
 from ..parameter import Parameter
 from ..utils.rnn import PackedSequence
 from .module import Module
@@ -19,64 +16,7 @@ from .module import Module
 __all__ = ["RNNBase", "RNN", "LSTM", "GRU", "RNNCellBase", "RNNCell", "LSTMCell", "GRUCell"]
 
 
-# -- one step: (product of the input, states, hidden weight and bias) -> states --------------------
-def _tanh_step(x, states, w, b):
-    return (ops.tanh(x + F.linear(states[0], w, b)),)
-
-
-def _relu_step(x, states, w, b):
-    return (ops.relu(x + F.linear(states[0], w, b)),)
-
-
-def _lstm_step(x, states, w, b):
-    h, c = states
-    i, f, g, o = (x + F.linear(h, w, b)).chunk(4, -1)
-    c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
-    return ops.sigmoid(o) * ops.tanh(c), c
-
-
-def _gru_step(x, states, w, b):
-    h = states[0]
-    xr, xz, xn = x.chunk(3, -1)
-    hr, hz, hn = F.linear(h, w, b).chunk(3, -1)
-    r, z = ops.sigmoid(xr + hr), ops.sigmoid(xz + hz)
-    n = ops.tanh(xn + r * hn)
-    return ((h - n) * z + n,)
-
-
-_STEPS = {"RNN_TANH": _tanh_step, "RNN_RELU": _relu_step, "LSTM": _lstm_step, "GRU": _gru_step}
 _GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
-
-
-def _run(step, x, states, weights, project, reverse):
-    """One direction of one layer over x (T, B, I): outputs (T, B, H) and the last states."""
-    w_ih, w_hh, b_ih, b_hh = weights
-    if b_ih is not None and step is not _gru_step:      # one bias, added once for all steps
-        b_ih, b_hh = b_ih + b_hh, None
-    products = F.linear(x, w_ih, b_ih).unbind(0)
-    outputs = []
-    for product in reversed(products) if reverse else products:
-        states = step(product, states, w_hh, b_hh)
-        if project is not None:
-            states = (F.linear(states[0], project), states[1])
-        outputs.append(states[0])
-    return ops.stack(outputs[::-1] if reverse else outputs), states
-
-
-def _run_packed(step, x, counts, states, weights, project, reverse):
-    """The same over packed steps, of which each holds the first `n` sequences."""
-    w_ih, w_hh, b_ih, b_hh = weights
-    products = F.linear(x, w_ih, b_ih).split(counts)
-    order = range(len(counts) - 1, -1, -1) if reverse else range(len(counts))
-    outputs = [None] * len(counts)
-    for t in order:
-        n = counts[t]
-        new = step(products[t], tuple(s[:n] for s in states), w_hh, b_hh)
-        if project is not None:
-            new = (F.linear(new[0], project), new[1])
-        outputs[t] = new[0]
-        states = tuple(a if n == s.size(0) else ops.cat([a, s[n:]]) for a, s in zip(new, states))
-    return ops.cat(outputs), states
 
 
 class RNNBase(Module):
@@ -166,7 +106,7 @@ class RNNBase(Module):
         batched = input.dim() == 3
         x = input if batched else input.unsqueeze(1)
         x = x.transpose(0, 1) if self.batch_first and batched else x
-        states = self._initial(hx, x.size(1), x.dtype, batched)
+        states = self._initial(hx, x.size(1), batched)
         output, states = self._layers(x, states, None)
         output = output.transpose(0, 1) if self.batch_first and batched else output
         if not batched:
@@ -174,8 +114,8 @@ class RNNBase(Module):
         return output, self._joined(states)
 
     def _forward_packed(self, packed, hx):
-        counts = packed.batch_sizes.tolist()
-        states = self._initial(hx, counts[0], packed.data.dtype, True)
+        counts = tuple(packed.batch_sizes.tolist())
+        states = self._initial(hx, counts[0], True)
         if hx is not None and packed.sorted_indices is not None:
             states = tuple(s.index_select(1, packed.sorted_indices) for s in states)
         output, states = self._layers(packed.data, states, counts)
@@ -202,13 +142,13 @@ class RNNBase(Module):
             raise RuntimeError("input.size(-1) must be equal to input_size. Expected "
                                f"{self.input_size}, got {x.size(-1)}")
 
-    def _initial(self, hx, batch, dtype, batched):
-        """The first states, each (layers * directions, batch, size)."""
+    def _initial(self, hx, batch, batched):
+        """The first states, each (layers * directions, batch, size); None stands for zeros."""
         count = 2 if self.mode == "LSTM" else 1
         sizes = (self.proj_size or self.hidden_size, self.hidden_size)[:count]
         rows = self.num_layers * (2 if self.bidirectional else 1)
         if hx is None:
-            return tuple(ops.zeros(rows, batch, size, dtype=dtype) for size in sizes)
+            return None
         states = self._split(hx)
         self._check_state_rank(states, batched)
         states = states if batched else tuple(s.unsqueeze(1) for s in states)
@@ -231,27 +171,31 @@ class RNNBase(Module):
 
     def _layers(self, x, states, counts):
         """All layers over x; the outputs of both directions stand side by side."""
-        step, directions = _STEPS[self.mode], 2 if self.bidirectional else 1
-        last = []
-        for layer in range(self.num_layers):
+        directions, last = 2 if self.bidirectional else 1, []
+        for number in range(self.num_layers):
             outputs = []
-            for d in range(directions):
-                i = layer * directions + d
-                weights, project = self._weights_of(i)
-                first = tuple(s[i] for s in states)
-                y, end = (_run(step, x, first, weights, project, d == 1) if counts is None else
-                          _run_packed(step, x, counts, first, weights, project, d == 1))
+            for i in range(number * directions, (number + 1) * directions):
+                first = states and tuple(s[i] for s in states)
+                y, *end = self._direction(i, x, first, counts, i % directions == 1)
                 outputs.append(y)
                 last.append(end)
             x = outputs[0] if directions == 1 else ops.cat(outputs, -1)
-            if self.dropout and layer < self.num_layers - 1:
+            if self.dropout and number < self.num_layers - 1:
                 x = F.dropout(x, self.dropout, self.training)
-        return x, tuple(ops.stack(parts) for parts in zip(*last))
+        return x, tuple(ops.stack(parts) for parts in zip(*last, strict=True))
+
+    def _direction(self, i, x, first, counts, reverse):
+        """One direction of a layer: outputs, then the last states."""
+        w, kind = self._weights_of(i), self.mode.lower()
+        if counts is not None:
+            return packed_layer(x, counts, first, w, kind, reverse)
+        y, *c = layer(x, first, w, kind, reverse)
+        return y, y[0 if reverse else -1], *c
 
     def _weights_of(self, i):
         values = [getattr(self, name) for name in self._all_weights[i]]
         project = values.pop() if self.proj_size else None
-        return (*values[:2], *(values[2:] or (None, None))), project
+        return Weights(*values[:2], *(values[2:] or (None, None)), project)
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
@@ -370,7 +314,7 @@ class RNNCell(RNNCellBase):
     def forward(self, input, hx=None):
         if self.nonlinearity not in ("tanh", "relu"):
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
-        step = _STEPS["RNN_" + self.nonlinearity.upper()]
+        step = STEPS["rnn_" + self.nonlinearity]
         return self._step(step, input, None if hx is None else (hx,), 1)[0]
 
     def extra_repr(self) -> str:
@@ -386,7 +330,7 @@ class LSTMCell(RNNCellBase):
         super().__init__(input_size, hidden_size, bias, 4, device, dtype)
 
     def forward(self, input, hx=None):
-        return self._step(_lstm_step, input, None if hx is None else tuple(hx), 2)
+        return self._step(STEPS["lstm"], input, None if hx is None else tuple(hx), 2)
 
 
 class GRUCell(RNNCellBase):
@@ -397,4 +341,4 @@ class GRUCell(RNNCellBase):
         super().__init__(input_size, hidden_size, bias, 3, device, dtype)
 
     def forward(self, input, hx=None):
-        return self._step(_gru_step, input, None if hx is None else (hx,), 1)[0]
+        return self._step(STEPS["gru"], input, None if hx is None else (hx,), 1)[0]

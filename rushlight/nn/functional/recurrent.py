@@ -1,0 +1,287 @@
+"""Recurrent layers: one direction of one layer over all steps, and one step of a cell.
+
+The inputs of all steps are multiplied by their weights in one product; then a primitive takes the
+steps (prims/recurrent.py). The layer is taped as a whole: its gradient is the primitive's
+counterpart and a product for each weight. If that is to be differentiated itself, the layer is
+composed step by step of public operations (`steps`), which also serve where there is no primitive:
+projected states and 16-bit floats.
+"""
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from ... import dtypes, ops
+from ...autograd import engine
+from ...autograd.function import Function
+from ...autograd.grad_mode import mode
+from ...autograd.node import taping
+from ...prims.recurrent import CELLS, Planes, back_planes, recurrence, recurrence_grad
+from ...tensor import Tensor, wrap
+from ...trace import record
+from .linear_maps import linear
+
+
+class Weights(NamedTuple):
+    """Of one direction of one layer, as PyTorch names them: (G H, I), (G H, H), biases (G H)."""
+    ih: Tensor
+    hh: Tensor
+    b_ih: Tensor | None = None
+    b_hh: Tensor | None = None
+    hr: Tensor | None = None
+
+
+# -- one step: (product of the input, states, hidden weight and bias) -> states --------------------
+def _tanh_step(x, states, w, b):
+    return (ops.tanh(x + linear(states[0], w, b)),)
+
+
+def _relu_step(x, states, w, b):
+    return (ops.relu(x + linear(states[0], w, b)),)
+
+
+def _lstm_step(x, states, w, b):
+    h, c = states
+    i, f, g, o = (x + linear(h, w, b)).chunk(4, -1)
+    c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
+    return ops.sigmoid(o) * ops.tanh(c), c
+
+
+def _gru_step(x, states, w, b):
+    h = states[0]
+    xr, xz, xn = x.chunk(3, -1)
+    hr, hz, hn = linear(h, w, b).chunk(3, -1)
+    r, z = ops.sigmoid(xr + hr), ops.sigmoid(xz + hz)
+    n = ops.tanh(xn + r * hn)
+    return ((h - n) * z + n,)
+
+
+STEPS = {"rnn_tanh": _tanh_step, "rnn_relu": _relu_step, "lstm": _lstm_step, "gru": _gru_step}
+
+
+def steps(x: Tensor, states: tuple, w: Weights, kind: str, reverse: bool) -> tuple:
+    """The layer step by step: (h, c) of all steps, each (T, B, H); without c for one state."""
+    b_ih, b_hh = _biases(w, kind)
+    products, found = linear(x, w.ih, b_ih).unbind(0), []
+    for product in reversed(products) if reverse else products:
+        states = STEPS[kind](product, states, w.hh, b_hh)
+        if w.hr is not None:
+            states = linear(states[0], w.hr), states[1]
+        found.append(states)
+    return tuple(ops.stack(parts[::-1] if reverse else parts) for parts in zip(*found, strict=True))
+
+
+def _biases(w, kind):
+    """What is added to the products of the inputs and of the states: as much as may be to those."""
+    if w.b_ih is None or kind == "gru":
+        return w.b_ih, w.b_hh
+    return w.b_ih + w.b_hh, None
+
+
+# -- one direction of a layer ----------------------------------------------------------------------
+def layer(x: Tensor, states: tuple | None, w: Weights, kind: str, reverse: bool,
+          every: bool = False) -> tuple:
+    """One direction of a layer: x (T, B, I) to (h, c), h (T, B, H) of all steps.
+
+    `states` are the first ones, (B, H) each; None stands for zeros. RNNs and GRUs have no c; of
+    an LSTM it is that of the last step, (B, H), or with `every` those of all, (T, B, H).
+    """
+    if x.size(0) == 0:
+        raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+    operands = (x, *w[:4], *(states or ()))
+    if x.size(0) == 1 or not _has_kernel(w, operands):
+        h, *c = steps(x, states or _zeros(x, w, kind), w, kind, reverse)
+        return h, *(c if every else (one[0 if reverse else -1] for one in c))
+    if taping(*(t for t in operands if t is not None)):
+        return Recurrent.apply(kind, reverse, every, *operands)
+    return _shown(_run(kind, reverse, every, *operands), kind, x.size(0), reverse, every, every)
+
+
+def _has_kernel(w, operands):
+    """Whether the layer is a recurrence of one dtype that has a kernel."""
+    kinds = {t.dtype for t in operands if t is not None}
+    return w.hr is None and len(kinds) == 1 and kinds <= {dtypes.float32, dtypes.float64}
+
+
+def _zeros(x, w, kind):
+    """First states of a layer that was given none."""
+    sizes = w.hh.size(1), w.hh.size(0) // CELLS[kind].gates
+    return tuple(ops.zeros(x.size(1), n, dtype=x.dtype) for n in sizes[:1 + CELLS[kind].inner])
+
+
+def _run(kind, reverse, keep, x, w_ih, w_hh, b_ih, b_hh, *states):
+    """The recurrence of a layer."""
+    b_ih, b_hh = _biases(Weights(w_ih, w_hh, b_ih, b_hh), kind)
+    products = linear(_rows(x), w_ih, b_ih).view(*x.shape[:2], -1)
+    others = states if b_hh is None else (b_hh, *states)
+    return recurrence(products, w_hh, *others, mode=kind, reverse=reverse, keep=keep,
+                      bias=b_hh is not None)
+
+
+def _rows(x):
+    """(T, B, H) as (T B, H)."""
+    return x.reshape(-1, x.size(-1))
+
+
+def _shown(y, kind, count, reverse, keep, every):
+    """h and c as values of their own: what is written to them does not reach the recurrence."""
+    at = Planes(kind, count, reverse, keep)
+    h = _own(y[at.after:at.after + count])
+    if not at.cell.inner:
+        return (h,)
+    c = y[at.c + at.after:at.c + at.after + count] if every else y[at.last_c]
+    return h, _own(c)
+
+
+def _own(x):
+    return wrap(Tensor, record.alias(x.storage), x.layout, x.offset)
+
+
+class Recurrent(Function):
+    """A layer's entry on the tape."""
+
+    @staticmethod
+    def forward(ctx, kind, reverse, every, x, *operands):
+        y = _run(kind, reverse, True, x, *operands)
+        ctx.options = kind, reverse, every
+        ctx.save_for_backward(y, x, *operands)
+        ctx.set_materialize_grads(False)
+        return _shown(y, kind, x.size(0), reverse, True, every)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        options = len(ctx.options)
+        needed = ctx.needs_input_grad[options:]
+        if all(g is None for g in grads):
+            return (None,) * len(ctx.needs_input_grad)
+        y, *operands = ctx.saved_tensors
+        if mode.enabled:
+            found = _composed_gradients(ctx.options, operands, needed, grads)
+        else:
+            found = _Gradients(ctx.options, y, operands, grads).of(needed)
+        return *[None] * options, *found
+
+
+# -- sequences of different lengths ----------------------------------------------------------------
+def packed_layer(x: Tensor, counts: tuple, states: tuple | None, w: Weights, kind: str,
+                 reverse: bool) -> tuple:
+    """The same over packed steps x (sum of counts, I), of which each holds the first sequences.
+
+    Gives h of all of them, (sum of counts, H), and the last states of each sequence, (B, H).
+    """
+    rows = len(counts), counts[0]
+    if kind == "rnn_relu" or not _has_kernel(w, (x, *w[:4], *(states or ()))):
+        states = states or _zeros(x.new_empty(1, counts[0], 0), w, kind)
+        return _packed_steps(x, counts, states, w, kind, reverse)
+    there, back, last = (ops.tensor(index) for index in _places(counts, reverse))
+    padded = x.index_select(0, there).view(*rows, -1)       # what follows an end is not looked at
+    found = [_rows(part) for part in layer(padded, states, w, kind, False, True)]
+    return found[0].index_select(0, back), *(part.index_select(0, last) for part in found)
+
+
+@cache
+def _places(counts, reverse):
+    """Numbers of rows: packed ones in a padded array, padded ones in order, the last of each.
+
+    In reverse each sequence is turned round, so that all of them begin together.
+    """
+    counts, batch = np.array(counts), np.arange(counts[0])
+    lengths = (counts[:, None] > batch).sum(0)
+    times = np.arange(len(counts))[:, None]
+    inside, turned = times < lengths, lengths - 1 - times if reverse else times + 0 * batch
+    starts = np.cumsum(counts) - counts
+    there = np.where(inside, starts[np.where(inside, turned, 0)] + batch, 0)
+    return there.reshape(-1), (turned * len(batch) + batch)[inside], (lengths - 1) * len(batch) + batch
+
+
+def _packed_steps(x, counts, states, w, kind, reverse):
+    b_ih, b_hh = _biases(w, kind)
+    products, found = linear(x, w.ih, b_ih).split(counts), [None] * len(counts)
+    for t in reversed(range(len(counts))) if reverse else range(len(counts)):
+        n = counts[t]
+        new = STEPS[kind](products[t], tuple(s[:n] for s in states), w.hh, b_hh)
+        if w.hr is not None:
+            new = linear(new[0], w.hr), new[1]
+        found[t] = new[0]
+        states = tuple(a if n == s.size(0) else ops.cat([a, s[n:]])
+                       for a, s in zip(new, states, strict=True))
+    return ops.cat(found), *states
+
+
+# -- the way back ----------------------------------------------------------------------------------
+class _Gradients:
+    """Gradients of a layer's operands from that of its gates."""
+
+    def __init__(self, options, y, operands, grads):
+        self.kind, self.reverse, every = options
+        self.x, self.w_ih, self.w_hh = operands[:3]
+        count, batch, hidden = *self.x.shape[:2], self.w_hh.size(1)
+        gh, *gc = (*grads, None)[:2]
+        if gh is None:
+            gh = ops.zeros(count, batch, hidden, dtype=y.dtype)
+        gc = [g for g in gc if g is not None]
+        out = recurrence_grad(gh, y, self.w_hh, *gc, mode=self.kind, reverse=self.reverse,
+                              cells=("all" if every else "last") if gc else "")
+        q, carry, _ = back_planes(self.kind, count)
+        self.gates = out[:q].view(count * batch, -1)
+        self.q = out[q:carry]           # of a gru: what takes n's place for the states
+        self.carry = out[carry:]
+        at = Planes(self.kind, count, self.reverse, True)
+        self.before = y[at.before:at.before + count].view(-1, hidden)
+        self.start = slice((count - 1) * batch, None) if self.reverse else slice(0, batch)
+
+    def of(self, needed) -> list:
+        """In the order of the operands; None where none is needed."""
+        rules = (self.inputs, self.input_weight, self.state_weight, self.input_bias,
+                 self.state_bias, self.first_state, self.first_cell)
+        return [rule() if on else None for rule, on in zip(rules, needed, strict=False)]
+
+    def inputs(self):
+        return (self.gates @ self.w_ih).view(self.x.shape)
+
+    def input_weight(self):
+        return self.gates.t() @ _rows(self.x)
+
+    def state_weight(self):
+        return self.joined([part.t() @ self.before for part in self.parts()], 0)
+
+    def input_bias(self):
+        return self.gates.sum(0)
+
+    def state_bias(self):
+        return self.joined([part.sum(0) for part in self.parts()], 0)
+
+    def first_state(self):
+        gates = self.joined([part[self.start] for part in self.parts()], 1)
+        g = gates @ self.w_hh
+        return g + self.carry[0] if self.kind == "gru" else g
+
+    def first_cell(self):
+        return self.carry[0]
+
+    def parts(self):
+        """The gates as the states see them."""
+        if self.kind != "gru":
+            return [self.gates]
+        q = _rows(self.q)
+        return [self.gates[:, :2 * q.size(1)], q]
+
+    def joined(self, parts, dim):
+        return parts[0] if len(parts) == 1 else ops.cat(parts, dim)
+
+
+def _composed_gradients(options, operands, needed, grads):
+    """The same, taped, by way of the composition of single steps."""
+    kind, reverse, every = options
+    fresh = [x if x is None else x.view_as(x) for x in operands]
+    x, w_ih, w_hh, b_ih, b_hh, *states = fresh
+    w = Weights(w_ih, w_hh, b_ih, b_hh)
+    h, *c = steps(x, tuple(states) or _zeros(x, w, kind), w, kind, reverse)
+    outs = [h, *(c if every else (one[0 if reverse else -1] for one in c))]
+    pairs = [(y, g) for y, g in zip(outs, grads, strict=True) if g is not None]
+    wanted = [x for x, on in zip(fresh, needed, strict=True) if on]
+    found = iter(engine.grad([y for y, _ in pairs], wanted, [g for _, g in pairs],
+                             create_graph=True))
+    return [next(found) if on else None for on in needed]
