@@ -21,7 +21,7 @@ from ..dtypes import dtype, float32, float64
 from ..prims.recurrent import CELLS, Planes, back_planes
 from ..runtime.turns import in_turns
 from .contract import BLOCK_K, SMALL, Contraction, Cut, Temp, balanced, columns_of, whole_panels
-from .emit import SIZES, Function, Value, constant, vector
+from .emit import Function, Value, constant, vector
 from .gemm import packed
 from .lanes import FUNCTIONS, Lanes, select
 from .micro import PANEL_BYTES, ROWS, VECTOR_BYTES, micro

@@ -8,7 +8,7 @@ projected states and 16-bit floats.
 """
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -96,7 +96,8 @@ def layer(x: Tensor, states: tuple | None, w: Weights, kind: str, reverse: bool,
         return h, *(c if every else (one[0 if reverse else -1] for one in c))
     if taping(*(t for t in operands if t is not None)):
         return Recurrent.apply(kind, reverse, every, *operands)
-    return _shown(_run(kind, reverse, every, *operands), kind, x.size(0), reverse, every, every)
+    keep = every and CELLS[kind].inner
+    return _shown(_run(kind, reverse, keep, *operands), kind, x.size(0), reverse, keep, every)
 
 
 def _has_kernel(w, operands):
@@ -247,11 +248,18 @@ class _Gradients:
     def state_weight(self):
         return self.joined([part.t() @ self.before for part in self.parts()], 0)
 
-    def input_bias(self):
+    @cached_property
+    def sums(self):
         return self.gates.sum(0)
 
+    def input_bias(self):
+        return self.sums
+
     def state_bias(self):
-        return self.joined([part.sum(0) for part in self.parts()], 0)
+        """The input's, but for q."""
+        if self.kind != "gru":
+            return self.sums
+        return ops.cat([self.sums[:-self.q.size(-1)], _rows(self.q).sum(0)])
 
     def first_state(self):
         gates = self.joined([part[self.start] for part in self.parts()], 1)

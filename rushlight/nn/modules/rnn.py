@@ -35,9 +35,9 @@ class RNNBase(Module):
         self.bidirectional, self.proj_size = bidirectional, proj_size
         self._check_arguments(dropout)
         self._flat_weights_names, self._all_weights = [], []
-        for layer in range(num_layers):
+        for number in range(num_layers):
             for suffix in ("", "_reverse")[:2 if bidirectional else 1]:
-                self._make_layer(layer, suffix, dict(device=device, dtype=dtype))
+                self._make_layer(number, suffix, dict(device=device, dtype=dtype))
         self.reset_parameters()
 
     def _check_arguments(self, dropout):
@@ -64,17 +64,17 @@ class RNNBase(Module):
         if self.mode not in _GATES:
             raise ValueError("Unrecognized RNN mode: " + self.mode)
 
-    def _make_layer(self, layer, suffix, made):
+    def _make_layer(self, number, suffix, made):
         """Register the weights of one direction of one layer, in PyTorch's order."""
         out = self.proj_size or self.hidden_size
         rows = _GATES[self.mode] * self.hidden_size
-        inputs = self.input_size if layer == 0 else out * (2 if self.bidirectional else 1)
+        inputs = self.input_size if number == 0 else out * (2 if self.bidirectional else 1)
         shapes = {"weight_ih": (rows, inputs), "weight_hh": (rows, out)}
         if self.bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
         if self.proj_size:
             shapes["weight_hr"] = (self.proj_size, self.hidden_size)
-        names = [f"{name}_l{layer}{suffix}" for name in shapes]
+        names = [f"{name}_l{number}{suffix}" for name in shapes]
         for name, shape in zip(names, shapes.values()):
             setattr(self, name, Parameter(ops.empty(shape, **made)))
         self._flat_weights_names += names
