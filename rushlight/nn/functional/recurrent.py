@@ -115,7 +115,7 @@ def _zeros(x, w, kind):
 def _run(kind, reverse, keep, x, w_ih, w_hh, b_ih, b_hh, *states):
     """The recurrence of a layer."""
     b_ih, b_hh = _biases(Weights(w_ih, w_hh, b_ih, b_hh), kind)
-    products = linear(_rows(x), w_ih, b_ih).view(*x.shape[:2], -1)
+    products = linear(_rows(x), w_ih, b_ih).view(*x.shape[:2], w_ih.size(0))
     others = states if b_hh is None else (b_hh, *states)
     return recurrence(products, w_hh, *others, mode=kind, reverse=reverse, keep=keep,
                       bias=b_hh is not None)
@@ -123,7 +123,7 @@ def _run(kind, reverse, keep, x, w_ih, w_hh, b_ih, b_hh, *states):
 
 def _rows(x):
     """(T, B, H) as (T B, H)."""
-    return x.reshape(-1, x.size(-1))
+    return x.flatten(0, 1)
 
 
 def _shown(y, kind, count, reverse, keep, every):
@@ -226,11 +226,11 @@ class _Gradients:
         out = recurrence_grad(gh, y, self.w_hh, *gc, mode=self.kind, reverse=self.reverse,
                               cells=("all" if every else "last") if gc else "")
         q, carry, _ = back_planes(self.kind, count)
-        self.gates = out[:q].view(count * batch, -1)
+        self.gates = out[:q].view(count * batch, self.w_hh.size(0))
         self.q = out[q:carry]           # of a gru: what takes n's place for the states
         self.carry = out[carry:]
         at = Planes(self.kind, count, self.reverse, True)
-        self.before = y[at.before:at.before + count].view(-1, hidden)
+        self.before = _rows(y[at.before:at.before + count])
         self.start = slice((count - 1) * batch, None) if self.reverse else slice(0, batch)
 
     def of(self, needed) -> list:
