@@ -101,10 +101,11 @@ def test_a_layer_is_a_few_nodes_whatever_its_length():
     counts = []
     for count in (5, 50):
         net.zero_grad()
+        flush()
         net(T.zeros(count, 2, 3))[0].sum().backward()
         flush()
         counts.append(len(list(plan.plans.values())[-1].program.steps))
-    assert counts[0] == counts[1] <= 20
+    assert counts[0] == counts[1] < 20
 
 
 def test_writing_to_outputs_leaves_the_gradient():
@@ -113,7 +114,7 @@ def test_writing_to_outputs_leaves_the_gradient():
     net(x)[0].mul(2).sum().backward()
     want = net.weight_hh_l0.grad.numpy().copy()
     net.zero_grad()
-    out, h = net(x)
+    out, _ = net(x)
     out.mul_(2)
     out.sum().backward()
     np.testing.assert_allclose(net.weight_hh_l0.grad.numpy(), want, rtol=1e-12)
