@@ -66,6 +66,6 @@ def compiling_row(name, options) -> tuple[str, ...]:
     if error:
         return (name, "failed: " + error, *[""] * (len(COMPILING) - 2))
     new = [r["new_size_s"] for r in cached if "new_size_s" in r]
-    return (name, str(cold["steps"]), str(cold["distinct"]), str(cold["compiled"]), unit(cold["llvm_s"], ".2f", " s"),
+    return (name, str(cold["calls"]), str(cold["distinct"]), str(cold["compiled"]), unit(cold["llvm_s"], ".2f", " s"),
             unit(cold["first_s"], ".2f", " s"), unit(statistics.median(r["first_s"] for r in cached), ".2f", " s"),
             unit(1e3 * min(new) if new else None, ".1f", " ms"), str(cached[0].get("new_size_compiled", "")))

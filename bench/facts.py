@@ -4,8 +4,6 @@ from __future__ import annotations
 from time import perf_counter
 
 from rushlight.compiler import plan
-from rushlight.compiler.kernel import Call
-from rushlight.compiler.lower import ARENA
 from rushlight.cpu import jit
 from rushlight.runtime import memory
 
@@ -27,9 +25,8 @@ class Facts:
 
     def of_first_step(self) -> dict:
         plans = list(plan.plans.values())
-        steps = [step for p in plans for step in p.program.steps]
-        calls = [step for step in steps if isinstance(step, Call)]
-        return {"plans": plan.misses, "steps": len(steps), "distinct": len({c.code for c in calls}),
+        calls = [int(address) for p in plans for address in p.recipe.addresses]
+        return {"plans": plan.misses, "calls": len(calls), "distinct": len(set(calls)),
                 "compiled": jit.compilations, "loaded": jit.loads, "llvm_s": self.llvm_s}
 
     def of_steps(self, step) -> dict:
@@ -63,10 +60,9 @@ def memory_of(plans) -> dict:
     largest = max(plans, key=lambda p: p.arena_bytes, default=None)
     if largest is None:
         return {}
-    slots = largest.program.slots
-    inside = sum(s.nbytes for s in slots if s.kind == ARENA and s.first is not None and s.target is None)
-    taken = sum(slots[n].nbytes for n in largest.program.donors)
-    outputs = sum(slots[n].nbytes for n in largest.output_slots)
+    recipe, nbytes = largest.recipe, largest.nbytes
+    inside, outputs, taken = (sum(nbytes[slot] for slot in slots)
+                              for slots in (largest.offsets, recipe.output_slots, recipe.donors))
     return {"arena_mib": largest.arena_bytes / 2**20, "slots_mib": inside / 2**20,
             "outputs_mib": outputs / 2**20, "in_place_mib": taken / 2**20}
 
