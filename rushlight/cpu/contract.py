@@ -26,6 +26,7 @@ from .pack import W_HEADER, Matrix, call_word, dynamic_alloca, pack_view, pack_w
 
 BLOCK_K = 256           # k of one block; 128 to 1024 are as fast, shorter sums are more exact
 BLOCK_ROWS = 256        # rows of a tile; with BLOCK_K a quarter of a megabyte of a
+PIECE_ROWS = 128        # rows that are finished together; with a panel's columns they fit into L1
 LEAST_ROWS = 128        # rows that are worth packing b once more
 SMALL = 30_000          # multiplications that are not worth waking a thread
 PANELS = 4              # panels of a tile: neighbouring columns are read together
@@ -46,8 +47,8 @@ def ceil_div(a: int, b: int) -> int:
 (MICRO, READ_A, A_WORDS, PACK_B, B_WORDS, FINISH, FINISH_WORDS, TURN, B_STEP, B_PANEL, COLUMNS,
  M_IMAGE, M_BLOCKS, M_TILE, M_TILES, N, N_TILE, N_TILES, K_IMAGE, K_BLOCKS, K_TILE, K_TILES,
  BATCHES, PART_BLOCKS, A_BYTES, B_BYTES, TILE_BYTES, TURNED_BYTES, ROW_TABLE, K_TABLE, TABLE_SLACK,
- TILE_ROW, TURNED_ROW, LOCATE, TARGET_ROW) = range(35)
-HEADER = 35
+ TILE_ROW, TURNED_ROW, LOCATE, TARGET_ROW, PIECE) = range(36)
+HEADER = 36
 
 
 class Buffers(NamedTuple):
@@ -79,22 +80,31 @@ def driver() -> Code:
         number = f.add(f.mul(part, f.word(BATCHES)), batch)
         tile = _tile(f, buffers, number, *place[1:])
         with f.loop(first, last) as block:
-            _block(f, buffers, tile, place, block.index, f.icmp("eq", block.index, first))
-        with f.when(f.icmp("eq", f.word(LOCATE), 0)):
-            _finish(f, buffers, number, *place[1:])
+            final = f.icmp("eq", f.add(block.index, 1), last)
+            _block(f, buffers, tile, place, number, block.index,
+                   f.icmp("eq", block.index, first), final)
     return f.code()
 
 
-def _tile(f: Function, buffers: Buffers, batch, m0, rows, n0, cols) -> list[Value]:
-    """Address and row stride of where the tile is made: in the result if it can be located."""
+class Tile(NamedTuple):
+    """Where sums are made: address, bytes between rows, and whether each has a place of its own."""
+    start: Value
+    row: Value
+    spread: Value
+
+
+def _tile(f: Function, buffers: Buffers, batch, m0, rows, n0, cols) -> Tile:
+    """The result if it can be located; else private memory, as little as there are blocks of k."""
     with f.either(f.icmp("ne", f.word(LOCATE), 0)) as either:
         with either.yes:
             place = call_word(f, "ptr", LOCATE,
                               [_words(f, FINISH_WORDS), f.args, batch, m0, rows, n0, cols])
-            either.give(place, f.word(TARGET_ROW))
+            either.give(place, f.word(TARGET_ROW), 1)
         with either.no:
-            either.give(buffers.tile, f.word(TILE_ROW))
-    return either.results
+            several = f.icmp("ugt", f.word(PART_BLOCKS), 1)
+            row = f.select(several, f.word(TILE_ROW), f.value(PANEL_BYTES))
+            either.give(buffers.tile, row, f.cast("zext", several, "i64"))
+    return Tile(*either.results)
 
 
 def _split(f: Function, index, word: int):
@@ -109,8 +119,9 @@ def _extent(f: Function, index: Value, cut: int):
     return f.add(f.mul(image, f.word(cut)), inner), size
 
 
-def _block(f: Function, buffers: Buffers, tile, place, block: Value, is_first: Value) -> None:
-    """Brings one block of k and multiplies it into the tile, panel by panel."""
+def _block(f: Function, buffers: Buffers, tile: Tile, place, number, block: Value, is_first: Value,
+           is_last: Value) -> None:
+    """Brings one block of k, multiplies it into the tile piece by piece, finishes in the last one."""
     batch, m0, rows, n0, cols = place
     k0, kc = _extent(f, block, K_IMAGE)
     tables = [buffers.row_table, buffers.k_table]
@@ -118,19 +129,25 @@ def _block(f: Function, buffers: Buffers, tile, place, block: Value, is_first: V
                   [_words(f, A_WORDS), buffers.a, *tables, batch, m0, rows, k0, kc])
     b = call_word(f, "ptr", PACK_B, [_words(f, B_WORDS), buffers.b, batch, n0, cols, k0, kc])
     first = f.cast("zext", is_first, "i64")
-    with f.loop(0, cols, f.word(COLUMNS), carried=[b, tile[0]]) as panel:
-        wide = f.icmp("ugt", f.sub(cols, panel.index), f.lshr(f.word(COLUMNS), 1))
-        vectors = f.add(f.cast("zext", wide, "i64"), 1)
+    finishes = f.and_(f.icmp("eq", f.word(LOCATE), 0), is_last)
+    with f.loop(0, cols, f.word(COLUMNS), carried=[b, tile.start]) as panel:
+        width = f.umin(f.word(COLUMNS), f.sub(cols, panel.index))
+        vectors = f.add(f.cast("zext", f.icmp("ugt", width, f.lshr(f.word(COLUMNS), 1)), "i64"), 1)
         b, c = panel.values
-        call_word(f, "void", MICRO, [a, *tables, b, f.word(B_STEP), kc, c, tile[1], first, rows,
-                                     vectors])
-        panel.next(f.at(b, "i8", f.word(B_PANEL)), f.at(c, "i8", PANEL_BYTES))
+        with f.loop(0, rows, f.word(PIECE)) as piece:
+            count = f.umin(f.sub(rows, piece.index), f.word(PIECE))
+            to = f.at(c, "i8", f.mul(f.mul(piece.index, tile.row), tile.spread))
+            call_word(f, "void", MICRO, [a, f.at(tables[0], "i64", piece.index), tables[1], b,
+                                         f.word(B_STEP), kc, to, tile.row, first, count, vectors])
+            with f.when(finishes):
+                _finish(f, buffers, (to, tile.row), number, f.add(m0, piece.index), count,
+                        f.add(n0, panel.index), width)
+        panel.next(f.at(b, "i8", f.word(B_PANEL)), f.at(c, "i8", f.mul(tile.spread, PANEL_BYTES)))
 
 
-def _finish(f: Function, buffers: Buffers, batch, m0, rows, n0, cols) -> None:
-    """The tile, transposed if there is a function for that, goes to the finisher."""
-    tile, turned = (buffers.tile, f.word(TILE_ROW)), (buffers.turned, f.word(TURNED_ROW))
-    words = _words(f, FINISH_WORDS)
+def _finish(f: Function, buffers: Buffers, tile, batch, m0, rows, n0, cols) -> None:
+    """A piece of the tile, transposed if there is a function for that, goes to the finisher."""
+    turned, words = (buffers.turned, f.word(TURNED_ROW)), _words(f, FINISH_WORDS)
     with f.either(f.icmp("eq", f.word(TURN), 0)) as either:
         with either.yes:
             call_word(f, "void", FINISH, [words, *tile, batch, m0, rows, n0, cols])
@@ -194,9 +211,11 @@ class Contraction(NamedTuple):
     n: Cut
     k: Cut
     turned: bool = False
+    dots: bool = False      # k counts pairs of bfloat16
 
     @property
     def work(self) -> int:
+        """Multiplications, a pair of them counted once."""
         return self.batches * self.m.total * self.n.total * self.k.total
 
     @property
@@ -275,16 +294,18 @@ def _driver_call(c: Contraction, a: Left, b: Right, result: Finisher, note: str)
     finish, finish_words = (pack_view(), target[0]) if target else (result.code, result.words)
     at_b = HEADER + len(a.words)
     slack = ceil_div(8 * a.slack, VECTOR_BYTES) * VECTOR_BYTES
-    row, turned_row = c.n.tile * size, (ceil_div(c.m.tile, LANES) + 1) * LANES * size
+    piece = balanced(c.m.tile, PIECE_ROWS, ROWS).tile
+    row, turned_row = c.n.tile * size, (ceil_div(piece, LANES) + 1) * LANES * size
     tables = [8 * cut.tile + 2 * slack + VECTOR_BYTES for cut in (c.m, c.k)]
-    tile_bytes = 0 if target else (c.m.tile + LANES) * row, c.turned * c.n.tile * turned_row
-    head = (micro(c.kind), a.code, HEADER, b.code, at_b, finish,
+    whole = (c.m.tile + LANES) * row if c.part_blocks > 1 else (piece + LANES) * PANEL_BYTES
+    tile_bytes = 0 if target else whole, c.turned * columns_of(c.kind) * turned_row
+    head = (micro(c.kind, c.dots), a.code, HEADER, b.code, at_b, finish,
             at_b + len(b.words), turn(c.kind.llvm) if c.turned else 0,
             b.step, b.panel, columns_of(c.kind),
             *c.m[:3], c.m.pieces, c.n.total, c.n.tile, c.n.pieces, *c.k[:3], c.k.pieces,
             c.batches, c.part_blocks, a.size, b.size, *tile_bytes, *tables, slack, row, turned_row,
-            finish if target else 0, target[1] if target else 0)
+            finish if target else 0, target[1] if target else 0, piece)
     units = c.parts * c.tiles
     grain = smaller(units, larger(1, units * SMALL // larger(c.work, 1)))
     return Call(driver(), (*head, *a.words, *b.words, *finish_words), units, grain, note,
-                flops=2 * c.work)
+                flops=2 * c.work << c.dots)

@@ -12,12 +12,13 @@ from functools import cache
 from typing import NamedTuple
 
 from ..compiler.kernel import LANES, Body, Code, View
-from ..dtypes import dtype
+from ..dtypes import bfloat16, dtype
 from .emit import Function, Value
-from .micro import VECTOR_BYTES
+from .micro import VECTOR_BYTES, round_pairs
 from .pack import Matrix, call_word, table_offset
 from .scalar import cast, emit_body, from_memory, to_memory
 
+SHORT_BODY = 24         # instructions of an epilogue that are worth emitting twice
 ALIASING = 4096         # rows this far apart fight for the same few cache lines
 
 FINISH_PARAMS = (("ptr", "args"), ("ptr", "tile"), ("i64", "ts"), ("i64", "batch"), ("i64", "m0"),
@@ -42,8 +43,11 @@ class Finisher(NamedTuple):
 
 
 def finisher(sizes: Grid, kind: dtype, body: Body | None, views: list[tuple[View, Grid]],
-             inputs: int) -> Finisher:
-    """Stores tiles of `kind` through `body` (None: as they are); grids hold strides in elements."""
+             inputs: int, dots: bool = False) -> Finisher:
+    """Stores tiles of `kind` through `body` (None: as they are); grids hold strides in elements.
+
+    `dots`: the tile was made by the CPU's dot products, and is rounded as the CPU does it, too.
+    """
     ways = tuple((view.dtype, _way(grid.inner)) for view, grid in views)
     words = [sizes.inner, len(sizes.batch), len(sizes.outer)]
     for view, grid in views:
@@ -51,7 +55,8 @@ def finisher(sizes: Grid, kind: dtype, body: Body | None, views: list[tuple[View
     for part in ("outer", "batch"):
         words += _table(getattr(sizes, part), [(v, getattr(g, part)) for v, g in views])
     target = _target(sizes, kind, *views[0]) if body is None else None
-    return Finisher(finish_kernel(kind, body, ways[:inputs], ways[inputs:]), tuple(words), target)
+    code = finish_kernel(kind, body, ways[:inputs], ways[inputs:], dots)
+    return Finisher(code, tuple(words), target)
 
 
 def _target(sizes: Grid, kind: dtype, view: View, grid: Grid) -> tuple[tuple, int] | None:
@@ -76,7 +81,8 @@ def _table(sizes, strided) -> list[int]:
 
 
 @cache
-def finish_kernel(kind: dtype, body: Body | None, reads: tuple, writes: tuple) -> Code:
+def finish_kernel(kind: dtype, body: Body | None, reads: tuple, writes: tuple,
+                  dots: bool = False) -> Code:
     """Code by the accumulator's dtype, body, and (dtype, inner stride if 0 or 1) of each view."""
     f = Function("finish", FINISH_PARAMS)
     count = len(reads) + len(writes)
@@ -91,25 +97,36 @@ def finish_kernel(kind: dtype, body: Body | None, reads: tuple, writes: tuple) -
         offsets = table_offset(f, f.udiv(run.index, f.word(F_INNER)), f.word(F_OUTERS), first,
                                width, base)
         tile = f.at(f.tile, kind.llvm, f.sub(run.index, f.n0))
-        Finish(f, kind, body, (*reads, *writes), len(reads)).rows(tile, inner, run.step, offsets)
+        Finish(f, kind, body, (*reads, *writes), len(reads), dots).rows(tile, inner, run.step, offsets)
     return f.code()
 
 
 class Finish:
     """Emits the rows of one run of columns."""
 
-    def __init__(self, f: Function, kind: dtype, body: Body | None, ways: tuple, inputs: int):
+    def __init__(self, f: Function, kind: dtype, body: Body | None, ways: tuple, inputs: int,
+                 dots: bool):
         self.f, self.kind, self.body, self.ways, self.inputs = f, kind, body, ways, inputs
+        self.dots = dots
 
     def rows(self, tile: Value, inner: Value, run: Value, offsets: list) -> None:
         f = self.f
         starts = [self.at(v, f.at(self.word(v, V_POINTER, "ptr"), "i8", offset), inner)
                   for v, offset in enumerate(offsets)]
         with f.loop(0, f.rows, carried=[tile, *starts]) as row:
-            with f.loop(0, run, LANES) as chunk:
-                self.chunk(row.values, chunk.index, f.lane_mask(f.sub(run, chunk.index)))
+            self.row(row.values, run)
             row.next(f.at(row.values[0], "i8", f.ts), *(
                 f.at(p, "i8", self.word(v, V_ROW)) for v, p in enumerate(row.values[1:])))
+
+    def row(self, pointers, run: Value) -> None:
+        """Two vectors at a time, then what is left."""
+        f, whole = self.f, 0
+        if self.body is None or len(self.body.instrs) <= SHORT_BODY:
+            whole = f.and_(run, -2 * LANES)
+            with f.loop(0, whole, 2 * LANES) as pair:
+                self.chunks(pointers, [pair.index, f.add(pair.index, LANES)], None)
+        with f.loop(whole, run, LANES) as chunk:
+            self.chunks(pointers, [chunk.index], f.sub(run, chunk.index))
 
     def word(self, v: int, field: int, type: str = "i64") -> Value:
         return self.f.word(F_VIEWS + 3 * v + field, type)
@@ -122,23 +139,45 @@ class Finish:
         known = self.ways[v][1]
         return self.word(v, V_STEP) if known is None else known
 
-    def chunk(self, pointers, index: Value, mask: Value) -> None:
-        f = self.f
-        value = f.load_vector(self.kind.llvm, f.at(pointers[0], self.kind.llvm, index))
-        views = [self.at(v, pointer, index) for v, pointer in enumerate(pointers[1:])]
-        reads = [self.load(v, views[v], mask) for v in range(self.inputs)]
-        for v, out in enumerate(self.apply(value, reads), self.inputs):
-            f.store_strided(to_memory(f, self.ways[v][0], out), views[v], self.step(v), mask)
+    def chunks(self, pointers, places: list[Value], left: Value | None) -> None:
+        """Vectors from their places on, all read before one is written; `left` columns if not whole."""
+        made = [(self.vector(pointers, place, left), place) for place in places]
+        for values, place in made:
+            for v, value in enumerate(values, self.inputs):
+                pointer = self.at(v, pointers[1 + v], place)
+                self.store(v, to_memory(self.f, self.ways[v][0], value), pointer, left)
 
-    def load(self, v: int, pointer: Value, mask: Value) -> Value:
-        kind = self.ways[v][0]
-        return from_memory(self.f, kind,
-                           self.f.load_strided(kind.llvm, pointer, self.step(v), mask=mask))
+    def vector(self, pointers, index: Value, left: Value | None) -> list[Value]:
+        value = self.f.load_vector(self.kind.llvm, self.f.at(pointers[0], self.kind.llvm, index))
+        reads = [self.load(v, self.at(v, pointers[1 + v], index), left) for v in range(self.inputs)]
+        return self.apply(value, reads)
+
+    def load(self, v: int, pointer: Value, left: Value | None) -> Value:
+        """Only what may lie behind a buffer's slack is masked."""
+        kind, step = self.ways[v][0], self.step(v)
+        near = isinstance(step, int) and step * kind.itemsize * LANES <= VECTOR_BYTES
+        mask = None if near or left is None else self.f.lane_mask(left)
+        return from_memory(self.f, kind, self.f.load_strided(kind.llvm, pointer, step, mask=mask))
+
+    def store(self, v: int, value: Value, pointer: Value, left: Value | None) -> None:
+        """Masked only where it must be: some CPUs are slow at that."""
+        f, step = self.f, self.step(v)
+        if left is None:
+            f.store_strided(value, pointer, step)
+        elif isinstance(step, int) and step == 1:
+            with f.either(f.icmp("sge", left, LANES)) as either:
+                with either.yes:
+                    f.store(value, pointer)
+                with either.no:
+                    f.masked_store(value, pointer, f.lane_mask(left))
+        else:
+            f.store_strided(value, pointer, step, f.lane_mask(left))
 
     def apply(self, value: Value, reads: list[Value]) -> list[Value]:
         """The accumulator is rounded to the result's dtype before anything else sees it."""
         result = self.ways[-1][0] if self.body is None else self.body.inputs[0]
-        value = cast(self.f, result, self.kind, value)
+        value = round_pairs(self.f, value) if self.dots and result is bfloat16 else \
+            cast(self.f, result, self.kind, value)
         return [value] if self.body is None else emit_body(self.f, self.body, [value, *reads])
 
 

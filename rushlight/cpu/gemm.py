@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from math import prod
 
-from ..compiler.kernel import LANES, Call, Epilogue, View
+from ..compiler.kernel import LANES, Call, Code, Epilogue, View
 from ..compiler.sizes import larger, times
-from ..dtypes import dtype, float32, float64
-from .contract import (BLOCK_K, BLOCK_ROWS, Contraction, Left, Right, Temp, balanced, ceil_div,
-                       columns_of, contract, cut_columns, cut_rows)
+from ..dtypes import bfloat16, dtype, float32, float64
+from .contract import (BLOCK_K, BLOCK_ROWS, PANELS, Contraction, Cut, Left, Right, Temp, balanced,
+                       ceil_div, columns_of, contract, cut_columns, cut_rows)
+from .features import host
 from .finish import Finisher, Grid, finisher
 from .micro import PANEL_BYTES, ROWS
-from .pack import Matrix, copy_call, pack_copy, pack_transpose, pack_view, read_matrix
+from .pack import (O_HEADER, R_HEADER, Matrix, copy_call, pack_copy, pack_odd, pack_pairs,
+                   pack_transpose, pack_view, read_matrix, read_packed)
 
+WIDE = 2 * PANELS       # panels of a tile of dot products: their rows may be packed for each tile
 FEW_ROWS = 3 * ROWS     # so few rows read b in place
 SWAP_GAIN = 1.08        # what b's columns as rows must save to be worth transposing tiles
 
@@ -37,22 +40,45 @@ def lower_matmul(out: View, a: View, b: View, temp: Temp,
         return lower_matmul(turned(out), turned(b), turned(a), temp, turned_epilogue(epilogue))
     kind = float64 if a.dtype is float64 else float32
     note = f"matmul {a.dtype.name} {times((*batch, m, k, n))} {_letter(a)}{_letter(b)}"
-    result, before = _finish_matrix(kind, out, epilogue), []
-    straight, crossed = _cycles(m, n, k, _adjacent(b, -1)), _cycles(n, m, k, _adjacent(a, -2))
-    swap = n > 1 and SWAP_GAIN * crossed < straight
+    result, before = _finish_matrix(kind, out, epilogue, has_dots(a.dtype)), []
+    swap = _pays_to_swap(a, b)
     if swap:
         a, b, m, n = turned(b), turned(a), n, m
     rows = cut_rows(kind, prod(batch), m, n)
-    columns = cut_columns(kind, prod(batch) * rows.pieces, n)
-    c = Contraction(kind, prod(batch), rows, columns, balanced(k, BLOCK_K, 16), swap)
-    left, right = _left(before, kind, a, temp), _right(before, c, b, temp)
+    dots = has_dots(a.dtype)
+    columns = cut_columns(kind, prod(batch) * rows.pieces, n, WIDE if dots else PANELS)
+    depth = balanced(ceil_div(k, 2) if dots else k, BLOCK_K, 16)
+    c = Contraction(kind, prod(batch), rows, columns, depth, swap, dots)
+    left, right = _left(before, c, a, temp), _right(before, c, b, temp)
     return before + contract(c, left, right, result, temp, note)
+
+
+def has_dots(kind: dtype) -> bool:
+    """Whether products of this dtype are the CPU's dot products of pairs."""
+    return kind is bfloat16 and host().has_bf16_dot
+
+
+def _pays_to_swap(a: View, b: View) -> bool:
+    (m, k), n = a.shape[-2:], b.shape[-1]
+    if has_dots(a.dtype):
+        k = ceil_div(k, 2)
+        straight = _pair_cycles(m, n, k, _adjacent(b, -1), _lies_in_pairs(a))
+        crossed = _pair_cycles(n, m, k, _adjacent(a, -2), _lies_in_pairs(turned(b)))
+    else:
+        straight, crossed = _cycles(m, n, k, _adjacent(b, -1)), _cycles(n, m, k, _adjacent(a, -2))
+    return n > 1 and SWAP_GAIN * crossed < straight
 
 
 def _cycles(m: int, n: int, k: int, adjacent: bool) -> int:
     """A guess of the time with m as rows: vectors multiplied, and packed once for each row tile."""
     vectors, tiles = ceil_div(n, LANES) * k, ceil_div(m, BLOCK_ROWS)
     return vectors * (m + tiles * (0 if adjacent and m <= FEW_ROWS else 4 if adjacent else 7))
+
+
+def _pair_cycles(m: int, n: int, k: int, adjacent: bool, in_place: bool) -> int:
+    """The same for pairs: rows that do not lie in pairs are packed for each column tile."""
+    columns = ceil_div(n, LANES) * k * (m + ceil_div(m, BLOCK_ROWS) * (4 if adjacent else 7))
+    return columns + (0 if in_place else 4 * ceil_div(m, LANES) * k * ceil_div(n, WIDE * 2 * LANES))
 
 
 def turned(x: View) -> View:
@@ -70,26 +96,60 @@ def _letter(x: View) -> str:
     return "t" if x.strides[-2] == 1 and x.strides[-1] != 1 and x.shape[-1] > 1 else "n"
 
 
-def _left(before: list[Call], kind: dtype, a: View, temp: Temp) -> Left:
-    if a.dtype is not kind:
-        a = packed(before, kind, a, temp)
+def _left(before: list[Call], c: Contraction, a: View, temp: Temp) -> Left:
+    if not c.dots and a.dtype is not c.kind:
+        a = converted(before, c.kind, a, temp)
+    if c.dots and not _lies_in_pairs(a):
+        return _packed_rows(before, c, a, temp)
     row, step = (s * a.itemsize for s in a.strides[-2:])
-    return Left(read_matrix(), Matrix(a.ref, row, step, 1, 0, batch_table(a)).words())
+    words = Matrix(a.ref, row, 4 if c.dots else step, 1, 0, batch_table(a)).words()
+    return Left(read_matrix(), words)
+
+
+def _lies_in_pairs(a: View) -> bool:
+    """Whether neighbours of k are neighbours in memory, and none is alone."""
+    return a.strides[-1] == 1 and a.shape[-1] % 2 == 0
+
+
+def _packed_rows(before: list[Call], c: Contraction, a: View, temp: Temp) -> Left:
+    """Rows of a, packed as columns of b are."""
+    panel = c.k.tile * PANEL_BYTES
+    code, words = _packer(before, c, turned(a), panel, temp)
+    head = (code, R_HEADER, panel, columns_of(c.kind), c.kind.itemsize)
+    return Left(read_packed(), (*head, *words), _packed_bytes(c, c.m))
 
 
 def _right(before: list[Call], c: Contraction, b: View, temp: Temp) -> Right:
-    if b.dtype is not c.kind or not (_adjacent(b, -1) or _adjacent(b, -2)):
-        b = packed(before, c.kind, b, temp)
-    step, column = (s * b.itemsize for s in b.strides[-2:])
-    panel, table = c.k.tile * PANEL_BYTES, batch_table(b)
-    size = ceil_div(c.n.tile, columns_of(c.kind)) * panel + 4 * PANEL_BYTES
-    if not _adjacent(b, -1):
-        words = Matrix(b.ref, column, step, larger(1, b.shape[-2]), 0, table).words(panel)
-        return Right(pack_transpose(c.kind.llvm), words, panel, PANEL_BYTES, size)
-    words = Matrix(b.ref, b.itemsize, step, 1, 0, table).words(panel)
-    if c.m.total <= FEW_ROWS:
+    panel = c.k.tile * PANEL_BYTES
+    if not c.dots and b.dtype is not c.kind:
+        b = converted(before, c.kind, b, temp)
+    if not c.dots and c.m.total <= FEW_ROWS and _adjacent(b, -1):
+        step = b.strides[-2] * b.itemsize
+        words = Matrix(b.ref, b.itemsize, step, 1, 0, batch_table(b)).words(panel)
         return Right(pack_view(), words, PANEL_BYTES, step)
-    return Right(pack_copy(c.kind.llvm), words, panel, PANEL_BYTES, size)
+    return Right(*_packer(before, c, b, panel, temp), panel, PANEL_BYTES, _packed_bytes(c, c.n))
+
+
+def _packed_bytes(c: Contraction, cut: Cut) -> int:
+    """Panels of a block, and what packers may overrun."""
+    return (ceil_div(cut.tile, columns_of(c.kind)) * c.k.tile + 4) * PANEL_BYTES
+
+
+def _packer(before: list[Call], c: Contraction, b: View, panel: int,
+            temp: Temp) -> tuple[Code, tuple]:
+    """What packs the columns of b, and its words."""
+    if not (_adjacent(b, -1) or _adjacent(b, -2)):
+        b = packed(before, b.dtype, b, temp)
+    (step, column), table = (s * b.itemsize for s in b.strides[-2:]), batch_table(b)
+    if not _adjacent(b, -1):
+        code = pack_transpose(c.kind.llvm)
+        words = Matrix(b.ref, column, step << c.dots, larger(1, c.k.total), 0, table).words(panel)
+    else:
+        code = pack_pairs() if c.dots else pack_copy(c.kind.llvm)
+        words = Matrix(b.ref, b.itemsize, step << c.dots, 1, 0, table).words(panel)
+    if c.dots and b.shape[-2] % 2:
+        return pack_odd(), (code, O_HEADER, c.k.total - 1, panel, *words)
+    return code, words
 
 
 def _adjacent(x: View, dim: int) -> bool:
@@ -109,9 +169,16 @@ def packed(before: list[Call], kind: dtype, x: View, temp: Temp) -> View:
     return out
 
 
-def _finish_matrix(kind: dtype, out: View, epilogue: Epilogue | None) -> Finisher:
+def converted(before: list[Call], kind: dtype, x: View, temp: Temp) -> View:
+    """x as `kind`, packed with its columns adjacent if they are so in x, else its rows."""
+    if _adjacent(x, -2) and not _adjacent(x, -1):
+        return turned(packed(before, kind, turned(x), temp))
+    return packed(before, kind, x, temp)
+
+
+def _finish_matrix(kind: dtype, out: View, epilogue: Epilogue | None, dots: bool) -> Finisher:
     *batch, m, n = out.shape
     views = [out] if epilogue is None else [*epilogue.inputs, *epilogue.outputs]
     grids = [(v, Grid(v.strides[:-2], v.strides[-2], (), v.strides[-1])) for v in views]
     body, inputs = (None, 0) if epilogue is None else (epilogue.body, len(epilogue.inputs))
-    return finisher(Grid(tuple(batch), m, (), n), kind, body, grids, inputs)
+    return finisher(Grid(tuple(batch), m, (), n), kind, body, grids, inputs, dots)

@@ -7,9 +7,12 @@ All share these signatures, so one driver serves matmul and convolution; `desc` 
 function's own words. They may read up to 63 bytes past an operand. Here are those for matrices:
 
     read_matrix       A of any strides where it lies
+    read_packed       A through a packer of B
     pack_view         B where it lies
     pack_copy         B whose columns are adjacent in memory
     pack_transpose    B whose k are adjacent, 16 bytes of k at a time; k may be (outer, inner)
+    pack_pairs        B of 2-byte elements whose columns are adjacent: pairs of neighbouring k
+    pack_odd          B of pairs by another packer, where the last k has no neighbour
 """
 from __future__ import annotations
 
@@ -77,6 +80,25 @@ def read_matrix() -> Code:
     return f.code()
 
 
+R_PACK, R_WORDS, R_PANEL, R_COLUMNS, R_SIZE = range(5)
+R_HEADER = 5
+
+
+@cache
+def read_packed() -> Code:
+    """Rows of a come as columns of panels: worth it where reading them in place thrashes the cache."""
+    f = Function("read_packed", READ_PARAMS, "ptr")
+    block = [f.parameters[n] for n in range(4, 9)]
+    start = call_word(f, "ptr", R_PACK, [f.at(f.args, "i64", f.word(R_WORDS)), f.dst, *block])
+    with f.loop(0, f.rows, f.word(R_COLUMNS), carried=[f.value(0)]) as panel:
+        count = f.umin(f.word(R_COLUMNS), f.sub(f.rows, panel.index))
+        fill_table(f, f.at(f.row_table, "i64", panel.index), count, panel.values[0], f.word(R_SIZE))
+        panel.next(f.add(panel.values[0], f.word(R_PANEL)))
+    fill_table(f, f.k_table, f.kc, f.value(0), PANEL_BYTES)
+    f.give_back(start)
+    return f.code()
+
+
 def fill_table(f: Function, table: Value, count, first: Value, step) -> None:
     """first, first + step, ... ; may write a vector past the end."""
     lanes = VECTOR_BYTES // 8
@@ -119,6 +141,52 @@ def _copy_panel(f: Function, element: str, source: Value, dst: Value, vectors: i
             f.store(f.load(type, f.at(source, "i8", v * VECTOR_BYTES)),
                     f.at(dst, "i8", v * VECTOR_BYTES))
         loop.next(f.at(source, "i8", f.word(STEP)), f.at(dst, "i8", PANEL_BYTES))
+
+
+@cache
+def pack_pairs() -> Code:
+    """Two rows of b become one of 32 bits for each column: the row of the even k in the low half."""
+    f = Function("pack_pairs", PACK_PARAMS, "ptr")
+    start = f.at(_start(f), "i8", f.mul(f.k0, f.word(STEP)))
+    with f.loop(0, f.rows, VECTORS * LANES, carried=[start, f.dst]) as panel:
+        with f.loop(0, f.kc, carried=panel.values) as pair:
+            _interleave(f, *pair.values)
+            pair.next(f.at(pair.values[0], "i8", f.word(STEP)), f.at(pair.values[1], "i8", PANEL_BYTES))
+        source, dst = panel.values
+        panel.next(f.at(source, "i8", PANEL_BYTES // 2), f.at(dst, "i8", f.word(PANEL)))
+    f.give_back(f.dst)
+    return f.code()
+
+
+def _interleave(f: Function, source: Value, dst: Value) -> None:
+    for v in range(VECTORS):
+        even, odd = (f.at(row, "i16", v * LANES)
+                     for row in (source, f.at(source, "i8", f.lshr(f.word(STEP), 1))))
+        low, high = (f.cast("zext", f.load_vector("i16", row), "i32") for row in (even, odd))
+        f.store(f.or_(low, f.shl(high, f.splat(f.value(16, "i32")))),
+                f.at(dst, "i8", v * VECTOR_BYTES))
+
+
+O_PACK, O_WORDS, O_LAST, O_PANEL = range(4)
+O_HEADER = 4
+
+
+@cache
+def pack_odd() -> Code:
+    """Zero instead of what lies behind the last k, in the high halves of pair `O_LAST`."""
+    f = Function("pack_odd", PACK_PARAMS, "ptr")
+    block = [f.parameters[n] for n in range(1, 7)]
+    start = call_word(f, "ptr", O_PACK, [f.at(f.args, "i64", f.word(O_WORDS)), *block])
+    last = f.sub(f.word(O_LAST), f.k0)
+    with f.when(f.icmp("slt", last, f.kc)):
+        pair = f.at(start, "i8", f.mul(last, PANEL_BYTES))
+        with f.loop(0, f.rows, VECTORS * LANES, carried=[pair]) as panel:
+            for v in range(VECTORS):
+                place = f.at(panel.values[0], "i8", v * VECTOR_BYTES)
+                f.store(f.and_(f.load_vector("i32", place), f.splat(f.value(0xFFFF, "i32"))), place)
+            panel.next(f.at(panel.values[0], "i8", f.word(O_PANEL)))
+    f.give_back(start)
+    return f.code()
 
 
 @cache

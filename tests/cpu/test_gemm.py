@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from rushlight.compiler.kernel import Body, Epilogue, Instr
-from rushlight.cpu import jit
+from rushlight.cpu import gemm, jit
 from rushlight.cpu.gemm import lower_matmul
+from rushlight.dtypes import bfloat16
 from rushlight.runtime.threads import set_num_threads
 from rushlight.testing.calls import Memory
 
@@ -76,12 +77,54 @@ def test_any_strides(kind):
 
 @pytest.mark.parametrize("kind", [np.float16, ml_dtypes.bfloat16])
 @pytest.mark.parametrize("right", [False, True])
-def test_narrow_floats_are_rounded_once(kind, right):
+def test_narrow_floats_are_rounded_once(kind, right, monkeypatch):
+    monkeypatch.setattr(gemm, "has_dots", lambda kind: False)
     rng = np.random.default_rng(2)
     a, b = draw(rng, (2, 33, 300), kind), draw(rng, (2, 300, 40), kind, right)
     got, _ = product(a, b)
     single, _ = product(a.astype(np.float32), b.astype(np.float32))
     assert (got == single.astype(kind)).all()
+
+
+needs_dots = pytest.mark.skipif(not gemm.has_dots(bfloat16), reason="this CPU has no dot products of bfloat16")
+
+
+@needs_dots
+@pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize("right", [False, True])
+def test_dot_products_of_pairs(left, right):
+    """Even and odd k, whole and ragged tiles: no further from the exact sum than one rounding and a bit."""
+    rng, kind = np.random.default_rng(8), ml_dtypes.bfloat16
+    for batch, m, k, n in [*SIZES, ((), 3, 1, 5), ((), 300, 301, 129), ((2,), 64, 1025, 33)]:
+        a, b = draw(rng, (*batch, m, k), kind, left), draw(rng, (*batch, k, n), kind, right)
+        wide = [x.astype(np.float64) for x in (a, b)]
+        exact, size = wide[0] @ wide[1], np.abs(wide[0]) @ np.abs(wide[1])
+        error = np.abs(product(a, b)[0].astype(np.float64) - exact)
+        assert (error <= 2 ** -8 * np.abs(exact) + 1e-6 * size).all()
+
+
+@needs_dots
+def test_odd_pairs_read_nothing_behind_the_last_k():
+    """What lies behind a view may be infinite."""
+    big = np.full((40, 64), np.inf, ml_dtypes.bfloat16)
+    big[:33, :33] = 1
+    for a, b in product_of_views(big[:33, :33]):
+        assert (product(a, b)[0] == 33).all()
+
+
+def product_of_views(x):
+    return [(a, b) for a in (x, x.T) for b in (x, x.T)]
+
+
+@needs_dots
+@pytest.mark.parametrize("size", [(64, 784, 256), (37, 301, 61), (5, 600, 1), (3, 20, 7)], ids=str)
+def test_threads_and_transposition_change_no_bit_of_dot_products(size):
+    rng, (m, k, n) = np.random.default_rng(5), size
+    a, b = draw(rng, (m, k), ml_dtypes.bfloat16), draw(rng, (k, n), ml_dtypes.bfloat16)
+    plain = product(a, b)[0].tobytes()
+    for left in (a, np.asfortranarray(a)):
+        for right in (b, np.asfortranarray(b)):
+            assert product(left, right, 2)[0].tobytes() == plain
 
 
 def test_padded_output_keeps_its_gaps():
