@@ -262,16 +262,21 @@ def contract(c: Contraction, a: Left, b: Right, result: Finisher, temp: Temp,
     """The calls of a contraction: the driver, and `combine` if k is cut into parts."""
     if c.parts == 1:
         return [_driver_call(c, a, b, result, note)]
-    (rows, cols), size = c.result, c.kind.itemsize
-    batches, part = c.parts * c.batches, c.batches * rows * cols * size
-    parts = View(temp(c.parts * part), c.kind, (batches, rows, cols), (rows * cols, cols, 1))
-    keep = finisher(Grid((batches,), rows, (), cols), c.kind, None,
-                    [(parts, Grid((rows * cols,), cols, (), 1))], 0)
-    head = (parts.ref, c.parts, part, rows, cols, result.code, C_HEADER)
-    units, grain = c.batches * rows, larger(1, SMALL // (cols * c.parts))
-    return [_driver_call(c, a, b, keep, note),
-            Call(combine(c.kind.llvm), (*head, *result.words), units, grain,
-                 f"{note}, adding {plain(c.parts)} parts", bytes=c.parts * part)]
+    keep, add = in_parts(c.kind, c.parts, c.batches, *c.result, result, temp, note)
+    return [_driver_call(c, a, b, keep, note), add]
+
+
+def in_parts(kind: dtype, parts: int, batches: int, rows: int, cols: int, result: Finisher,
+             temp: Temp, note: str) -> tuple[Finisher, Call]:
+    """A finisher that keeps parts, its batch being (part, batch), and the call that adds them."""
+    part = batches * rows * cols * kind.itemsize
+    kept = View(temp(parts * part), kind, (parts * batches, rows, cols), (rows * cols, cols, 1))
+    keep = finisher(Grid((parts * batches,), rows, (), cols), kind, None,
+                    [(kept, Grid((rows * cols,), cols, (), 1))], 0)
+    head = (kept.ref, parts, part, rows, cols, result.code, C_HEADER)
+    units, grain = batches * rows, larger(1, SMALL // (cols * parts))
+    return keep, Call(combine(kind.llvm), (*head, *result.words), units, grain,
+                      f"{note}, adding {plain(parts)} parts", bytes=parts * part)
 
 
 def whole_panels(before: list[Call], c: Contraction, code: Code, words: Callable[[int], tuple],

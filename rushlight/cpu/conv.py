@@ -26,7 +26,7 @@ from .micro import PANEL_BYTES, ROWS
 from .pack import Matrix, merged, pack_copy, pack_transpose, read_matrix
 from .patches import pack_patches, patch_way, patch_words
 from .phases import interleave, phases
-from .winograd import suits, winograd
+from .winograd import are_packed, suits, winograd, winograd_weight_grad
 
 POSITIONS = 512         # of a tile; what they read of the image stays in the second-level cache
 FEW = 64                # positions that a tile may go down to for there to be enough tiles
@@ -47,7 +47,7 @@ def lower_conv(out: View, x: View, w: View, stride, padding, dilation, groups: i
     image = _image(x, groups, _windows(x, out.shape, w.shape, stride, padding, dilation))
     rows, (o, c, *taps) = w.shape[0] // groups, w.strides
     weights = w._replace(shape=(groups, rows, *w.shape[1:]), strides=(rows * o, o, c, *taps))
-    return before + _over_positions(out, x, image, weights, temp, epilogue, note, True)
+    return before + _over_positions(out, x, image, weights, temp, epilogue, note)
 
 
 def _windows(x: View, out, kernel, stride, padding, dilation) -> list[Along]:
@@ -152,6 +152,10 @@ def lower_conv_weight_grad(out: View, g: View, x: View, stride, padding, dilatio
     if plan := direct(image, x.shape[1] // groups, out.shape[0] // groups, kind.itemsize):
         result = _finish_weights(kind, out, groups)
         return before + weight_grad(plan, g, g.shape[0], groups, kind, result, temp, note)
+    if suits(image, x.shape[1], out.shape[0], g.shape[0], groups, kind):
+        seen = _adjacent_channels(before, x, image, temp)
+        return before + winograd_weight_grad(seen, g, x.shape[1], _finish_weights(kind, out, 1),
+                                             temp, note)
     for most in (BLOCK_ROWS, BLOCK_ROWS // 4, BLOCK_ROWS // 16, 1):
         rows = _channel_blocks(image, x.shape[1] // groups, most)
         reading = _reading(image, g.shape[0], rows.tile, kind, POSITIONS)
@@ -307,12 +311,8 @@ def _positions(g: View, c: Contraction) -> Right:
 
 
 def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp,
-                    epilogue: Epilogue | None, note: str, forward: bool = False) -> list[Call]:
-    """out[n, o, *p] = sum over (c, taps) of w[group, o, c, taps] * image at (n, p, taps).
-
-    Only the forward pass may take Winograd's way: gradients stay sums over taps, so that its larger
-    rounding errors enter a training step once.
-    """
+                    epilogue: Epilogue | None, note: str) -> list[Call]:
+    """out[n, o, *p] = sum over (c, taps) of w[group, o, c, taps] * image at (n, p, taps)."""
     if prod(out.shape) == 0:
         return []
     (groups, outputs), images = w.shape[:2], x.shape[0]
@@ -320,9 +320,11 @@ def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp,
     seen, weights = upright(image, Weights(w.ref, _five_strides(w)))
     if plan := direct(seen, w.shape[2], outputs, kind.itemsize):
         return [over_planes(plan, weights, images, groups, kind, result, note)]
-    if forward and suits(seen, w.shape[2], outputs, images, groups, kind):
+    if suits(seen, w.shape[2], outputs, images, groups, kind):
         before = []
-        seen = _adjacent_columns(before, x, seen, temp)
+        if not are_packed(weights):
+            seen, weights = upright(image, Weights(*_bytes(packed(before, kind, w, temp))))
+        seen = _adjacent_channels(before, x, seen, temp)
         return before + winograd(seen, weights, w.shape[2], outputs, images, result, temp, note)
     depth, before = _channel_blocks(image, w.shape[2], BLOCK_K), []
     plenty = images * image.positions * groups * ceil_div(outputs, WIDE) // PLENTY
@@ -341,9 +343,13 @@ def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp,
     return before + contract(c, left, _patch_panels(image, c), result, temp, note)
 
 
-def _adjacent_columns(before: list[Call], x: View, image: Image, temp: Temp) -> Image:
-    """The image of x, of a copy if columns are not neighbours in memory."""
-    if x.strides[-1] == 1:
+def _bytes(w: View) -> tuple[Ref, tuple[int, ...]]:
+    return w.ref, _five_strides(w)
+
+
+def _adjacent_channels(before: list[Call], x: View, image: Image, temp: Temp) -> Image:
+    """The image of x, of a copy if neither channels nor columns are neighbours in memory."""
+    if 1 in (x.strides[1], x.strides[-1]):
         return image
     x = packed(before, x.dtype, x, temp)
     n, channel, row, col = (s * x.itemsize for s in x.strides)

@@ -34,20 +34,23 @@ FAMILY = [(rows, vectors) for vectors in range(1, VECTORS + 1) for rows in range
 
 
 @cache
-def micro(kind: dtype, dots: bool = False) -> Code:
-    """The module of all micro-kernels of float32 or float64; its symbol has MICRO_PARAMS."""
+def micro(kind: dtype, dots: bool = False, chain: int = 0) -> Code:
+    """The module of all micro-kernels of float32 or float64; its symbol has MICRO_PARAMS.
+
+    With a `chain` so many products are summed at a time, and the sums added in order.
+    """
     f = Function(f"micro_{kind.name}{'_dots' * dots}", MICRO_PARAMS)
     groups = f.ceil_div(f.rows, ROWS)
     small, larger = f.udiv(f.rows, groups), f.urem(f.rows, groups)
     with f.loop(0, groups, carried=[f.row_table, f.c]) as loop:
         table, c = loop.values
         rows = f.add(small, f.cast("zext", f.icmp("ult", loop.index, larger), "i64"))
-        _dispatch(f, kind.llvm, dots, rows, [f.a, table, *f.parameters[2:6], c, f.cs, f.first])
+        _dispatch(f, kind.llvm, (dots, chain), rows, [f.a, table, *f.parameters[2:6], c, f.cs, f.first])
         loop.next(f.at(table, "i64", rows), f.at(c, "i8", f.mul(rows, f.cs)))
     return f.code()
 
 
-def _dispatch(f: Function, element: str, dots: bool, rows: Value, arguments: list[Value]) -> None:
+def _dispatch(f: Function, element: str, how, rows: Value, arguments: list[Value]) -> None:
     """Calls the member of the family for (rows, vectors)."""
     key = f.add(f.mul(f.vectors, 256), rows)
     stem, done = f.fresh("tile"), f.fresh("tiled")
@@ -55,19 +58,34 @@ def _dispatch(f: Function, element: str, dots: bool, rows: Value, arguments: lis
     f.line(f"switch {key.typed}, label %{done} [ {cases} ]")
     for r, v in FAMILY:
         f.label(f"{stem}.{r}.{v}")
-        tile = f.helper(f"tile{r}x{v}", lambda shape=(r, v): _tile(element, dots, *shape))
+        tile = f.helper(f"tile{r}x{v}", lambda shape=(r, v): _tile(element, *how, *shape))
         f.line(f"call void @{tile.name}({', '.join(f.value(a).typed for a in arguments)})")
         f.jump(done)
     f.label(done)
 
 
-def _tile(element: str, dots: bool, rows: int, vectors: int) -> Function:
-    """rows x vectors accumulators in registers over the whole of kc."""
+def _tile(element: str, dots: bool, chain: int, rows: int, vectors: int) -> Function:
+    """rows x vectors accumulators in registers over the whole of kc, or over a chain at a time."""
     f = Function(f"tile{rows}x{vectors}", TILE_PARAMS)
-    lanes = VECTOR_BYTES // SIZES[element]
     places = [f.load("i64", f.at(f.row_table, "i64", r)) for r in range(rows)]
+    if not chain:
+        _, *sums = _products(f, element, dots, places, vectors, (0, f.kc, f.b))
+        _store_rows(f, sums, vectors, f.first)
+        return f
+    with f.loop(0, f.kc, chain, carried=[f.b, f.first]) as part:
+        end = f.umin(f.add(part.index, chain), f.kc)
+        b, *sums = _products(f, element, dots, places, vectors, (part.index, end, part.values[0]))
+        _store_rows(f, sums, vectors, part.values[1])
+        part.next(b, 0)
+    return f
+
+
+def _products(f: Function, element: str, dots: bool, places, vectors: int, span) -> list[Value]:
+    """Where b goes on, and the sums over k from span[0] to span[1]; b starts at span[2]."""
+    first, last, start = span
+    lanes = VECTOR_BYTES // SIZES[element]
     zero, unit = constant(vector(element, lanes), 0), "i32" if dots else element
-    with f.loop(0, f.kc, carried=[f.b, *[zero] * (rows * vectors)]) as loop:
+    with f.loop(first, last, carried=[start, *[zero] * (len(places) * vectors)]) as loop:
         b, *sums = loop.values
         a = f.at(f.a, "i8", f.load("i64", f.at(f.k_table, "i64", loop.index)))
         panel = [f.load_vector(unit, f.at(b, "i8", v * VECTOR_BYTES), lanes)
@@ -76,8 +94,7 @@ def _tile(element: str, dots: bool, rows: int, vectors: int) -> Function:
         products = [(value, column) for value in values for column in panel]
         add = dot_pairs if dots else Function.fma
         loop.next(f.at(b, "i8", f.bs), *(add(f, *p, s) for p, s in zip(products, sums, strict=True)))
-    _store_rows(f, loop.results[1:], vectors)
-    return f
+    return loop.results
 
 
 def dot_pairs(f: Function, a: Value, b: Value, total: Value) -> Value:
@@ -91,9 +108,9 @@ def round_pairs(f: Function, a: Value) -> Value:
     return f.call(vector("bfloat"), "llvm.x86.avx512bf16.cvtneps2bf16.512", a)
 
 
-def _store_rows(f: Function, sums, vectors: int) -> None:
+def _store_rows(f: Function, sums, vectors: int, first: Value) -> None:
     """c = sums, or c += sums unless this is the first block of k."""
-    with f.either(f.icmp("ne", f.first, 0)) as either:
+    with f.either(f.icmp("ne", first, 0)) as either:
         for arm, again in ((either.yes, False), (either.no, True)):
             with arm:
                 row = f.c

@@ -237,12 +237,16 @@ def _transpose_run(f: Function, element: str, columns: Value, offset, count, dst
 
 def transpose_lines(f: Function, element: str, rows: list[Value], dst: Value, stride) -> None:
     """16 bytes of each row become columns of as many vectors, `stride` bytes apart."""
-    quad = 16 // SIZES[element]
-    pieces = [f.load(vector(element, quad), row) for row in rows]
-    stripes = [_join(f, pieces[n::quad]) for n in range(quad)]
-    for column in _transpose_quads(f, stripes):
+    for column in transposed_quads(f, element, rows):
         f.store(column, dst)
         dst = f.at(dst, "i8", stride)
+
+
+def transposed_quads(f: Function, element: str, rows: list[Value]) -> list[Value]:
+    """16 bytes of each row as columns."""
+    quad = 16 // SIZES[element]
+    pieces = [f.load(vector(element, quad), row) for row in rows]
+    return _transpose_quads(f, [_join(f, pieces[n::quad]) for n in range(quad)])
 
 
 @cache

@@ -1,371 +1,400 @@
 """Convolutions with 3x3 taps and stride 1 by Winograd's F(4x4, 3x3): 36 products for 144.
 
-A 4x4 tile of the output follows from 6x6 of the image. With polynomials evaluated at 0, a, -a, b,
--b and infinity, an output tile is A (sum over channels of (G w G') * (B d B')) A', the product
-element by element: so 36 small matrix products over channels, for which the micro-kernels serve.
+A 4x4 tile of the output is A' (sum over channels of (G w G') * (B d B')) A, the product element by
+element: 36 small matrix products over channels, for which the micro-kernels serve. The gradient of
+the weights is G' (sum over tiles of (A g A') * (B d B')) G. The transforms are in tiles.py.
 
-    transform_weights   u[xi][16 outputs][channel][16], once per call
-    winograd            a unit is a block of tiles by a block of outputs; for each block of channels
-                        the tiles of the image are transformed to v[xi][channel][tile] and
-                        multiplied; then m[xi][output][tile] is transformed back and finished
+    multiply    m[xi][tile][output] (+)= v[xi][tile][channel] u[xi][channel][output]; a unit is a
+                block of tiles by a block of outputs
+    grad        d[xi][channel][output] (+)= v[xi][tile][channel]' h[xi][tile][output]; a unit is a
+                part of the tiles by a block of channels by a block of outputs
 
-Lanes are neighbouring tiles of an image row. Rounding errors are larger than those of sums over
-taps, see docs; so gradients keep to the latter, and `RUSHLIGHT_WINOGRAD=off` all convolutions.
+What a unit needs of v, u and h is transformed by the unit, in the cache; or, where several units
+need the same, ahead of them.
+
+Rounding errors are two to three times those of sums over taps; `RUSHLIGHT_WINOGRAD=off` keeps to
+the latter.
 """
 from __future__ import annotations
 
 from functools import cache
+from typing import NamedTuple
 
 from .. import config
-from ..compiler.kernel import LANES, Call, Code
+from ..compiler.kernel import LANES, Call, Code, Ref, View
 from ..compiler.sizes import larger, smaller, times
 from ..dtypes import float32
-from .contract import SMALL, Cut, Temp, balanced, ceil_div
+from .contract import Cut, Temp, balanced, ceil_div, in_parts
 from .depthwise import Weights
-from .emit import Function, Value, constant, iota, vector
+from .emit import Function, Value
 from .finish import Finisher
-from .image import Image
+from .image import Along, Image
 from .micro import PANEL_BYTES, micro
-from .pack import call_word, dynamic_alloca
+from .pack import call_word, dynamic_alloca, fill_table, turn
+from .tiles import (SIDE, TAPS, TILE, XI, read_tiles, read_weights, tile_words, write_tiles,
+                    write_weights)
 
-POINT_A, POINT_B = 0.5 ** 0.5, 2 ** 0.5     # polynomials are evaluated at these; few errors
-XI = 36
-TILE = 4                # outputs of a tile along a side
-LEAST_CHANNELS = 32
-LEAST_TILES = 64        # that are worth transforming the weights
+LEAST_CHANNELS = 16
+LEAST_TILES = 16        # that are worth transforming the weights
 LEAST_USE = 0.5         # of the outputs in all tiles
-LEAST_WIDE = 4          # tiles in a row: they are the lanes of the transforms
-MOST = 128              # channels, and outputs, of a block
-BLOCK = 8192            # tiles * (channels + outputs) of a block; 36 of it stay in the cache
-MOST_TILES = 128
+FEW_TILES = 128         # weights are transformed by the units that need them
+MOST_CHANNELS = 128     # of a block
+MOST_OUTPUTS = 256
+CHAIN = 16              # channels that are summed in a row: rounding errors grow with it
+BLOCK = 8192            # tiles * (channels + outputs) of a block; 36 of it stay near
+TILES = 32, 64          # of a block
+PANEL = PANEL_BYTES // 4
 PLENTY = 8              # units that there should be
-VECTOR = "<16 x float>"
+GRAD_BLOCK = 128, 64    # channels and outputs whose products a unit of the gradient adds up
+SHARED = 2              # units that need the same tiles: more are worth making them ahead
 
 
 def suits(image: Image, channels: int, outputs: int, images: int, groups: int, kind) -> bool:
     """Whether tiles are possible and faster; follows from sizes alone, and the switch."""
     deep, high, wide = image.along
     plain = (deep.out, deep.taps, deep.size, deep.start) == (1, 1, 1, 0)
-    three = all((a.taps, a.step, a.move) == (3, 1, 1) for a in (high, wide))
+    three = all((a.taps, a.step, a.move) == (TAPS, 1, 1) for a in (high, wide))
     if not (config.winograd.value and kind is float32 and groups == 1 and plain and three):
         return False
     tiles = ceil_div(high.out, TILE) * ceil_div(wide.out, TILE)
-    return wide.out > TILE * (LEAST_WIDE - 1) and smaller(channels, outputs) >= LEAST_CHANNELS \
-        and images * tiles >= LEAST_TILES \
+    return smaller(channels, outputs) >= LEAST_CHANNELS and images * tiles >= LEAST_TILES \
         and high.out * wide.out >= LEAST_USE * tiles * TILE * TILE
 
 
-# --- planning -------------------------------------------------------------------------------------
+# --- what is multiplied ---------------------------------------------------------------------------
 
-(FINISH, FINISH_WORDS, MICRO, X, X_BATCH, X_CHANNEL, X_ROW, HEIGHT, WIDTH, START_H, START_W, OUT_H,
- OUT_W, HIGH, WIDE, TILES, BLOCK_TILES, OUTPUTS, BLOCK_OUTPUTS, OUTPUT_BLOCKS, CHANNELS,
- BLOCK_CHANNELS, U, U_XI, U_BLOCK, V_ROW, V_XI, M_XI, V_BYTES, M_BYTES, RESULT_BYTES,
- ROW_TABLE_BYTES, K_TABLE_BYTES) = range(33)
-HEADER = 33
-(T_W, T_OUTPUT, T_CHANNEL, T_ROW, T_COL, T_OUTPUTS, T_CHANNELS, T_U, T_XI) = range(9)
-RESULT_ROW = 4 * 4 * LANES              # bytes of one row of 16 tiles
+class Block(NamedTuple):
+    """Transformed tiles or weights, [xi][row][lane]: bytes between rows and between xi."""
+    rows: int
+    row: int
+
+    @property
+    def xi(self) -> int:
+        """An odd number of cache lines, lest all 36 fight for the same ones."""
+        return (self.rows * self.row // 64 | 1) * 64
+
+    @property
+    def bytes(self) -> int:
+        return XI * self.xi + PANEL_BYTES
+
+
+def block(rows: int, lanes: int) -> Block:
+    row = ceil_div(lanes, PANEL) * PANEL_BYTES
+    return Block(rows, row + 64 if row % 512 == 0 else row)
+
+
+class Tiles(NamedTuple):
+    """The reader of an image's tiles and its words; how many tiles, how many channels."""
+    code: Code
+    words: tuple
+    total: int
+    channels: int
+
+
+def _tiles(image: Image, channels: int, images: int, side: int) -> Tiles:
+    _, high, wide = image.along
+    way = "columns" if wide.stride == 4 else "channels"
+    words = tile_words(image.ref, image.batch, image.channel, high, wide, channels)
+    total = images * ceil_div(high.out, TILE) * ceil_div(wide.out, TILE)
+    return Tiles(read_tiles(side, way), words, total, channels)
+
+
+class Ahead(NamedTuple):
+    """Where transformed tiles are, or 0: units transform them; and their strides."""
+    ref: Ref | int
+    row: int
+    xi: int
+
+
+def _ahead(before: list[Call], tiles: Tiles, temp: Temp, note: str) -> Ahead:
+    """All tiles transformed by a call of its own."""
+    whole, cut = block(tiles.total, tiles.channels), balanced(tiles.total, TILES[0], 1)
+    ref, channels = temp(whole.bytes), balanced(tiles.channels, MOST_CHANNELS, LANES)
+    words = (tiles.code, A_HEADER, ref, whole.row, whole.xi, tiles.total, cut.tile,
+             tiles.channels, channels.tile, channels.pieces, *tiles.words)
+    before.append(Call(transform_ahead(), words, cut.pieces * channels.pieces, 1,
+                       f"{note}, tiles", bytes=whole.bytes))
+    return Ahead(ref, whole.row, whole.xi)
+
+
+(A_READ, A_WORDS, A_DST, A_ROW, A_XI, A_TILES, A_TILE, A_CHANNELS, A_BLOCK, A_BLOCKS) = range(10)
+A_HEADER = 10
+
+
+@cache
+def transform_ahead() -> Code:
+    """A unit is a block of tiles of a block of channels."""
+    f = Function("winograd_tiles")
+    with f.loop(f.lo, f.hi) as unit:
+        t0 = f.mul(f.udiv(unit.index, f.word(A_BLOCKS)), f.word(A_TILE))
+        c0 = f.mul(f.urem(unit.index, f.word(A_BLOCKS)), f.word(A_BLOCK))
+        dst = f.at(f.word(A_DST, "ptr"), "i8", f.add(f.mul(t0, f.word(A_ROW)), f.mul(c0, 4)))
+        call_word(f, "void", A_READ, [
+            f.at(f.args, "i64", A_HEADER), dst, f.word(A_ROW), f.word(A_XI),
+            t0, f.umin(f.word(A_TILE), f.sub(f.word(A_TILES), t0)),
+            c0, f.umin(f.word(A_BLOCK), f.sub(f.word(A_CHANNELS), c0))])
+    return f.code()
+
+
+# --- forward and input gradient: planning ---------------------------------------------------------
+
+(MICRO, READ, READ_WORDS, WEIGHTS, WEIGHTS_WORDS, WRITE, WRITE_WORDS, N_TILES, N_TILE, CHANNELS,
+ CHANNEL, OUTPUTS, OUTPUT, OUTPUT_BLOCKS, U, U_PANEL, U_XI, V, V_ROW, V_XI, M_ROW, M_XI, U_BYTES,
+ V_BYTES, M_BYTES, ROW_TABLE, K_TABLE) = range(27)
+HEADER = 27
 
 
 def winograd(image: Image, w: Weights, channels: int, outputs: int, images: int, result: Finisher,
              temp: Temp, note: str) -> list[Call]:
     """The convolution of `image` with w, through the finisher."""
     _, high, wide = image.along
-    blocks = ceil_div(outputs, LANES)
-    u_block, u_xi = channels * 64, blocks * channels * 64
-    u = temp(XI * u_xi)
+    tiles, before = _tiles(image, channels, images, SIDE), []
+    few = tiles.total <= FEW_TILES
+    depth = balanced(channels, MOST_CHANNELS, 1)
+    cut_o = balanced(outputs, PANEL if few else MOST_OUTPUTS, LANES)
+    cut_t = _cut_tiles(tiles.total, depth, cut_o, few)
+    weights, weight_words = _weights(w, outputs)
+    v, m = block(cut_t.tile, depth.tile), block(cut_t.tile, cut_o.tile)
+    own = not few
+    given = Ahead(0, v.row, v.xi) if own else _ahead(before, tiles, temp, note)
+    u = Block(depth.tile if few else channels, PANEL_BYTES)
+    panels = ceil_div(cut_o.tile if few else outputs, PANEL)
+    u_panel = u.rows * PANEL_BYTES
+    u_xi = Block(panels, u_panel).xi
+    ref = 0 if few else _weights_ahead(before, weights, weight_words, (channels, outputs, u_panel,
+                                                                       u_xi), temp)
+    at = HEADER + len(tiles.words)
+    write = (result.code, turn("float"), high.out, wide.out,
+             ceil_div(high.out, TILE), ceil_div(wide.out, TILE), *result.words)
+    words = (micro(float32, chain=CHAIN), tiles.code, HEADER, weights, at,
+             write_tiles(), at + len(weight_words), tiles.total, cut_t.tile, channels,
+             depth.tile, outputs, cut_o.tile, cut_o.pieces, ref, u_panel, u_xi, given.ref,
+             given.row, given.xi, m.row, m.xi, few * (XI * u_xi + PANEL_BYTES), own * v.bytes,
+             m.bytes, 8 * cut_t.tile + 64, 8 * depth.tile + 64, *tiles.words, *weight_words, *write)
+    flops = 2 * images * high.out * wide.out * TAPS * TAPS * channels * outputs
+    return [*before, Call(multiply(), words, cut_t.pieces * cut_o.pieces, 1, f"{note}, Winograd",
+                          flops=flops)]
+
+
+def _cut_tiles(total: int, channels: Cut, outputs: Cut, few: bool) -> Cut:
+    """Blocks of tiles that fit into the cache but leave enough units."""
+    if few:
+        return Cut(total, 1, total)
+    least, most = TILES
+    fits = smaller(BLOCK // (channels.tile + outputs.tile), total * outputs.pieces // PLENTY)
+    return balanced(total, larger(least, smaller(most, fits)), 1)
+
+
+def _weights(w: Weights, outputs: int) -> tuple[Code, tuple]:
+    """The reader of weights and its words."""
     _, output, channel, row, col = w.strides
-    transform = Call(transform_weights(), (w.ref, output, channel, row, col, outputs, channels, u,
-                                           u_xi), blocks * channels,
-                     larger(1, SMALL // 1000), f"transform weights {times((outputs, channels))}",
-                     bytes=XI * u_xi)
-    rows, cols = ceil_div(high.out, TILE), ceil_div(wide.out, TILE)
-    cut_k, cut_o = balanced(channels, MOST, 1), balanced(outputs, MOST, LANES)
-    tiles = _tiles(images * rows * cols, cut_k, cut_o)
-    v_row = 4 * (tiles.tile + LANES)
-    v_xi, m_xi = cut_k.tile * v_row, cut_o.tile * v_row
-    words = (result.code, HEADER, micro(float32), image.ref, image.batch,
-             image.channel, high.stride, high.size, wide.size, high.start, wide.start, high.out,
-             wide.out, rows, cols, tiles.total, tiles.tile, outputs, cut_o.tile, cut_o.pieces,
-             channels, cut_k.tile, u, u_xi, u_block, v_row, v_xi, m_xi, XI * v_xi, XI * m_xi + 64,
-             cut_o.tile * 4 * RESULT_ROW, 8 * cut_o.tile, 8 * cut_k.tile)
-    flops = 2 * images * high.out * wide.out * 9 * channels * outputs
-    return [transform, Call(driver(), (*words, *result.words), tiles.pieces * cut_o.pieces, 1,
-                            f"{note}, Winograd", flops=flops)]
+    flipped = row < 0
+    start = Ref(w.ref.slot, w.ref.offset + 2 * (row + col)) if flipped else w.ref
+    return read_weights(flipped), (start, output, channel, outputs)
 
 
-def _tiles(total: int, channels: Cut, outputs: Cut) -> Cut:
-    """Blocks of tiles, whole panels, that fill the cache but leave enough units."""
-    panel = PANEL_BYTES // 4
-    most = smaller(smaller(MOST_TILES, BLOCK // (channels.tile + outputs.tile)),
-                   total * outputs.pieces // PLENTY)
-    tile = larger(panel, most // panel * panel)
-    return Cut(total, ceil_div(total, tile), tile)
+def are_packed(w: Weights) -> bool:
+    """Whether the nine taps lie side by side, forwards or backwards."""
+    return w.strides[3:] in ((12, 4), (-12, -4))
 
 
-# --- the three transforms along one side ----------------------------------------------------------
-
-def splat(number: float) -> Value:
-    return constant(VECTOR, number)
+(U_READ, U_WORDS, U_DST, U_D_PANEL, U_D_XI, U_CHANNELS, U_OUTPUTS, U_BLOCKS) = range(8)
+U_HEADER = 8
 
 
-def _image_side(f: Function, d: list[Value]) -> list[Value]:
-    """B: 6 of the image -> 6, for the points 0, a, -a, b, -b, infinity."""
-    a, b = POINT_A, POINT_B
-    middle, ends = splat(-(a * a + b * b)), splat(a * a * b * b)
-    first = f.fma(middle, d[2], f.fma(ends, d[0], d[4]))
-    last = f.fma(middle, d[3], f.fma(ends, d[1], d[5]))
-    return [first, *_pair(f, d, a, b), *_pair(f, d, b, a), last]
+def _weights_ahead(before: list[Call], code: Code, words: tuple, sizes, temp: Temp) -> Ref:
+    channels, outputs, panel, xi = sizes
+    ref, blocks = temp(XI * xi + PANEL_BYTES), ceil_div(channels, LANES)
+    head = (code, U_HEADER, ref, panel, xi, channels, outputs, blocks)
+    before.append(Call(weights_ahead(), (*head, *words), ceil_div(outputs, PANEL) * blocks, 1,
+                       f"transform weights {times((outputs, channels))}", bytes=XI * xi))
+    return ref
 
-
-def _pair(f: Function, d: list[Value], point: float, other: float) -> list[Value]:
-    """The values at `point` and at -point."""
-    square = splat(-other * other)
-    even, odd = f.fma(square, d[2], d[4]), f.fma(square, d[1], d[3])
-    return [f.fma(splat(point), odd, even), f.fma(splat(-point), odd, even)]
-
-
-def _weight_side(f: Function, w: list[Value]) -> list[Value]:
-    """G: 3 taps -> 6."""
-    a, b = POINT_A, POINT_B
-    result = [f.fmul(w[0], 1 / (a * a * b * b))]
-    for point, other in ((a, b), (b, a)):
-        scale = 1 / (2 * point * point * (point * point - other * other))
-        even = f.fmul(f.fma(splat(point * point), w[2], w[0]), scale)
-        odd = splat(point * scale)
-        result += [f.fma(odd, w[1], even), f.fma(f.fneg(odd), w[1], even)]
-    return [*result, w[2]]
-
-
-def _output_side(f: Function, m: list[Value]) -> list[Value]:
-    """A: 6 -> 4 outputs."""
-    a, b = POINT_A, POINT_B
-    even_a, odd_a = f.fadd(m[1], m[2]), f.fsub(m[1], m[2])
-    even_b, odd_b = f.fadd(m[3], m[4]), f.fsub(m[3], m[4])
-    return [f.fadd(m[0], f.fadd(even_a, even_b)),
-            _both(f, a, odd_a, b, odd_b),
-            _both(f, a ** 2, even_a, b ** 2, even_b),
-            f.fadd(_both(f, a ** 3, odd_a, b ** 3, odd_b), m[5])]
-
-
-def _both(f: Function, p: float, x: Value, q: float, y: Value) -> Value:
-    return f.fma(splat(p), x, f.fmul(y, q))
-
-
-def _columns(grid: list[list[Value]]) -> list[list[Value]]:
-    return [list(column) for column in zip(*grid, strict=True)]
-
-
-# --- weights --------------------------------------------------------------------------------------
 
 @cache
-def transform_weights() -> Code:
-    """A unit is 16 outputs of one channel."""
+def weights_ahead() -> Code:
+    """A unit is a panel of outputs of 16 channels."""
     f = Function("winograd_weights")
     with f.loop(f.lo, f.hi) as unit:
-        block = f.udiv(unit.index, f.word(T_CHANNELS))
-        channel = f.urem(unit.index, f.word(T_CHANNELS))
-        first = f.mul(block, LANES)
-        mask = f.lane_mask(f.sub(f.word(T_OUTPUTS), first))
-        start = f.at(f.word(T_W, "ptr"), "i8", f.add(f.mul(first, f.word(T_OUTPUT)),
-                                                     f.mul(channel, f.word(T_CHANNEL))))
-        offsets = f.mul(iota(vector("i64")), f.splat(f.word(T_OUTPUT)))
-        rows = [[_gather(f, start, row, col, offsets, mask) for col in range(3)]
-                for row in range(3)]
-        half = _columns([_weight_side(f, row) for row in rows])
-        place = f.at(f.word(T_U, "ptr"), "i8", f.mul(unit.index, 64))
-        for row in _columns([_weight_side(f, column) for column in half]):
-            for value in row:
-                f.store(value, place)
-                place = f.at(place, "i8", f.word(T_XI))
+        panel = f.udiv(unit.index, f.word(U_BLOCKS))
+        c0, o0 = f.mul(f.urem(unit.index, f.word(U_BLOCKS)), LANES), f.mul(panel, PANEL)
+        dst = f.at(f.word(U_DST, "ptr"), "i8", f.add(f.mul(panel, f.word(U_D_PANEL)),
+                                                     f.mul(c0, PANEL_BYTES)))
+        call_word(f, "void", U_READ, [
+            f.at(f.args, "i64", U_HEADER), dst, f.word(U_D_PANEL), f.word(U_D_XI),
+            o0, f.umin(f.sub(f.word(U_OUTPUTS), o0), PANEL),
+            c0, f.umin(f.sub(f.word(U_CHANNELS), c0), LANES)])
     return f.code()
 
 
-def _gather(f: Function, start: Value, row: int, col: int, offsets: Value, mask: Value) -> Value:
-    place = f.at(start, "i8", f.add(f.mul(f.word(T_ROW), row), f.mul(f.word(T_COL), col)))
-    return f.call(VECTOR, "llvm.masked.gather.v16f32.v16p0",
-                  (f.at(place, "i8", offsets), "align 4"), mask, splat(0))
+# --- forward and input gradient: the driver -------------------------------------------------------
+
+class Span(NamedTuple):
+    """First and number of tiles, channels or outputs."""
+    first: Value
+    count: Value
 
 
-# --- the driver -----------------------------------------------------------------------------------
+def _span(f: Function, number, tile: int, total: int) -> Span:
+    """Piece `number` of those of word `tile` in word `total`."""
+    first = f.mul(number, f.word(tile))
+    return Span(first, f.umin(f.word(tile), f.sub(f.word(total), first)))
+
+
+def _words(f: Function, word: int) -> Value:
+    return f.at(f.args, "i64", f.word(word))
+
 
 @cache
-def driver() -> Code:
+def multiply() -> Code:
     """A unit is (block of tiles, block of outputs)."""
     f = Function("winograd")
-    v, m, result, row_table, k_table = (dynamic_alloca(f, f.word(w)) for w in (
-        V_BYTES, M_BYTES, RESULT_BYTES, ROW_TABLE_BYTES, K_TABLE_BYTES))
-    _fill_tables(f, row_table, k_table)
-    nothing = _zeros(f)
+    u, v, m, row_table, k_table = (dynamic_alloca(f, f.word(w)) for w in (
+        U_BYTES, V_BYTES, M_BYTES, ROW_TABLE, K_TABLE))
+    fill_table(f, row_table, f.word(N_TILE), f.value(0), f.word(V_ROW))
+    fill_table(f, k_table, f.word(CHANNEL), f.value(0), 4)
     with f.loop(f.lo, f.hi) as unit:
-        block = f.udiv(unit.index, f.word(OUTPUT_BLOCKS))
-        o0 = f.mul(f.urem(unit.index, f.word(OUTPUT_BLOCKS)), f.word(BLOCK_OUTPUTS))
-        outputs = f.umin(f.word(BLOCK_OUTPUTS), f.sub(f.word(OUTPUTS), o0))
-        first = f.mul(block, f.word(BLOCK_TILES))
-        count = f.umin(f.word(BLOCK_TILES), f.sub(f.word(TILES), first))
-        with f.loop(0, f.word(CHANNELS), f.word(BLOCK_CHANNELS), nonempty=True) as channel:
-            channels = f.umin(f.word(BLOCK_CHANNELS), f.sub(f.word(CHANNELS), channel.index))
-            with f.loop(0, count, nonempty=True) as run:
-                place, run.step = _run(f, first, run.index, count)
-                _read_run(f, nothing, v, run.index, place, channel.index, channels)
-            _multiply(f, v, m, row_table, k_table, o0, outputs, channel.index, channels, count)
-        with f.loop(0, count, nonempty=True) as run:
-            place, run.step = _run(f, first, run.index, count)
-            _write_run(f, m, result, run.index, place, run.step, o0, outputs)
+        tiles = _span(f, f.udiv(unit.index, f.word(OUTPUT_BLOCKS)), N_TILE, N_TILES)
+        outputs = _span(f, f.urem(unit.index, f.word(OUTPUT_BLOCKS)), OUTPUT, OUTPUTS)
+        with f.loop(0, f.word(CHANNELS), f.word(CHANNEL), nonempty=True) as k:
+            count = f.umin(f.word(CHANNEL), f.sub(f.word(CHANNELS), k.index))
+            channels = Span(k.index, count)
+            left = _some_tiles(f, (V, V_ROW, V_XI, READ, READ_WORDS), v, tiles, channels)
+            right = _some_weights(f, u, outputs, channels)
+            first = f.cast("zext", f.icmp("eq", k.index, 0), "i64")
+            _multiply(f, left, right, m, (row_table, k_table), tiles, outputs, channels, first)
+        call_word(f, "void", WRITE, [_words(f, WRITE_WORDS), m, f.word(M_ROW), f.word(M_XI),
+                                     *tiles, *outputs])
     return f.code()
 
 
-def _fill_tables(f: Function, row_table: Value, k_table: Value) -> None:
-    """Where u[xi] holds an output, 16 side by side, and a channel."""
-    with f.loop(0, f.word(BLOCK_OUTPUTS), nonempty=True) as row:
-        offset = f.add(f.mul(f.udiv(row.index, LANES), f.word(U_BLOCK)),
-                       f.mul(f.urem(row.index, LANES), 4))
-        f.store(offset, f.at(row_table, "i64", row.index))
-    with f.loop(0, f.word(BLOCK_CHANNELS), nonempty=True) as k:
-        f.store(f.mul(k.index, 64), f.at(k_table, "i64", k.index))
+def _some_tiles(f: Function, where, scratch: Value, tiles: Span, channels: Span) -> Value:
+    """Tiles of a block of channels: those made ahead, or made now."""
+    given, row, xi, read, words = where
+    with f.either(f.icmp("ne", f.word(given), 0)) as either:
+        with either.yes:
+            offset = f.add(f.mul(tiles.first, f.word(row)), f.mul(channels.first, 4))
+            either.give(f.at(f.word(given, "ptr"), "i8", offset))
+        with either.no:
+            call_word(f, "void", read, [_words(f, words), scratch, f.word(row), f.word(xi),
+                                        *tiles, *channels])
+            either.give(scratch)
+    return either.results[0]
 
 
-def _zeros(f: Function) -> Value:
-    """What rows outside of the image read."""
-    zeros = f.alloca("float", 5 * LANES)
-    for n in range(5):
-        f.store(splat(0), f.at(zeros, "float", n * LANES))
-    return zeros
+def _some_weights(f: Function, scratch: Value, outputs: Span, channels: Span) -> Value:
+    with f.either(f.icmp("ne", f.word(U), 0)) as either:
+        with either.yes:
+            panel = f.udiv(outputs.first, PANEL)
+            offset = f.add(f.mul(panel, f.word(U_PANEL)), f.mul(channels.first, PANEL_BYTES))
+            either.give(f.at(f.word(U, "ptr"), "i8", offset))
+        with either.no:
+            call_word(f, "void", WEIGHTS, [_words(f, WEIGHTS_WORDS), scratch, f.word(U_PANEL),
+                                           f.word(U_XI), *outputs, *channels])
+            either.give(scratch)
+    return either.results[0]
 
 
-def _run(f: Function, first: Value, index: Value, count: Value):
-    """((image, tile row, tile column), tiles up to the end of the row), at most 16."""
-    tile = f.add(first, index)
-    col, rest = f.urem(tile, f.word(WIDE)), f.udiv(tile, f.word(WIDE))
-    length = f.umin(f.umin(f.sub(f.word(WIDE), col), f.sub(count, index)), LANES)
-    return (f.udiv(rest, f.word(HIGH)), f.urem(rest, f.word(HIGH)), col), length
-
-
-def _multiply(f: Function, v, m, row_table, k_table, o0, outputs, c0, channels, count) -> None:
-    """m[xi] (+)= u[xi] v[xi] for every xi."""
-    first = f.cast("zext", f.icmp("eq", c0, 0), "i64")
-    a = f.at(f.word(U, "ptr"), "i8", f.add(f.mul(f.udiv(o0, LANES), f.word(U_BLOCK)),
-                                           f.mul(c0, 64)))
-    with f.loop(0, XI, carried=[a, v, m], nonempty=True) as xi:
+def _multiply(f: Function, v, u, m, tables, tiles, outputs, channels, first) -> None:
+    """m[xi] (+)= v[xi] u[xi] for every xi."""
+    with f.loop(0, XI, carried=[v, u, m], nonempty=True) as xi:
         a, b, c = xi.values
-        with f.loop(0, count, PANEL_BYTES // 4, carried=[b, c], nonempty=True) as panel:
-            wide = f.icmp("ugt", f.sub(count, panel.index), LANES)
+        with f.loop(0, outputs.count, PANEL, carried=[b, c], nonempty=True) as panel:
+            wide = f.icmp("ugt", f.sub(outputs.count, panel.index), LANES)
             vectors = f.add(f.cast("zext", wide, "i64"), 1)
-            call_word(f, "void", MICRO, [a, row_table, k_table, panel.values[0], f.word(V_ROW),
-                                         channels, panel.values[1], f.word(V_ROW), first, outputs,
+            call_word(f, "void", MICRO, [a, *tables, panel.values[0], PANEL_BYTES, channels.count,
+                                         panel.values[1], f.word(M_ROW), first, tiles.count,
                                          vectors])
-            panel.next(*(f.at(p, "i8", PANEL_BYTES) for p in panel.values))
-        xi.next(f.at(a, "i8", f.word(U_XI)), f.at(b, "i8", f.word(V_XI)),
+            panel.next(f.at(panel.values[0], "i8", f.word(U_PANEL)),
+                       f.at(panel.values[1], "i8", PANEL_BYTES))
+        xi.next(f.at(a, "i8", f.word(V_XI)), f.at(b, "i8", f.word(U_XI)),
                 f.at(c, "i8", f.word(M_XI)))
 
 
-# --- tiles of the image ---------------------------------------------------------------------------
+# --- weight gradient ------------------------------------------------------------------------------
 
-READ_PARAMS = (*(("ptr", f"row{n}") for n in range(6)), *(("i64", f"step{n}") for n in range(6)),
-               ("i64", "channels"), ("i64", "column"), ("i64", "width"), ("ptr", "v"),
-               ("i64", "v_row"), ("i64", "v_xi"))
-
-
-def _read_run(f: Function, nothing, v, at, place, c0, channels) -> None:
-    """Neighbouring tiles of some channels; rows outside of the image are `nothing`."""
-    image, row, col = place
-    row = f.add(f.mul(row, TILE), f.word(START_H))
-    col = f.add(f.mul(col, TILE), f.word(START_W))
-    start = f.at(f.word(X, "ptr"), "i8", f.add(
-        f.add(f.mul(image, f.word(X_BATCH)), f.mul(c0, f.word(X_CHANNEL))),
-        f.add(f.mul(row, f.word(X_ROW)), f.mul(col, 4))))
-    rows, steps = [], []
-    for n in range(6):
-        live = f.icmp("ult", f.add(row, n), f.word(HEIGHT))
-        rows.append(f.select(live, f.at(start, "i8", f.mul(f.word(X_ROW), n)), nothing))
-        steps.append(f.select(live, f.word(X_CHANNEL), f.value(0)))
-    read = f.helper("read_tiles", _reader)
-    arguments = [*rows, *steps, channels, col, f.word(WIDTH), f.at(v, "float", at), f.word(V_ROW),
-                 f.word(V_XI)]
-    f.line(f"call void @{read.name}({', '.join(a.typed for a in arguments)})")
+(G_MICRO, G_READ, G_READ_WORDS, H_READ, H_READ_WORDS, G_WRITE, G_WRITE_WORDS, G_TILES, G_TILE,
+ G_PART, G_CHANNELS, G_CHANNEL, G_CHANNEL_BLOCKS, G_OUTPUTS, G_OUTPUT, G_OUTPUT_BLOCKS, G_V,
+ G_V_ROW, G_V_XI, G_H, G_H_ROW, G_H_XI, D_ROW, D_XI, G_V_BYTES, G_H_BYTES, D_BYTES, G_ROW_TABLE,
+ G_K_TABLE) = range(29)
+G_HEADER = 29
 
 
-def _reader() -> Function:
-    """16 tiles, channel by channel."""
-    f = Function("read_tiles", READ_PARAMS)
-    masks = [f.icmp("ult", f.add(iota(vector("i32")), _splat32(f, f.add(f.column, n * LANES))),
-                    _splat32(f, f.width)) for n in range(5)]
-    steps = [getattr(f, f"step{n}") for n in range(6)]
-    rows = [getattr(f, f"row{n}") for n in range(6)]
-    with f.loop(0, f.channels, carried=[*rows, f.v], nonempty=True) as loop:
-        *rows, place = loop.values
-        half = _columns([_image_side(f, _six_columns(f, row, masks)) for row in rows])
-        v = place
-        for row in _columns([_image_side(f, column) for column in half]):
-            for value in row:
-                f.store(value, v)
-                v = f.at(v, "i8", f.v_xi)
-        loop.next(*(f.at(row, "i8", step) for row, step in zip(rows, steps, strict=True)),
-                  f.at(place, "i8", f.v_row))
-    return f
+def winograd_weight_grad(image: Image, g: View, channels: int, result: Finisher, temp: Temp,
+                         note: str) -> list[Call]:
+    """The gradient in weights of a convolution of `image`, from g [n, o, *p]."""
+    (images, outputs), before = g.shape[:2], []
+    x, y = _tiles(image, channels, images, SIDE), _tiles(_as_image(g), outputs, images, TILE)
+    cut_c, cut_o = (balanced(n, most, LANES) for n, most in
+                    zip((channels, outputs), GRAD_BLOCK, strict=True))
+    blocks = cut_c.pieces * cut_o.pieces
+    cut_t = balanced(x.total, TILES[0], 1)
+    per_part = ceil_div(cut_t.pieces, larger(1, PLENTY // blocks))
+    parts = ceil_div(cut_t.pieces, per_part)
+    v, h = (Ahead(0, b.row, b.xi) for b in (block(cut_t.tile, cut_c.tile),
+                                            block(cut_t.tile, cut_o.tile)))
+    v_bytes, h_bytes = (block(cut_t.tile, cut.tile).bytes for cut in (cut_c, cut_o))
+    if cut_o.pieces > SHARED:
+        v, v_bytes = _ahead(before, x, temp, note), 0
+    if cut_c.pieces > SHARED:
+        h, h_bytes = _ahead(before, y, temp, note), 0
+    keep, after = result, []
+    if parts > 1:
+        keep, add = in_parts(float32, parts, 1, outputs, channels * TAPS * TAPS, result, temp, note)
+        after.append(add)
+    d, at = block(cut_c.tile, cut_o.tile), G_HEADER + len(x.words)
+    write = (keep.code, turn("float"), *keep.words)
+    words = (micro(float32), x.code, G_HEADER, y.code, at,
+             write_weights(), at + len(y.words), x.total, cut_t.tile, per_part * cut_t.tile,
+             channels, cut_c.tile, cut_c.pieces, outputs, cut_o.tile, cut_o.pieces, *v, *h, d.row,
+             d.xi, v_bytes, h_bytes, d.bytes, 8 * cut_c.tile + 64, 8 * cut_t.tile + 64,
+             *x.words, *y.words, *write)
+    flops = 2 * g.shape[0] * g.shape[2] * g.shape[3] * TAPS * TAPS * channels * outputs
+    return [*before, Call(grad(), words, parts * blocks, 1, f"{note}, Winograd", flops=flops),
+            *after]
 
 
-def _splat32(f: Function, number: Value) -> Value:
-    return f.splat(f.cast("trunc", number, "i32"))
+def _as_image(g: View) -> Image:
+    batch, channel, row, col = (s * g.itemsize for s in g.strides)
+    high, wide = (Along(s, n, n, 1, 0, 1, 1) for s, n in ((row, g.shape[2]), (col, g.shape[3])))
+    return Image(g.ref, 0, batch, channel, (Along(0, 1, 1, 1, 0, 1, 1), high, wide))
 
 
-def _six_columns(f: Function, row: Value, masks: list[Value]) -> list[Value]:
-    """Lane t of column j is row[4 t + j]."""
-    parts = [f.masked_load("float", f.at(row, "float", n * LANES), mask)
-             for n, mask in enumerate(masks)]
-    evens, odds = ([f.shuffle(a, b, [n + odd for n in range(0, 2 * LANES, 2)])
-                    for a, b in (parts[:2], parts[2:4])] for odd in (0, 1))
-    columns = [f.shuffle(*halves, [n + late for n in range(0, 2 * LANES, 2)])
-               for late in (0, 1) for halves in (evens, odds)]
-    following = [f.shuffle(columns[j], parts[4], [*range(1, LANES), LANES + j]) for j in range(2)]
-    return columns + following
+@cache
+def grad() -> Code:
+    """A unit is (part of the tiles, block of channels, block of outputs)."""
+    f = Function("winograd_grad")
+    v, h, d, row_table, k_table = (dynamic_alloca(f, f.word(w)) for w in (
+        G_V_BYTES, G_H_BYTES, D_BYTES, G_ROW_TABLE, G_K_TABLE))
+    fill_table(f, row_table, f.word(G_CHANNEL), f.value(0), 4)
+    fill_table(f, k_table, f.word(G_TILE), f.value(0), f.word(G_V_ROW))
+    with f.loop(f.lo, f.hi) as unit:
+        rest = f.udiv(unit.index, f.word(G_OUTPUT_BLOCKS))
+        outputs = _span(f, f.urem(unit.index, f.word(G_OUTPUT_BLOCKS)), G_OUTPUT, G_OUTPUTS)
+        channels = _span(f, f.urem(rest, f.word(G_CHANNEL_BLOCKS)), G_CHANNEL, G_CHANNELS)
+        part = f.udiv(rest, f.word(G_CHANNEL_BLOCKS))
+        start, count = _span(f, part, G_PART, G_TILES)
+        with f.loop(0, count, f.word(G_TILE), nonempty=True) as k:
+            tiles = Span(f.add(start, k.index), f.umin(f.word(G_TILE), f.sub(count, k.index)))
+            left = _some_tiles(f, (G_V, G_V_ROW, G_V_XI, G_READ, G_READ_WORDS), v, tiles, channels)
+            right = _some_tiles(f, (G_H, G_H_ROW, G_H_XI, H_READ, H_READ_WORDS), h, tiles, outputs)
+            first = f.cast("zext", f.icmp("eq", k.index, 0), "i64")
+            _add_products(f, left, right, d, (row_table, k_table), tiles, outputs, channels, first)
+        call_word(f, "void", G_WRITE, [_words(f, G_WRITE_WORDS), d, f.word(D_ROW), f.word(D_XI),
+                                       part, *channels, *outputs])
+    return f.code()
 
 
-# --- tiles of the output --------------------------------------------------------------------------
-
-WRITE_PARAMS = (("ptr", "m"), ("i64", "m_row"), ("i64", "m_xi"), ("i64", "outputs"),
-                ("ptr", "result"))
-
-
-def _write_run(f: Function, m, result, at, place, length, o0, outputs) -> None:
-    """Neighbouring tiles of all outputs; their four rows go to the finisher one by one."""
-    write = f.helper("write_tiles", _writer)
-    arguments = [f.at(m, "float", at), f.word(V_ROW), f.word(M_XI), outputs, result]
-    f.line(f"call void @{write.name}({', '.join(a.typed for a in arguments)})")
-    image, row, col = place
-    row, col = f.mul(row, TILE), f.mul(col, TILE)
-    rows = f.umin(f.sub(f.word(OUT_H), row), TILE)
-    cols = f.umin(f.sub(f.word(OUT_W), col), f.mul(length, TILE))
-    first = f.add(f.mul(f.add(f.mul(image, f.word(OUT_H)), row), f.word(OUT_W)), col)
-    words = f.at(f.args, "i64", f.word(FINISH_WORDS))
-    with f.loop(0, rows, carried=[result, first], nonempty=True) as line:
-        call_word(f, "void", FINISH, [words, line.values[0], TILE * RESULT_ROW, 0, o0, outputs,
-                                      line.values[1], cols])
-        line.next(f.at(line.values[0], "i8", RESULT_ROW), f.add(line.values[1], f.word(OUT_W)))
-
-
-def _writer() -> Function:
-    """16 tiles, output by output, as four rows of 64."""
-    f = Function("write_tiles", WRITE_PARAMS)
-    with f.loop(0, f.outputs, carried=[f.m, f.result], nonempty=True) as loop:
-        place, values = loop.values[0], []
-        for _ in range(XI):
-            values.append(f.load(VECTOR, place))
-            place = f.at(place, "i8", f.m_xi)
-        grid = [values[n:n + 6] for n in range(0, XI, 6)]
-        half = _columns([_output_side(f, column) for column in _columns(grid)])
-        for n, row in enumerate(half):
-            _store_row(f, _output_side(f, row), f.at(loop.values[1], "i8", n * RESULT_ROW))
-        loop.next(f.at(loop.values[0], "i8", f.m_row),
-                  f.at(loop.values[1], "i8", TILE * RESULT_ROW))
-    return f
-
-
-def _store_row(f: Function, columns: list[Value], place: Value) -> None:
-    """Lane t of column j goes to place[4 t + j]."""
-    for half in (0, LANES // 2):
-        zipped = [half + n // 2 + LANES * (n % 2) for n in range(LANES)]
-        evens, odds = (f.shuffle(*pair, zipped) for pair in (columns[::2], columns[1::2]))
-        for part in (0, LANES // 2):
-            zipped_again = [part + n // 2 + LANES * (n % 2) for n in range(LANES)]
-            f.store(f.shuffle(evens, odds, zipped_again), place)
-            place = f.at(place, "float", LANES)
+def _add_products(f: Function, v, h, d, tables, tiles, outputs, channels, first) -> None:
+    """d[xi] (+)= v[xi]' h[xi] for every xi."""
+    with f.loop(0, XI, carried=[v, h, d], nonempty=True) as xi:
+        a, b, c = xi.values
+        with f.loop(0, outputs.count, PANEL, carried=[b, c], nonempty=True) as panel:
+            wide = f.icmp("ugt", f.sub(outputs.count, panel.index), LANES)
+            vectors = f.add(f.cast("zext", wide, "i64"), 1)
+            call_word(f, "void", G_MICRO, [a, *tables, panel.values[0], f.word(G_H_ROW),
+                                           tiles.count, panel.values[1], f.word(D_ROW), first,
+                                           channels.count, vectors])
+            panel.next(*(f.at(p, "i8", PANEL_BYTES) for p in panel.values))
+        xi.next(f.at(a, "i8", f.word(G_V_XI)), f.at(b, "i8", f.word(G_H_XI)),
+                f.at(c, "i8", f.word(D_XI)))

@@ -118,10 +118,14 @@ def sum_with_bias():
     return Body((f, f), (Instr("add", f, (0, 1)),), (2,))
 
 
+WINOGRADS = [((n, 16, 12, 12), (20, 16, 3, 3), (1, 1), (1, 1), (1, 1), 1) for n in (3, 20)]
+
+
 def test_new_sizes_need_no_new_code():
     """Twenty batches, channel counts and image sizes of one structure: compiled at most once."""
     rnd = random.Random(2)
-    check(*CASES[0])
+    for case in CASES[0], *WINOGRADS:
+        check(*case)
     before = jit.compilations + jit.loads
     for turn in range(20):
         c, o, n = (rnd.randint(1, 20) for _ in range(3))
