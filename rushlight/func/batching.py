@@ -46,7 +46,8 @@ class Capture:
 
     `values` maps nodes to tensors (size, *shape of the node's value); `waiting` holds, in order
     and weakly, the nodes that have not been replayed; `leaves` the outer edges of placeholders; `shown`
-    which of the function's storages a batched value's own storage stands for: others get a copy.
+    which of the function's storages a batched value's own storage stands for: others get a copy;
+    `kept` shows values common to the batch that only nodes to be replayed still need.
     """
 
     def __init__(self, size: int, randomness: str = "error"):
@@ -55,6 +56,7 @@ class Capture:
         self.waiting: list = []
         self.leaves: dict = {}
         self.shown: dict = {}
+        self.kept: list = []
         self.outer = self.nodes = None
 
     # -- recording ---------------------------------------------------------------------------------
@@ -99,6 +101,7 @@ class Capture:
             if self._depends(n, batched):
                 batched.add(n)
                 self.waiting.append(ref(n))
+                self._keep(n.operands[::2], batched)
             else:
                 _pend(n)
         foreign = [(s, node) for s, node in writes if node not in own and node not in self.values]
@@ -109,6 +112,13 @@ class Capture:
             storages.written.extend(foreign)
         if spoilt and not failed:
             raise RuntimeError(IN_PLACE)
+
+    def _keep(self, operands, batched):
+        """A flush before the replay would pass over a value that no storage shows."""
+        for n in operands:
+            if n.buffer is None and n not in batched and not n.is_alive():
+                self.kept.append(storage := Storage(n, n.sig.dtype, n.sig.numel))
+                n.add_owner(storage)
 
     def _barred(self) -> set:
         """Nodes without a value of their own so far."""
@@ -167,6 +177,8 @@ class Capture:
             mode.enabled = before
             record.set_line(line)
         self.waiting = [ref(n) for n in waiting if n not in wanted]
+        if not self.waiting:
+            self.kept.clear()
 
     def _replayed(self, node) -> Tensor:
         prim = node.sig.prim

@@ -13,6 +13,7 @@ from rushlight import nn
 from rushlight.func import functional_call, grad, grad_and_value, vmap
 from rushlight.nn import functional as F
 from rushlight.prims import PRIMITIVES
+from rushlight.trace import record
 from rushlight.trace.record import pending
 
 SIZE, SMALL = 3, 3000
@@ -302,3 +303,24 @@ def test_gradient_penalty():
     for a, p in zip(got, net.parameters()):
         if p.grad is not None and a is not None:
             np.testing.assert_allclose(a.numpy(), p.grad.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_flush_in_a_replay_computes_what_is_still_to_be_read(monkeypatch):
+    """A loop that never reads is cut somewhere, and that may be in the middle of a replay."""
+    def f(x):
+        c = torch.full((), 0.5) * 2
+        return (x * c).sin() + c
+    x = torch.arange(4.)
+    expected = vmap(f)(x).tolist()
+    pending.flush()
+    monkeypatch.setattr(pending, "limit", 0)
+    monkeypatch.setattr(record, "_at_the_ends", pending.flush)
+    assert vmap(f)(x).tolist() == expected
+
+
+def test_loop_of_maps_that_never_reads():
+    x = torch.full((4,), 0.25)
+    x.tolist()
+    for _ in range(9000):
+        x = vmap(lambda x: x * torch.full((), 0.5) + 1)(x)
+    assert x.tolist() == [2.0] * 4
