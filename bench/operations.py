@@ -79,11 +79,13 @@ def pointwise():
 
 def dtypes():
     for name in ("float64", "float16", "bfloat16", "int32", "int64", "uint8", "bool"):
-        yield Case(f"to {name}", (IMAGE,), lambda t, x, n=name: x.to(getattr(t, n)), name.startswith(("f", "b")) and name != "bool")
+        yield Case(f"to {name}", (IMAGE,),
+                   lambda t, x, n=name: x.to(getattr(t, n)), name.startswith(("f", "b")) and name != "bool")
     yield Case("to float32, from int64", (Of(IMAGE, "int64"),), lambda t, x: x.float(), False)
     yield Case("to float32, from uint8", (Index(IMAGE, 200),), lambda t, x: x.byte().float() / 255, False)
     for name in INTEGER.split():
-        yield Case(f"{name}, int64", (Of(IMAGE, "int64"), Index(IMAGE, 9)), lambda t, x, y, n=name: getattr(t, n)(x, y + 1), False)
+        yield Case(f"{name}, int64", (Of(IMAGE, "int64"), Index(IMAGE, 9)),
+                   lambda t, x, y, n=name: getattr(t, n)(x, y + 1), False)
     for name in ("add", "mul", "floor_divide", "maximum"):
         yield Case(f"{name}, int32", (Of(IMAGE, "int32"), Of(IMAGE, "int32")),
                    lambda t, x, y, n=name: getattr(t, n)(x, y.abs() + 1), False)
@@ -193,7 +195,8 @@ def losses():
     yield Case("cross_entropy, pixels", ((8, 20, 64, 64), Index((8, 64, 64), 20)), lambda t, x, y: fn(t).cross_entropy(x, y))
     yield Case("nll_loss", classes, lambda t, x, y: fn(t).nll_loss(x, y))
     yield Case("kl_div", (IMAGE, IMAGE), lambda t, x, y: fn(t).kl_div(x, y.abs(), reduction="batchmean"))
-    yield Case("binary_cross_entropy", (IMAGE, IMAGE), lambda t, x, y: fn(t).binary_cross_entropy(x.abs() * 0.9 + 0.05, y.abs()))
+    yield Case("binary_cross_entropy", (IMAGE, IMAGE),
+               lambda t, x, y: fn(t).binary_cross_entropy(x.abs() * 0.9 + 0.05, y.abs()))
     yield Case("bce with logits", (IMAGE, IMAGE), lambda t, x, y: fn(t).binary_cross_entropy_with_logits(x, y.abs()))
     for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"):
         yield Case(name, (IMAGE, IMAGE), lambda t, x, y, n=name: getattr(fn(t), n)(x, y))
@@ -308,7 +311,8 @@ def indexing():
     yield Case("scatter", (IMAGE, IMAGE, Index(IMAGE, 1024)), lambda t, x, y, i: x.scatter(1, i, y), False)
     yield Case("scatter_add", (IMAGE, IMAGE, Index(IMAGE, 1024)), lambda t, x, y, i: x.scatter_add(1, i, y))
     yield Case("scatter_add, axis 0", (IMAGE, IMAGE, Index(IMAGE, 1024)), lambda t, x, y, i: x.scatter_add(0, i, y))
-    yield Case("scatter_reduce amax", (IMAGE, IMAGE, Index(IMAGE, 1024)), lambda t, x, y, i: x.scatter_reduce(1, i, y, "amax"), False)
+    yield Case("scatter_reduce amax", (IMAGE, IMAGE, Index(IMAGE, 1024)),
+               lambda t, x, y, i: x.scatter_reduce(1, i, y, "amax"), False)
     yield Case("index_add", (table, (8192, 256), rows), lambda t, x, y, i: x.index_add(0, i, y))
     yield Case("index_add, numbers", ((4096,), (500000,), Index((500000,), 4096)), lambda t, x, y, i: x.index_add(0, i, y))
     yield Case("index_copy", (table, (2048, 256), Index((2048,), 4096)), lambda t, x, y, i: x.index_copy(0, i, y), False)

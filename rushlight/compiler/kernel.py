@@ -17,6 +17,7 @@ from typing import NamedTuple
 from ..dtypes import dtype
 
 LANES = 16      # logical lanes of every vector value; each CPU maps them to its own registers
+TILE = 4        # rows that a tiled map walks together, LANES if it hardly computes
 
 
 class Code(NamedTuple):
@@ -90,7 +91,8 @@ class Epilogue(NamedTuple):
 # is walked in vectors of 16 lanes: the last kept one (style "map", and "columns", where each lane folds
 # its own column), or the last folded one (style "rows", where the lanes are folded at the end). All
 # other axes are plain loops. How each access moves along each axis is part of the structure only as a
-# way: "0" stays, "1" moves by one element, "s" by a stride that is a word.
+# way: "0" stays, "1" moves by one element, "s" by a stride that is a word. A tiled map takes `tile`
+# neighbours on the last but one axis together: loads that are contiguous there ("1") are turned in registers.
 
 class Load(NamedTuple):
     """One value per element; a gather adds index[k] * stride[k] for each of its index loads."""
@@ -125,6 +127,7 @@ class Nest(NamedTuple):
     stores: tuple[Store, ...]
     folds: tuple[Fold, ...]
     flat_index: bool = False
+    tile: int = 0                       # rows that are walked together, 0: one by one
 
 
 class NestWords:

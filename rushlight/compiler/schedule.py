@@ -12,7 +12,7 @@ from .. import dtypes
 from ..layout import packed_strides, view
 from ..trace.graph import Use, Vertex
 from .bodies import BodyBuilder, compute
-from .kernel import Call, Epilogue, Fold, LANES, Load, Nest, NestWords, Ref, Scalar, Store, View
+from .kernel import LANES, TILE, Call, Epilogue, Fold, Load, Nest, NestWords, Ref, Scalar, Store, View
 from .sizes import larger, smaller, times
 
 ROW_PART = 16384        # elements that one part of a row reduction folds
@@ -20,6 +20,8 @@ COLUMN_PART = 256       # steps that one part of a column reduction folds
 SHORT_ROW = 8           # shorter folded runs are walked step by step, with the lanes on kept axes
 MAP_BLOCK = 4096        # elements of a long row that one unit of a map takes
 COLUMN_BLOCK = 4 * LANES
+TILE_BLOCK = 128        # rows and columns of a unit of a tiled map
+TILED_INSTRS = 24       # longer bodies are not repeated for each row of a tile
 GRAIN = 16384           # elements that are worth handing to another thread
 ARGS = ("argmax", "argmin")
 
@@ -182,15 +184,23 @@ class LoopGroup:
         if 0 in self.space:
             return []
         accesses = self.loads + stores
-        merged = self.axes(accesses, range(len(self.space)))
-        merged = merged or [(1, [0] * len(accesses), False)]
+        merged = self.axes(accesses, range(len(self.space))) or [(1, [0] * len(accesses), False)]
+        tile = 0
+        if not self.flat_index and len(merged) > 1:
+            merged, tile = arranged(merged, [a.indices == () and a in self.loads for a in accesses],
+                                     len(self.builder_k.instrs))
         n = merged[-1][0]
         block = n if n <= 2 * MAP_BLOCK else MAP_BLOCK
-        blocks = -(-n // block)
-        rows = prod(size for size, _, _ in merged[:-1])
-        nest = self.nest("map", merged, 0, stores, values, [])
-        fill = self.words(nest, merged, stores, block, blocks, 1, 1)
-        return [self.call(nest, fill, rows * blocks, larger(1, GRAIN // block))]
+        lines = merged[-2][0] if len(merged) > 1 else 1
+        together = larger(1, MAP_BLOCK // block)
+        if tile:
+            block, together = smaller(n, TILE_BLOCK), TILE_BLOCK
+        together = smaller(together, lines)
+        blocks, parts = -(-n // block), -(-lines // together)
+        rows = prod(size for size, _, _ in merged[:-2])
+        nest = self.nest("map", merged, 0, stores, values, [], tile)
+        fill = self.words(nest, merged, stores, block, blocks, together, parts)
+        return [self.call(nest, fill, rows * parts * blocks, larger(1, GRAIN // (block * together)))]
 
     # -- reductions ----------------------------------------------------------------------------------------------
     def fold(self, stores, values, folds):
@@ -292,14 +302,15 @@ class LoopGroup:
         return calls
 
     # -- structure and words -----------------------------------------------------------------------------------
-    def nest(self, style, merged, folded, stores, values, folds) -> Nest:
+    def nest(self, style, merged, folded, stores, values, folds, tile=0) -> Nest:
         kept = len(merged) - folded
         vector = kept - 1 if style != "rows" else len(merged) - 1
-        ways = lambda n: tuple(way(strides[n], d == vector) for d, (_, strides, _) in enumerate(merged))
+        walked = (vector, vector - 1) if tile else (vector,)
+        ways = lambda n: tuple(way(strides[n], d in walked) for d, (_, strides, _) in enumerate(merged))
         loads = tuple(Load(a.dtype, ways(i), a.indices, a.wrap) for i, a in enumerate(self.loads))
         saved = tuple(Store(a.dtype, ways(len(self.loads) + i), i) for i, a in enumerate(stores))
         return Nest(style, kept, folded, loads, tuple(d for _, d in self.scalars), self.builder_k.body(values),
-                    saved, tuple(folds), self.flat_index)
+                    saved, tuple(folds), self.flat_index, tile)
 
     def words(self, nest, merged, stores, block, blocks, per, parts, targets=()):
         w = NestWords(nest)
@@ -346,6 +357,48 @@ def way(stride, is_vector) -> str:
     if stride == 0:
         return "0"
     return "1" if stride == 1 and is_vector else "s"
+
+
+SIZE_CLASSES = (2, 3, 4, 5, 8, LANES, LANES + 1, 4 * LANES, 16 * LANES)     # all that the walk of a map depends on
+# What an access costs for an element, by how it moves along the vectors; and each row by itself.
+CONTIGUOUS, TURNED, GATHERED, SCATTERED, ROW = 1, 2, 8, 12, 20
+
+
+def arranged(merged, may_turn, instrs):
+    """(axes in the order to walk them, rows of a tile): the last one is walked in vectors.
+
+    Results do not depend on the order in which a map walks, so the cheapest is taken.
+    """
+    n, strides, _ = merged[-1]
+    if n >= 2 * LANES and all(s in (0, 1) for s in strides):
+        return merged, 0
+    moves = [[kind_of_move(s) for s in strides] for _, strides, _ in merged]
+    sizes = [next((b for b in SIZE_CLASSES if n < b), SIZE_CLASSES[-1]) for n, _, _ in merged]
+    plans = [(walk_cost(sizes[v], moves[v], r is not None and moves[r], may_turn), v != len(merged) - 1, v, r)
+             for v in range(len(merged)) for r in [None, *range(len(merged))]
+             if r != v and (r is None or instrs <= TILED_INSTRS and sizes[r] > TILE)]
+    _, _, v, r = min(plans, key=lambda plan: (plan[0], plan[1], -plan[2], plan[3] is not None))
+    tail = [v] if r is None else [r, v]
+    tile = 0 if r is None else TILE if instrs > 2 or sizes[r] <= LANES else LANES
+    return [merged[d] for d in range(len(merged)) if d not in tail] + [merged[d] for d in tail], tile
+
+
+def kind_of_move(stride) -> int:
+    """0 and 1 as they are, 2 for what is farther."""
+    return 0 if stride == 0 else 1 if stride == 1 else 2
+
+
+def walk_cost(n, moves, across, may_turn) -> float:
+    """Of an element, if vectors lie on an axis of about n elements, and loads contiguous `across` are turned."""
+    cost = 0
+    for k, (move, can) in enumerate(zip(moves, may_turn)):
+        if move < 2:
+            cost += CONTIGUOUS * move
+        elif across and can and across[k] == 1 and n > LANES:
+            cost += TURNED
+        else:
+            cost += GATHERED if can else SCATTERED
+    return cost * (-(-n // LANES) * LANES / n) + ROW / n
 
 
 class Bare(LoopGroup):

@@ -19,6 +19,7 @@ from .. import dtypes
 from ..compiler.kernel import LANES, Code, Nest, NestWords, RowNest
 from .emit import Function, Value, constant, iota, lanes_of, mangle, vector
 from .scalar import cast, emit_body, emit_instr, from_memory, from_word, literal_value, to_memory
+from .turned import load_turned
 
 
 @cache
@@ -70,17 +71,71 @@ class Emitter:
 
     # -- the three styles -----------------------------------------------------------------------------
     def map(self, unit):
+        """A unit is a piece of the last axis, for some neighbours on the axis before."""
         f, nest, w = self.f, self.nest, self.words
         axis = nest.kept - 1
-        row, piece = f.udiv(unit, f.word(w.blocks)), f.urem(unit, f.word(w.blocks))
-        at = self.decode(row, list(range(axis)))
-        starts = [self.start(a, words, at) for a, words in self.accesses]
+        rest, piece = f.udiv(unit, f.word(w.blocks)), f.urem(unit, f.word(w.blocks))
         first = f.mul(piece, f.word(w.block))
         last = f.umin(f.add(first, f.word(w.block)), self.size(axis))
-        flat = f.mul(row, self.size(axis))
+        if not axis:
+            return self.map_row([self.start(a, words, {}) for a, words in self.accesses], first, last, 0)
+        at = self.decode(f.udiv(rest, f.word(w.parts)), list(range(axis - 1)))
+        starts = [self.start(a, words, at) for a, words in self.accesses]
+        begin = f.mul(f.urem(rest, f.word(w.parts)), f.word(w.fold_block))
+        end = f.umin(f.add(begin, f.word(w.fold_block)), self.size(axis - 1))
+        if nest.tile:
+            begin = self.map_tiles(starts, begin, end, first, last)
+        above = f.mul(f.udiv(rest, f.word(w.parts)), self.size(axis - 1))
+        with f.loop(begin, end) as row:
+            here = self.moved(starts, axis - 1, row.index)
+            self.map_row(here, first, last, f.mul(f.add(above, row.index), self.size(axis)))
+
+    def map_row(self, starts, first, last, flat):
         with self.vectors(first, last) as step:
             for v in step:
-                self.element(starts, axis, v, flat)
+                self.element(starts, self.nest.kept - 1, v, flat)
+
+    def map_tiles(self, starts, begin, end, first, last):
+        """Full vectors of some rows at a time; gives the first row that is left."""
+        tile, f, axis = self.nest.tile, self.f, self.nest.kept - 1
+        whole = f.sub(end, f.urem(f.sub(end, begin), tile))
+        with f.loop(begin, whole, tile) as row:
+            heres = [self.moved(starts, axis - 1, f.add(row.index, r)) for r in range(tile)]
+            full = f.sub(last, f.urem(f.sub(last, first), LANES))
+            with f.loop(first, full, LANES) as loop:
+                self.tile(heres, axis, SimpleNamespace(index=loop.index, mask=None))
+            with f.when(f.icmp("ne", full, last)):
+                for here in heres:
+                    self.map_row(here, full, last, 0)
+        return whole
+
+    def tile(self, heres, axis, v):
+        """One vector of each row, all loads before all stores."""
+        turned = {i: self.turned(i, load, heres[0][i], axis, v) for i, load in enumerate(self.nest.loads)
+                  if self.is_turned(load)}
+        inputs = [self.load_all(here, axis, v, {i: vectors[r] for i, vectors in turned.items()})
+                  for r, here in enumerate(heres)]
+        for here, ready in zip(heres, inputs):
+            self.element(here, axis, v, inputs=ready)
+
+    def is_turned(self, load) -> bool:
+        return load.ways[-2] == "1" and load.ways[-1] == "s" and not load.indices
+
+    def turned(self, i, load, start, axis, v):
+        """A vector for each row of the tile, from lines along the rows' axis."""
+        f, element = self.f, load.dtype.llvm
+        stride = self.stride(load, self.words.loads[i], axis)
+        line = f.at(start, element, f.mul(v.index, stride))
+        lines = [line] + [line := f.at(line, element, stride) for _ in range(LANES - 1)]
+        return [from_memory(f, load.dtype, stored) for stored in load_turned(f, element, lines, self.nest.tile)]
+
+    def moved(self, starts, axis, index):
+        """These addresses, `index` steps along an axis."""
+        f, moved = self.f, []
+        for (access, words), start in zip(self.accesses, starts):
+            step = f.mul(index, self.stride(access, words, axis)) if access.ways[axis] != "0" else 0
+            moved.append(f.at(start, access.dtype.llvm, step))
+        return moved
 
     def rows(self, unit):
         f, nest, w = self.f, self.nest, self.words
@@ -123,14 +178,33 @@ class Emitter:
             total = f.mul(total, self.size(d))
         begin = f.mul(part, f.word(w.fold_block))
         end = f.umin(f.add(begin, f.word(w.fold_block)), total)
-        with self.vectors(first, last) as step:
+        together = self.abreast() * LANES
+        many = f.sub(last, f.urem(f.sub(last, first), together))
+        walk = lambda vs: self.down(vs, at, inner, begin, end, part)
+        with f.loop(first, many, together) as loop:
+            walk([SimpleNamespace(index=f.add(loop.index, k * LANES), mask=None) for k in range(self.abreast())])
+        with self.vectors(many, last) as step:
             for v in step:
-                state = [s for fold in nest.folds for s in identity(f, fold)]
-                with f.loop(begin, end, carried=state) as line:
-                    here = at | self.decode(line.index, inner)
-                    starts = [self.start(a, words, here) for a, words in self.accesses]
-                    line.next(*self.folded(starts, axis, v, line.values, line.index, per_lane=True))
-                self.put_columns(line.results, at, axis, v, part)
+                walk([v])
+
+    def abreast(self) -> int:
+        """Vectors of columns that are walked side by side: additions wait for each other, and lines are longer."""
+        nest = self.nest
+        size = len(nest.body.instrs) + len(nest.loads)
+        return 4 if size <= 8 and len(nest.folds) <= 2 else 2 if size <= 24 else 1
+
+    def down(self, vs, at, inner, begin, end, part):
+        """Fold the lines begin..end of these vectors of columns."""
+        f, axis = self.f, self.nest.kept - 1
+        start = [s for _ in vs for fold in self.nest.folds for s in identity(f, fold)]
+        width = len(start) // len(vs)
+        with f.loop(begin, end, carried=start) as line:
+            here = at | self.decode(line.index, inner)
+            starts = [self.start(a, words, here) for a, words in self.accesses]
+            line.next(*(s for k, v in enumerate(vs) for s in self.folded(
+                starts, axis, v, line.values[k * width:][:width], line.index, per_lane=True)))
+        for k, v in enumerate(vs):
+            self.put_columns(line.results[k * width:][:width], at, axis, v, part)
 
     # -- vectors of the inner axis ------------------------------------------------------------------------
     def vectors(self, first, last):
@@ -147,10 +221,10 @@ class Emitter:
         return tail.results
 
     # -- one vector of elements ----------------------------------------------------------------------------
-    def element(self, starts, axis, v, flat=None):
+    def element(self, starts, axis, v, flat=None, inputs=None):
         """Loads, body and stores of one vector; returns the body's outputs."""
         f, nest = self.f, self.nest
-        inputs = self.load_all(starts, axis, v)
+        inputs = self.load_all(starts, axis, v) if inputs is None else list(inputs)
         inputs += [from_word(f, i, d) for i, d in zip(self.words.scalars, nest.scalars)]
         if nest.flat_index:
             first = f.splat(f.value(f.add(flat, v.index)))
@@ -166,11 +240,13 @@ class Emitter:
                 f.store_strided(value, place, stride, v.mask)
         return outs
 
-    def load_all(self, starts, axis, v) -> list[Value]:
+    def load_all(self, starts, axis, v, turned=()) -> list[Value]:
+        """One vector of each load; those in `turned` are at hand."""
         nest = self.nest
         index_loads = {i for load in nest.loads for i in load.indices}
         at = {i: self.load_index(i, starts[i], axis, v) for i in index_loads}
-        return [self.load(i, load, starts[i], axis, v, at) for i, load in enumerate(nest.loads) if i not in index_loads]
+        return [turned[i] if i in turned else self.load(i, load, starts[i], axis, v, at)
+                for i, load in enumerate(nest.loads) if i not in index_loads]
 
     def load_index(self, i, start, axis, v):
         """Index lanes, or one scalar if the index does not move along the vector axis."""

@@ -246,7 +246,7 @@ def transposed_quads(f: Function, element: str, rows: list[Value]) -> list[Value
     """16 bytes of each row as columns."""
     quad = 16 // SIZES[element]
     pieces = [f.load(vector(element, quad), row) for row in rows]
-    return _transpose_quads(f, [_join(f, pieces[n::quad]) for n in range(quad)])
+    return transpose_quads(f, [join(f, pieces[n::quad]) for n in range(quad)])
 
 
 @cache
@@ -270,7 +270,7 @@ def turn(element: str) -> Code:
     return f.code()
 
 
-def _join(f: Function, parts: list[Value]) -> Value:
+def join(f: Function, parts: list[Value]) -> Value:
     """Vectors end to end."""
     while len(parts) > 1:
         lanes = int(parts[0].type[1:].split()[0])
@@ -279,7 +279,7 @@ def _join(f: Function, parts: list[Value]) -> Value:
     return parts[0]
 
 
-def _transpose_quads(f: Function, rows: list[Value]) -> list[Value]:
+def transpose_quads(f: Function, rows: list[Value]) -> list[Value]:
     """The len(rows) x len(rows) transpose inside every 16 bytes."""
     quad, lanes = len(rows), 4 * len(rows)
     low = [q + n // 2 + lanes * (n % 2) for q in range(0, lanes, quad) for n in range(quad)]
