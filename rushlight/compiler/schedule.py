@@ -359,7 +359,7 @@ def way(stride, is_vector) -> str:
     return "1" if stride == 1 and is_vector else "s"
 
 
-SIZE_CLASSES = (2, 3, 4, 5, 8, LANES, LANES + 1, 4 * LANES, 16 * LANES)     # all that the walk of a map depends on
+SIZE_CLASSES = {2: 1, 4: 3, 8: 6, 64: 24}, 256      # below the key: as if it were the value; all others
 # What an access costs for an element, by how it moves along the vectors; and each row by itself.
 CONTIGUOUS, TURNED, GATHERED, SCATTERED, ROW = 1, 2, 8, 12, 20
 
@@ -373,14 +373,20 @@ def arranged(merged, may_turn, instrs):
     if n >= 2 * LANES and all(s in (0, 1) for s in strides):
         return merged, 0
     moves = [[kind_of_move(s) for s in strides] for _, strides, _ in merged]
-    sizes = [next((b for b in SIZE_CLASSES if n < b), SIZE_CLASSES[-1]) for n, _, _ in merged]
+    sizes = [about(n) for n, _, _ in merged]
     plans = [(walk_cost(sizes[v], moves[v], r is not None and moves[r], may_turn), v != len(merged) - 1, v, r)
              for v in range(len(merged)) for r in [None, *range(len(merged))]
-             if r != v and (r is None or instrs <= TILED_INSTRS and sizes[r] > TILE)]
+             if r != v and (r is None or instrs <= TILED_INSTRS and sizes[r] >= TILE)]
     _, _, v, r = min(plans, key=lambda plan: (plan[0], plan[1], -plan[2], plan[3] is not None))
     tail = [v] if r is None else [r, v]
-    tile = 0 if r is None else TILE if instrs > 2 or sizes[r] <= LANES else LANES
+    tile = 0 if r is None else TILE if instrs > 2 or sizes[r] < 4 * LANES else LANES
     return [merged[d] for d in range(len(merged)) if d not in tail] + [merged[d] for d in tail], tile
+
+
+def about(n) -> int:
+    """A size as the walk of a map is chosen by it: few classes, so that new sizes seldom need new code."""
+    classes, large = SIZE_CLASSES
+    return next((value for bound, value in classes.items() if n < bound), large)
 
 
 def kind_of_move(stride) -> int:
@@ -394,7 +400,7 @@ def walk_cost(n, moves, across, may_turn) -> float:
     for k, (move, can) in enumerate(zip(moves, may_turn)):
         if move < 2:
             cost += CONTIGUOUS * move
-        elif across and can and across[k] == 1 and n > LANES:
+        elif across and can and across[k] == 1 and n >= LANES:
             cost += TURNED
         else:
             cost += GATHERED if can else SCATTERED
