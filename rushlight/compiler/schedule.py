@@ -359,7 +359,7 @@ def way(stride, is_vector) -> str:
     return "1" if stride == 1 and is_vector else "s"
 
 
-SIZE_CLASSES = {2: 1, 4: 3, 8: 6, 64: 24}, 256      # below the key: as if it were the value; all others
+SIZE_CLASSES = {2: 1, 4: 3, 8: 6, 64: 32}, 256      # below the key: as if it were the value; all others
 # What an access costs for an element, by how it moves along the vectors; and each row by itself.
 CONTIGUOUS, TURNED, GATHERED, SCATTERED, ROW = 1, 2, 8, 12, 20
 
@@ -390,8 +390,8 @@ def about(n) -> int:
 
 
 def kind_of_move(stride) -> int:
-    """0 and 1 as they are, 2 for what is farther."""
-    return 0 if stride == 0 else 1 if stride == 1 else 2
+    """0 and 1 as they are, 2 for what is near, 3 where each element has a line of cache to itself."""
+    return 0 if stride == 0 else 1 if stride == 1 else 2 if stride < LANES else 3
 
 
 def walk_cost(n, moves, across, may_turn) -> float:
@@ -403,7 +403,7 @@ def walk_cost(n, moves, across, may_turn) -> float:
         elif across and can and across[k] == 1 and n >= LANES:
             cost += TURNED
         else:
-            cost += GATHERED if can else SCATTERED
+            cost += (GATHERED if can else SCATTERED) * (move - 1)
     return cost * (-(-n // LANES) * LANES / n) + ROW / n
 
 
