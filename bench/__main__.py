@@ -1,4 +1,4 @@
-"""python -m bench [sections]: measure, print tables, write docs/performance.md.
+"""python -m bench [sections]: measure, print tables, write docs/performance.md (accuracy: docs/accuracy.md).
 
 Without a name all sections run. Only those that ran are rewritten. `--readme` runs nothing: it
 copies the main numbers from docs/performance.md into README.md. A wrong result anywhere makes the
@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import costs, kernels, others, overheads, report, sweep, workloads
+from . import accuracy, costs, kernels, others, overheads, report, sweep, workloads
 from .machine import has_module, threads, torch_python
 
 SECTIONS = {"workloads": workloads.measure, "programs": workloads.measure_further, "others": others.measure,
             "kernels": kernels.measure, "memory": costs.measure_memory, "compiling": costs.measure_compiling,
-            "overheads": overheads.measure, "sweep": sweep.measure}
+            "overheads": overheads.measure, "sweep": sweep.measure, "accuracy": accuracy.measure}
 
 
 def arguments(words=None) -> argparse.Namespace:
@@ -50,7 +50,7 @@ def main() -> int:
         tables, good = SECTIONS[name](options)
         failed += [] if good else [name]
         if tables and not options.dry:
-            report.update_performance(name, tables, options)
+            report.update(name, tables, options)
     if failed:
         print(f"WRONG or not running in: {', '.join(failed)} (see above)")
     return 1 if failed else 0

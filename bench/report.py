@@ -11,7 +11,8 @@ import re
 from typing import NamedTuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PERFORMANCE, README = (os.path.join(ROOT, *parts) for parts in (("docs", "performance.md"), ("README.md",)))
+PERFORMANCE, ACCURACY, README = (os.path.join(ROOT, *parts) for parts in (
+    ("docs", "performance.md"), ("docs", "accuracy.md"), ("README.md",)))
 SHOWN = {"workload": "workload", "rushlight": "rushlight, ms a step", "compiled": "compiled", "PyTorch": "PyTorch, ms a step",
          "torch.compile": "torch.compile", "ratio": "ratio", "ratio, compiled": "ratio, compiled",
          "first, cold": "first step, nothing cached", "first, cached": "first step, cached"}
@@ -56,13 +57,15 @@ def write(path: str, text: str) -> None:
         file.write(text)
 
 
-def update_performance(section: str, tables: list[Table], options) -> None:
-    """Put fresh tables into docs/performance.md."""
+def update(section: str, tables: list[Table], options) -> None:
+    """Put fresh tables into the page that they belong to; docs/performance.md says where and when, too."""
     from .machine import describe, load
-    text = read(PERFORMANCE)
-    line = f"Measured {datetime.date.today()}, load before {load()}: {describe(options)}."
-    text = replace_block(text, "machine", line)
-    write(PERFORMANCE, replace_block(text, section, "\n\n".join(map(str, tables))))
+    page = ACCURACY if section == "accuracy" else PERFORMANCE
+    text = replace_block(read(page), section, "\n\n".join(map(str, tables)))
+    if page == PERFORMANCE:
+        line = f"Measured {datetime.date.today()}, load before {load()}: {describe(options)}."
+        text = replace_block(text, "machine", line)
+    write(page, text)
 
 
 def update_readme() -> None:

@@ -186,9 +186,12 @@ def test_wrong_losses_fail_the_benchmark():
 def test_bench_without_pytorch_prints_what_it_can(capsys):
     from types import SimpleNamespace
 
-    from bench import costs, others
+    from bench import accuracy, costs, others
     options = SimpleNamespace(only="mlp_small", torch_python=None, threads=2, seconds=0.01, repeat=1, peers=[])
     for measure in (costs.measure_memory, costs.measure_compiling):
         (table,), good = measure(options)
         assert good and len(table.rows) == 1
     assert others.measure(options) == ([], True)
+    options.only = "matmul 64x64x64,var of 1e3"
+    (table,), good = accuracy.measure(options)
+    assert good and [row[0] for row in table.rows] == options.only.split(",")

@@ -139,6 +139,7 @@ def cell(pair) -> str:
     return "" if pair is None else f"{pair[0]:.2f} / {pair[1]:.2f}"
 
 
+NEXT = "## Products and sums"
 HEAD = """# Accuracy of the mathematical functions
 
 Written by `tools/measure_accuracy.py`: largest / mean error in units of the last place (0.5 is the best that
@@ -165,8 +166,8 @@ def row(name: str) -> str:
 def main(names):
     rows = [row(name) for name in names or CASES]
     if not names:
-        TARGET.parent.mkdir(exist_ok=True)
-        TARGET.write_text(HEAD + "\n".join(rows) + "\n")
+        rest = TARGET.read_text().partition(NEXT)[2]        # what `python -m bench accuracy` writes
+        TARGET.write_text(HEAD + "\n".join(rows) + "\n\n" + NEXT + rest)
 
 
 if __name__ == "__main__":
