@@ -42,7 +42,7 @@ def place(where) -> str:
 def blame(error: Exception, node) -> Exception:
     """The exception with the user's line, told of the recorded node that cannot be computed."""
     error = located(error, node.where)
-    error.node = node
+    error.node = getattr(node, "origin", node)
     return error
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import heapq
 
 from ..layout import is_dense
+from ..tensor import Tensor, wrap
 from ..trace import record
+from ..trace.record import alias
 from .anomaly_mode import check, state as anomaly
 from .grad_mode import mode
 from .node import AccumulateGrad, accumulator, grad_fn_of, is_tracked
-from .recall import fit, sum_to        # noqa: F401
+from .recall import fit, pull, sum_to        # noqa: F401
 
 
 def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None) -> None:
     """Gradients of `tensors` summed into the `.grad` of the leaves (or of `inputs` only)."""
-    from ..tensor import Tensor
     tensors = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
     if inputs is not None:
         inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
@@ -38,7 +39,6 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, only_inputs=True,
          allow_unused=None, is_grads_batched=False, materialize_grads=False):
     """Gradients of `outputs` with respect to `inputs`, as a tuple."""
-    from ..tensor import Tensor
     if is_grads_batched:
         return _batched(outputs, inputs, grad_outputs, create_graph, allow_unused, materialize_grads)
     outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
@@ -56,7 +56,6 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
 def _batched(outputs, inputs, grad_outputs, create_graph, allow_unused, materialize):
     """The same for a batch of gradients of the outputs, along their first axes."""
     from ..func import vmap
-    from ..tensor import Tensor
     used: list = []
 
     def one(*seeds):
@@ -83,7 +82,6 @@ def _place(x):
 
 def make_seeds(tensors, grads):
     """[(tensor, its initial gradient)], with ones for scalars."""
-    from ..tensor import Tensor
     if grads is None or isinstance(grads, Tensor):
         grads = (grads,) * len(tensors) if grads is None else (grads,)
     if len(grads) != len(tensors):
@@ -142,7 +140,7 @@ def needed(counts, wanted) -> set:
 def run(seeds, retain_graph, create_graph, wanted=None):
     """Push the seeds through the tape; returns `wanted` filled in (places to gradients)."""
     arrived: dict = {}
-    before, line = (mode.enabled, mode.line), record.override
+    before, line = mode.enabled, mode.line
     mode.enabled = bool(create_graph)
     try:
         for x, g in seeds:
@@ -154,9 +152,10 @@ def run(seeds, retain_graph, create_graph, wanted=None):
         heapq.heapify(heap)
         while heap:
             fn = heapq.heappop(heap)[2]
-            step(fn, tuple(arrived.pop(fn, [None] * fn.outputs)), arrived, counts, heap, keep, wanted, retain_graph, create_graph)
+            step(fn, arrived.pop(fn, None) or [None] * fn.outputs, arrived, counts, heap, keep, wanted, retain_graph,
+                 create_graph)
     finally:
-        mode.enabled, mode.line = before
+        mode.enabled, mode.line = before, line
         record.set_line(line)
     return wanted
 
@@ -164,7 +163,7 @@ def run(seeds, retain_graph, create_graph, wanted=None):
 def step(fn, grads, arrived, counts, heap, keep, wanted, retain_graph, create_graph):
     """Run one function and send its gradients on."""
     if fn.pre_hooks:
-        grads = _pre_hooks(fn, grads)
+        grads = _pre_hooks(fn, tuple(grads))
     if wanted is not None:
         for nr, g in enumerate(grads):
             if (fn, nr) in wanted:
@@ -175,21 +174,31 @@ def step(fn, grads, arrived, counts, heap, keep, wanted, retain_graph, create_gr
         return
     outs = [None] * len(fn.edges)
     if keep is None or fn in keep and any(e is not None and e[0] in keep for e in fn.edges):
-        mode.line = fn.where
-        record.set_line(fn.where)
-        outs = fn.pull(grads)
+        record.override = mode.line = fn.where
+        g = grads[0]
+        outs = fn.pull(grads) if fn.token is None or g is None else pull(fn, g)
         if fn.hooks:
-            outs = _post_hooks(fn, outs, grads)
+            outs = _post_hooks(fn, outs, tuple(grads))
         if anomaly.enabled:
             check(fn, outs)
         if not retain_graph:
             fn.release()
+    plainly = wanted is None and not create_graph
     for e, g in zip(fn.edges, outs):
         if e is None:
             continue
-        target = e[0]
+        target, nr, layout, dtype = e
         if g is not None:
-            add_gradient(arrived, target, e[1], fit(g, e[2], e[3]))
+            if g.layout is not layout or g.dtype is not dtype:
+                g = fit(g, layout, dtype)
+            slots = arrived.get(target)
+            if slots is None:
+                if plainly and counts[target] == 1 and type(target) is AccumulateGrad and not target.pre_hooks:
+                    if target.variable._requires_grad:
+                        accumulate(target.variable, g, False, target)
+                    continue
+                arrived[target] = slots = [None] * target.outputs
+            slots[nr] = g if slots[nr] is None else slots[nr] + g
         counts[target] -= 1
         if not counts[target]:
             heapq.heappush(heap, (-target.seq, id(target), target))
@@ -220,7 +229,7 @@ def _post_hooks(fn, outs, grads):
 
 def accumulate(x, g, create_graph, fn=None):
     """x.grad += g, keeping the tensor that is there (so that views of it see the sum)."""
-    if fn is not None:
+    if fn is not None and x._hooks:
         g = hooked(x, g)
     if x._grad is None:
         x._grad = g if create_graph else _own(g, x.layout)
@@ -256,6 +265,10 @@ def _own(g, layout):
 
     Two leaves may have been given one and the same gradient.
     """
+    storage = g.storage
+    if g.layout is layout and layout.packed and storage.numel == layout.numel and storage.share is None \
+            and g._grad_fn is None:
+        return wrap(Tensor, alias(storage), layout, 0)
     if g.layout is not layout and not layout.packed and is_dense(layout):
         from .inplace import copied
         return copied(g, layout)

@@ -9,7 +9,7 @@ import threading
 class Mode(threading.local):
     enabled = True
     inference = False
-    line = None         # of the operation that a backward pass of this thread is at
+    line = None         # that this thread's recording is attributed to (trace/record.py `override`)
 
 
 mode = Mode()

@@ -29,14 +29,16 @@ from ..prims.table import memos
 from ..storage import Storage
 from ..tensor import Tensor, wrap
 from ..trace import record
-from ..trace.record import Node, Signature, pend, pending, user_line
+from ..trace.record import Compound, Node, Signature, pend, pending, user_line
 from . import node as tape
 from .grad_mode import mode
 from .node import RELEASED, AccumulateGrad, Saved, edge_to, is_tracked, save
 
 MEMO_LIMIT = 4096           # calls remembered of one function
+BUNDLES = 20000             # signatures of bundles kept
 PLACEHOLDER = Signature.__new__(Signature)      # of a value that is not there
 PLACEHOLDER.prim = None
+paused: list = []           # while there is something in it calls are made as they are
 REFUSED = 0                 # in place of a replay: to be called as it is
 
 
@@ -52,6 +54,19 @@ def forget() -> None:
 
 def nobody():
     """The owner of a node that no storage shows."""
+
+
+compounds: dict = {}        # signatures of bundles, by their steps
+
+
+def compound(steps: tuple) -> Compound:
+    """The one signature of these steps."""
+    found = compounds.get(steps)
+    if found is None:
+        if len(compounds) > BUNDLES:
+            compounds.clear()
+        found = compounds[steps] = Compound(steps)
+    return found
 
 
 # -- tracing ---------------------------------------------------------------------------------------
@@ -77,9 +92,13 @@ class Tracing:
 
 
 class Trace:
-    """What one call on placeholders has recorded, written and returned."""
+    """What one call on placeholders has recorded, written and returned.
 
-    def __init__(self, fn, inputs):
+    `numbers` are floats that will be given at each replay: in nodes they are told by identity.
+    """
+
+    def __init__(self, fn, inputs, numbers=()):
+        self.given = {id(x): i for i, x in enumerate(numbers)}
         self.inputs = [_placeholder(x) for x in inputs]
         self.homes = {x.storage.node: i for i, x in enumerate(self.inputs)}
         self.input_storages = {x.storage: i for i, x in enumerate(self.inputs)}
@@ -92,7 +111,7 @@ class Trace:
             try:
                 with warnings.catch_warnings(record=True) as heard:
                     warnings.simplefilter("always")
-                    self.result = fn(*self.inputs)
+                    self.result = fn(*self.inputs, *numbers)
                 self.nodes = [n for r in pending.nodes if (n := r()) is not None]
                 self.written = Counter(s for s, _ in storages.written if s in self.input_storages)
             finally:
@@ -122,8 +141,8 @@ class Writer:
 
     marks_views = True
 
-    def __init__(self, fn, inputs, depth: int):
-        self.fn, self.trace, self.depth = fn, Trace(fn, inputs), depth
+    def __init__(self, fn, inputs, depth: int, numbers=()):
+        self.fn, self.trace, self.depth = fn, Trace(fn, inputs, numbers), depth
         self.lines, self.constants, self.used = [], {}, set()
         self.storages: dict = {}        # storage of the trace -> its name
         self.tensors: dict = {}         # id of a result -> its name
@@ -145,38 +164,87 @@ class Writer:
         t = self.trace
         if any(t.inputs[t.input_storages[s]]._requires_grad for s in t.written):
             raise Refused
-        for j, n in enumerate(t.nodes):
-            self.node(j, n)
         for fn in self.entries():
             self.entry(fn)
         text = self.result(t.result)
         for fn in self.fns:
             self.keep(fn)
+        for s in t.written:
+            self.owners.setdefault(s.node, []).append(self.storage(s))
+        rest, self.lines = self.lines, []
+        self.nodes()
+        self.lines += rest
         self.own()
         self.record()
         self.add(f"return {text}")
         return self.function()
 
-    def node(self, j, n):
-        parts = []
-        for source, offset in zip(n.operands[::2], n.operands[1::2]):
-            i = self.trace.homes.get(source)
-            if i is not None:
-                parts += [self.storage_name(i) + ".node", self.offset(offset, i)]
-            elif source in self.trace.number:
-                parts += [f"n{self.trace.number[source]}", self.offset(offset)]
-            else:
-                raise Refused
-        extra = "None"
+    # -- nodes -----------------------------------------------------------------------------------
+    def nodes(self):
+        """A node for each value that is shown or read in several places; what leads to it alone is in its bundle."""
+        nodes, number = self.trace.nodes, self.trace.number
+        last_use = {}
+        for j, n in enumerate(nodes):
+            for source in n.operands[::2]:
+                if source in number:
+                    last_use[number[source]] = j
+                elif source not in self.trace.homes:
+                    raise Refused
+        ends = {j for j, n in enumerate(nodes) if n in self.owners}
+        ends |= {k for j, n in enumerate(nodes) if n.extra is not None for k in (j - 1, j) if k >= 0}     # alone
+        end = None
+        for j in reversed(range(len(nodes))):       # a bundle is a run of nodes, so that the order stays
+            if end is None or j in ends or last_use.get(j, j) > end:
+                ends.add(j)
+                end = j
+        bundle = []
+        for j in range(len(nodes)):
+            bundle.append(j)
+            if j in ends:
+                self.bundle(bundle)
+                bundle = []
+        self.ends = sorted(ends)
+
+    def bundle(self, members):
+        """One node for some applications."""
+        nodes, number = self.trace.nodes, self.trace.number
+        place = {j: k for k, j in enumerate(members)}
+        operands, scalars, steps = [], [], []
+        for j in members:
+            n, wiring = nodes[j], []
+            for source, offset in zip(n.operands[::2], n.operands[1::2]):
+                inner = place.get(number.get(source))
+                wiring.append(None if inner is None else (inner, offset))
+                if inner is None:
+                    operands += self.operand(source, offset)
+            scalars += n.scalars
+            steps.append((n.sig, tuple(wiring), len(n.scalars)))
+        sig = nodes[members[0]].sig if len(members) == 1 else compound(tuple(steps))
+        self.node(members[-1], sig, operands, scalars)
+
+    def operand(self, source, offset) -> list[str]:
+        i = self.trace.homes.get(source)
+        if i is None:
+            return [f"n{self.trace.number[source]}", self.offset(offset)]
+        return [self.storage_name(i) + ".node", self.offset(offset, i)]
+
+    def node(self, j, sig, operands, scalars):
+        n, extra = self.trace.nodes[j], "None"
         if n.extra is not None:
             if type(n.extra) is not Draw:
                 raise Refused
             extra = f"{self.constant(n.extra.generator)}.reserve({n.extra.n}, {self.constant(n.extra.draws)})"
-        operands = "(" + "".join(p + ", " for p in parts) + ")"
+        operands = "(" + "".join(p + ", " for p in operands) + ")"
         self.add(f"n{j} = new(Node)")
-        self.add(f"n{j}.sig, n{j}.operands, n{j}.scalars = {self.constant(n.sig)}, {operands}, "
-                 f"{self.constant(n.scalars)}")
+        self.add(f"n{j}.sig, n{j}.operands, n{j}.scalars = {self.constant(sig)}, {operands}, {self.numbers(scalars)}")
         self.add(f"n{j}.extra, n{j}.buffer, n{j}.where = {extra}, None, where")
+
+    def numbers(self, scalars) -> str:
+        """The Python numbers of a node: those that were given, and constants."""
+        given = self.trace.given
+        if not any(id(x) in given for x in scalars):
+            return self.constant(tuple(scalars))
+        return "(" + "".join((f"k{given[id(x)]}" if id(x) in given else self.constant(x)) + ", " for x in scalars) + ")"
 
     def storage_name(self, i) -> str:
         self.used.add(i)
@@ -317,19 +385,17 @@ class Writer:
     # -- the end ---------------------------------------------------------------------------------
     def own(self):
         """Which storages show each node."""
-        for s in self.trace.written:
-            self.owners.setdefault(s.node, []).append(self.storage(s))
         for node, names in self.owners.items():
             if node in self.trace.homes:
                 for name in names:
                     self.add(f"{name}.node.add_owner({name})")
-        for j, n in enumerate(self.trace.nodes):
-            names = self.owners.get(n, [])
+        for j in self.ends:
+            names = self.owners.get(self.trace.nodes[j], [])
             refs = "".join(f"ref({name}), " for name in names)
             self.add(f"n{j}.owner = " + (f"ref({names[0]})" if len(names) == 1 else f"({refs})" if names else "nobody"))
 
     def record(self):
-        refs = "".join(f"ref(n{j}), " for j in range(len(self.trace.nodes)))
+        refs = "".join(f"ref(n{j}), " for j in self.ends)
         for s, times in self.trace.written.items():
             self.add(f"{self.storage(s)}.replace({self.value(s.node)})")
             if times > 1:
@@ -346,7 +412,7 @@ class Writer:
             body, last = body[:-1], body[-1]
             body = ["with record.lock:"] + ["    " + line for line in body] + [last]
         names = [name for name, _ in self.constants.values()]      # after all lines are written
-        inputs = ", ".join(f"x{i}" for i in range(len(self.trace.inputs)))
+        inputs = ", ".join(self.arguments())
         text = "\n".join([f"def make({', '.join(names)}):", f"    def replay({inputs}):",
                           *("        " + line for line in head + body), "    return replay"])
         return _factory(text)(*[value for _, value in self.constants.values()])
@@ -360,8 +426,11 @@ class Writer:
             if x.storage.numel != x.layout.numel:
                 raise Refused
             lines += [f"if s{i}.numel != {x.layout.numel} or x{i}._is_data or x{i}._is_inference:",
-                      f"    return {self.constant(self.fn)}({', '.join(f'x{i}' for i in range(len(self.trace.inputs)))})"]
+                      f"    return {self.constant(self.fn)}({', '.join(self.arguments())})"]
         return lines
+
+    def arguments(self) -> list[str]:
+        return [f"x{i}" for i in range(len(self.trace.inputs))] + [f"k{i}" for i in range(len(self.trace.given))]
 
 
 def _tensors(tree):
@@ -410,6 +479,8 @@ _STUB = (lambda *args, **kwargs: front()(*args, **kwargs)).__code__       # noqa
 
 FRONT = """
 def front({shown}):
+    if SAVE_HOOKS_ or pending_.capture is not None or paused_:
+        return fn_({passed})
     try:
         key_ = (mode_.enabled, {key})
         found_ = memo_[key_]
@@ -417,8 +488,8 @@ def front({shown}):
         found_ = note_(memo_, key_)
     except (AttributeError, TypeError, ValueError):
         found_ = 0
-    if found_.__class__ is int or pending_.capture is not None or SAVE_HOOKS_:
-        if found_ != 1 or pending_.capture is not None or SAVE_HOOKS_:
+    if found_.__class__ is int:
+        if found_ != 1:
             return fn_({passed})
         return again_(fn_, memo_, key_, ({inputs}), dict({named}))
     return found_({inputs})
@@ -442,7 +513,7 @@ def _front(front, fn, marks, scope):
                         named=", ".join(f"{p.name}={p.name}" for p in params))
     scope |= {f"d_{p.name}": p.default for p in params}
     scope |= dict(fn_=fn, memo_=memo, mode_=mode, is_tracked_=is_tracked, pending_=pending, SAVE_HOOKS_=tape.SAVE_HOOKS,
-                  Tensor_=Tensor, note_=_note, again_=_again, zero_=_zero)
+                  paused_=paused, Tensor_=Tensor, note_=_note, again_=_again, zero_=_zero)
     exec(compile(text, __file__, "exec"), scope)
     made = scope.pop("front")
     front.__code__, front.__defaults__, front.__kwdefaults__ = made.__code__, made.__defaults__, made.__kwdefaults__
@@ -543,7 +614,7 @@ class RuleWriter(Writer):
 def pull(fn, g) -> list:
     """The gradients of fn's inputs, of their shapes and dtypes, from that of its output."""
     saved, values, key = fn.saved, [], (fn.token, fn.mask, g.layout, g.dtype)
-    if mode.enabled or fn.token is None or saved is RELEASED or g.storage.share is not None or pending.capture is not None:
+    if mode.enabled or paused or fn.token is None or saved is RELEASED or g.storage.share is not None or pending.capture is not None:
         return called(fn, g)
     for item in saved:
         if type(item) is Saved:

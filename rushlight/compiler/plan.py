@@ -14,7 +14,7 @@ from .. import config, errors
 from ..runtime import memory
 from ..runtime.run import COMMAND_BYTES, run as run_native
 from ..trace import record
-from ..trace.graph import describe
+from ..trace.graph import describe, spelled_out
 from .memory import lay_out
 from .recipe import families, plain_recipe, recipe_of
 
@@ -35,16 +35,30 @@ def run(nodes) -> None:
 
 def plan_of(nodes, d):
     """The plan of a description."""
-    global hits, misses
+    global hits
     plan = plans.get(d.key)
     if plan is None:
-        misses += 1
-        plan = plans[d.key] = make(nodes, d)
-        if len(plans) > LIMIT:
-            plans.popitem(last=False)
+        plan = _new_plan(nodes, d)
     else:
         hits += 1
         plans.move_to_end(d.key)
+    return plan
+
+
+def _new_plan(nodes, d):
+    """A plan for a key that is not known; the same applications may be known in other bundles."""
+    global misses
+    key = d.key
+    if d.nodes is not nodes:
+        d = spelled_out(d)
+        nodes = d.nodes
+    plan = plans.get(d.key)
+    if plan is None:
+        misses += 1
+        plan = make(nodes, d)
+    plans[key] = plans[d.key] = plan
+    while len(plans) > LIMIT:
+        plans.popitem(last=False)
     return plan
 
 

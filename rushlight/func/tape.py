@@ -56,14 +56,14 @@ class Stretch:
         """Gradients at the places in `wanted`, None where none arrives, from those in `seeds`."""
         arrived: dict = {}
         keep = self._leading_to({fn for fn, _ in wanted})
-        before, line = (mode.enabled, mode.line), record.override
+        before, line = mode.enabled, mode.line
         mode.enabled = create_graph
         try:
             for (fn, nr), g in seeds.items():
                 add_gradient(arrived, fn, nr, g)
             self._run(arrived, keep, create_graph)
         finally:
-            mode.enabled, mode.line = before
+            mode.enabled, mode.line = before, line
             record.set_line(line)
         return [arrived[fn][nr] if fn in arrived else None for fn, nr in wanted]
 

@@ -8,17 +8,20 @@ import numpy as np
 
 from .. import errors
 from ..runtime import memory
+from ..trace.graph import expand
 
 
 def run(nodes) -> None:
     """Compute pending nodes in order and realise those that are alive."""
-    values: dict = {}
-    for node in nodes:
+    values, results = {}, {}
+    for step in expand(nodes):
         try:
-            values[node] = evaluate(node, values)
+            values[step] = evaluate(step, values)
         except (IndexError, RuntimeError) as error:
-            raise errors.blame(error, node) from None
-    realised = [(node, _buffer(values[node], node.sig.dtype)) for node in nodes if node.is_alive()]
+            raise errors.blame(error, step) from None
+        if step.is_last:
+            results[step.origin] = values[step]
+    realised = [(node, _buffer(results[node], node.sig.dtype)) for node in nodes if node.is_alive()]
     for node, buffer in realised:
         node.buffer = buffer
 

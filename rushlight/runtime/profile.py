@@ -23,7 +23,7 @@ from ..compiler import plan as planning
 from ..compiler.lower import Builder, describe_step
 from ..compiler.pipeline import PASSES
 from ..layout import view
-from ..trace.graph import build
+from ..trace.graph import build, spelled_out
 from ..trace.record import Signature, line_of
 
 NEIGHBOURS = 64         # plans that a new key is compared with, the latest first
@@ -37,12 +37,12 @@ def say(text: str) -> None:
 
 def run(nodes, d) -> None:
     """Run pending nodes as plan.run does, and say what happens."""
-    known = planning.plans.get(d.key)
-    why = "" if known is not None else reason(d.key)
+    known = planning.plans.get(d.key) or planning.plans.get(told(nodes, d)[1].key)
+    why = "" if known is not None else reason(told(nodes, d)[1].key)
     started = perf_counter()
     plan = planning.plan_of(nodes, d)
     compiled = perf_counter()
-    making = how_made(nodes, d) if config.debug.value >= 3 and known is None else []
+    making = how_made(*told(nodes, d)) if config.debug.value >= 3 and known is None else []
     began = perf_counter()
     times = Times()
     plan.execute(d, times if config.debug.value >= 2 else None)
@@ -50,6 +50,12 @@ def run(nodes, d) -> None:
     say("\n".join([headline(nodes, d, plan, why, compiled - started, ran - began), *making]))
     if config.debug.value >= 2:
         times.show(plan)
+
+
+def told(nodes, d):
+    """What compilers get of a description."""
+    d = d if d.nodes is nodes else spelled_out(d)
+    return d.nodes, d
 
 
 def headline(nodes, d, plan, why, compiling, running) -> str:

@@ -10,10 +10,11 @@ signatures are interned, so it is a flat tuple of objects and small integers.
 """
 from __future__ import annotations
 
+from itertools import islice
 from typing import NamedTuple
 
 from ..layout import Layout, layout
-from .record import Signature
+from .record import Compound, Signature
 
 
 class Input:
@@ -69,10 +70,13 @@ def describe(nodes) -> Description:
     add = key.append
     found: dict = {}            # leaf -> number
     places: dict = {}           # (leaf number, offset) -> input number
-    leaves, inputs, scalars, extras, outputs = [], [], [], [], []
+    leaves, inputs, scalars, extras, outputs, has_compounds = [], [], [], [], [], False
     for i, node in enumerate(nodes):
         node.index = i
-        add(node.sig)
+        sig = node.sig
+        add(sig)
+        if type(sig) is Compound:
+            has_compounds = True
         operands = node.operands
         for j in range(0, len(operands), 2):
             source, offset = operands[j], operands[j + 1]
@@ -99,12 +103,86 @@ def describe(nodes) -> Description:
         else:
             add(False)
     d = Description()
-    d.nodes = nodes
+    d.nodes = Steps(nodes) if has_compounds else nodes
     d.donated = tuple([0 if leaf.is_alive() or leaf.buffer.shared else leaf.buffer.nbytes for leaf in leaves])
     add(d.donated)
     add(tuple([leaf for leaf, _ in inputs]))
     d.key, d.leaves, d.inputs, d.scalars, d.extras, d.outputs = tuple(key), leaves, inputs, scalars, extras, outputs
     return d
+
+
+class Step:
+    """One application, taken from a node: what compilers and errors need of a node."""
+
+    __slots__ = ("sig", "operands", "scalars", "extra", "where", "buffer", "origin", "is_last", "index")
+
+    def __init__(self, sig, operands, scalars, extra, origin, is_last):
+        self.sig, self.operands, self.scalars, self.extra = sig, operands, scalars, extra
+        self.where, self.buffer, self.origin, self.is_last = origin.where, None, origin, is_last
+
+
+def expand(nodes) -> list[Step]:
+    """The applications that nodes stand for, in order."""
+    steps: list[Step] = []
+    last: dict = {}             # node -> the step that makes its value
+    for node in nodes:
+        pairs = [(last.get(source, source), offset) for source, offset in zip(node.operands[::2], node.operands[1::2])]
+        if type(node.sig) is Compound:
+            steps += _parts(node, iter(pairs))
+        else:
+            steps.append(Step(node.sig, tuple(x for p in pairs for x in p), node.scalars, node.extra, node, True))
+        last[node] = steps[-1]
+    return steps
+
+
+def _parts(node, given):
+    """The steps of a compound node; `given` are its operands."""
+    made, numbers = [], iter(node.scalars)
+    for sig, wiring, count in node.sig.steps:
+        pairs = [next(given) if w is None else (made[w[0]], w[1]) for w in wiring]
+        made.append(Step(sig, tuple(x for p in pairs for x in p), tuple(islice(numbers, count)), None, node, False))
+    made[-1].is_last = True
+    return made
+
+
+class Steps:
+    """The nodes of a description one application at a time, worked out when somebody asks."""
+
+    def __init__(self, nodes):
+        self.nodes, self.list = nodes, None
+
+    def all(self) -> list[Step]:
+        if self.list is None:
+            self.list = expand(self.nodes)
+        return self.list
+
+    def __iter__(self):
+        return iter(self.all())
+
+    def __len__(self):
+        return len(self.all())
+
+    def __getitem__(self, i):
+        return self.all()[i]
+
+
+def spelled_out(d: Description) -> Description:
+    """The same description of applications: what compilers get."""
+    found = {source: k for k, source in enumerate(d.leaves)}
+    key: list = []
+    alive = set(d.outputs)
+    places = {place: k for k, place in enumerate(d.inputs)}
+    for i, step in enumerate(d.nodes):
+        step.index = i
+        key.append(step.sig)
+        for source, offset in zip(step.operands[::2], step.operands[1::2]):
+            key += [source.index, offset] if source.buffer is None else [~places[found[source], offset]]
+        key.append(step.is_last and step.origin in alive)
+    e = Description()
+    e.nodes, e.leaves, e.inputs, e.scalars, e.extras = d.nodes, d.leaves, d.inputs, d.scalars, d.extras
+    e.outputs = [step for step in d.nodes if step.is_last and step.origin in alive]
+    e.donated, e.key = d.donated, (*key, *d.key[-2:])
+    return e
 
 
 class Graph:

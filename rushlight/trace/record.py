@@ -38,6 +38,24 @@ class Signature:
         return f"{self.prim.name}{list(self.shape)}:{self.dtype.name}"
 
 
+class Compound:
+    """The signature of several applications that are recorded as one node; the last one's value is its value.
+
+    `steps` are (signature, wiring, how many numbers); a wiring says for each operand where it comes from:
+    None, the node's next operand, or (earlier step, offset). Compilers see the steps (`expand` in graph.py).
+    """
+
+    __slots__ = ("steps", "prim", "params", "shape", "dtype", "numel", "out", "result")
+
+    def __init__(self, steps: tuple):
+        self.steps, last = steps, steps[-1][0]
+        self.prim, self.params, self.out, self.result = None, {}, last.out, last.result
+        self.shape, self.dtype, self.numel = last.shape, last.dtype, last.numel
+
+    def __repr__(self):
+        return " ".join(str(sig) for sig, _, _ in self.steps)
+
+
 class Node:
     """A recorded application (pending) or a realised value (`buffer` is set, `operands` is empty).
 
