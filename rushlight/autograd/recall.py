@@ -20,6 +20,7 @@ import types
 import warnings
 from collections import Counter
 from itertools import count
+from operator import attrgetter
 from typing import NamedTuple
 from weakref import ref
 
@@ -98,6 +99,7 @@ class Trace:
     """
 
     def __init__(self, fn, inputs, numbers=()):
+        self.numbers = numbers          # kept, so that their identities stay theirs
         self.given = {id(x): i for i, x in enumerate(numbers)}
         self.inputs = [_placeholder(x) for x in inputs]
         self.homes = {x.storage.node: i for i, x in enumerate(self.inputs)}
@@ -122,6 +124,12 @@ class Trace:
         if heard or drawn != tracing.reserved:          # to be said each time; to be skipped in the stream
             raise Refused
         self.number = {n: j for j, n in enumerate(self.nodes)}
+
+
+    def constants(self) -> list:
+        """The signatures and numbers of all nodes, with places for numbers that are given."""
+        return [(n.sig, [("given", self.given[id(x)]) if id(x) in self.given else (type(x), str(x)) for x in n.scalars])
+                for n in self.nodes]
 
 
 def _placeholder(x):
@@ -397,9 +405,10 @@ class Writer:
     def record(self):
         refs = "".join(f"ref(n{j}), " for j in self.ends)
         for s, times in self.trace.written.items():
-            self.add(f"{self.storage(s)}.replace({self.value(s.node)})")
-            if times > 1:
-                self.add(f"{self.storage(s)}.version += {times - 1}")
+            name = self.storage(s)          # as Storage.replace does for memory that is not shared
+            self.add(f"overwritten.append((ref({name}), {name}.node))")
+            self.add(f"{name}.node = {self.value(s.node)}")
+            self.add(f"{name}.version += {times}")
         if refs:
             self.add(f"pend(({refs}), where)")
 
@@ -445,7 +454,7 @@ def _tensors(tree):
 def _factory(text: str):
     """What makes replays of this form."""
     scope = dict(new=object.__new__, Node=Node, Storage=Storage, Tensor=Tensor, ref=ref, nobody=nobody, pend=pend,
-                 record=record, user_line=user_line, entry=tape.entry, edge_to=edge_to, save=save, keep=tape.keep)
+                 record=record, user_line=user_line, overwritten=storages.overwritten, entry=tape.entry, edge_to=edge_to, save=save, keep=tape.keep)
     exec(compile(text, __file__, "exec"), scope)        # the file: a replay's frames are ours
     return scope["make"]
 
@@ -597,6 +606,47 @@ def _picking(made, inputs):
     names = [f"a{i}" for i in range(len(inputs))]
     kept = ", ".join(n for n, x in zip(names, inputs) if isinstance(x, Tensor))
     return eval(f"lambda {', '.join(names)}: made({kept})", {"made": made})
+
+
+# -- updates ---------------------------------------------------------------------------------------
+_kind = attrgetter("layout", "dtype", "storage.share")
+
+
+def repeated(fn):
+    """fn(tensors, numbers, *flags), which writes to some of the tensors; replayed with other numbers, too.
+
+    What fn does must follow from the flags and the kinds of the tensors; numbers are only handed on to operations.
+    """
+    memo: dict = {}
+    memos.append(memo)
+
+    @functools.wraps(fn)
+    def call(tensors, numbers, *flags):
+        if mode.enabled or paused or pending.capture is not None:
+            return fn(tensors, numbers, *flags)
+        key = (flags, len(numbers), *map(_kind, tensors))
+        found = memo.get(key)
+        if found is None:
+            found = _note(memo, key)
+        elif found == 1:
+            found = memo[key] = _with_numbers(fn, tensors, numbers, flags)
+        return fn(tensors, numbers, *flags) if found == REFUSED else found(*tensors, *numbers)
+    return call
+
+
+def _with_numbers(fn, tensors, numbers, flags):
+    """A replay that takes numbers, if two traces with different ones differ in nothing else."""
+    n = len(tensors)
+    if any(x.storage.share is not None for x in tensors) or any(type(k) is not float for k in numbers):
+        return REFUSED
+    call = lambda *given: fn(given[:n], given[n:], *flags)
+    try:
+        one, two = (Writer(call, tensors, 3, [k * scale for k in numbers]) for scale in (1.0, 1.0009765625))
+        if one.trace.constants() != two.trace.constants():
+            return REFUSED
+        return one.write()
+    except Exception:
+        return REFUSED
 
 
 # -- gradient rules --------------------------------------------------------------------------------

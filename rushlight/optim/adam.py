@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 from .. import ops
-from .optimizer import Optimizer, ParamState, check_at_least_zero, check_betas, number, put
+from ..autograd.recall import repeated
+from .optimizer import (Optimizer, ParamState, check_at_least_zero, check_betas, floats, number, put,
+                        tensors_of)
 from .rounding import single
 
 __all__ = ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
@@ -24,6 +26,21 @@ def _moments(g, state, beta1, beta2):
     put(m, m.lerp(g, 1 - beta1))
     put(v, v.mul(beta2).addcmul(g, g, value=1 - beta2))
     return m, v
+
+
+@repeated
+def _adam(tensors, numbers, decays, decoupled, amsgrad):
+    p, g, m, v, *largest = tensors
+    shrink, mean, beta2, rest, scale, eps, rate = numbers
+    if decays and decoupled:
+        put(p, p.mul(shrink))
+    elif decays:
+        g = g.add(p, alpha=shrink)
+    put(m, m.lerp(g, mean))
+    put(v, v.mul(beta2).addcmul(g, g, value=rest))
+    if amsgrad:
+        v = put(largest[0], ops.maximum(largest[0], v))
+    put(p, p.addcdiv(m, v.sqrt().div(scale).add(eps), value=rate))
 
 
 class _Adaptive(Optimizer):
@@ -76,15 +93,17 @@ class Adam(_Adaptive):
 
     def _update(self, todo, group):
         beta1, beta2 = map(number, group["betas"])
-        lr, decay, eps = number(group["lr"]), group["weight_decay"], group["eps"]
+        lr, decay, eps = number(group["lr"]), number(group["weight_decay"]), group["eps"]
+        amsgrad, decoupled = group["amsgrad"], group["decoupled_weight_decay"]
+        keys = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[:3 if amsgrad else 2]
+        mean, shrink = 1 - beta1, 1 - lr * decay if decoupled else decay
+        known = numbers = None
         for p, g, state in todo:
             step = state.advance()
-            g = _decayed(p, g, lr, decay, group["decoupled_weight_decay"])
-            m, v = _moments(g, state, beta1, beta2)
-            if group["amsgrad"]:
-                v = put(state["max_exp_avg_sq"], ops.maximum(state["max_exp_avg_sq"], v))
-            scale = (1 - beta2 ** step) ** 0.5
-            put(p, p.addcdiv(m, v.sqrt().div(scale).add(eps), value=-lr / (1 - beta1 ** step)))
+            if step != known:
+                known, rate = step, -lr / (1 - beta1 ** step)
+                numbers = floats(shrink, mean, beta2, 1 - beta2, (1 - beta2 ** step) ** 0.5, eps, rate)
+            _adam((p, g, *tensors_of(state, *keys)), numbers, decay != 0, decoupled, amsgrad)
 
 
 class AdamW(Adam):

@@ -45,6 +45,16 @@ def number(x) -> float:
     return x.item() if isinstance(x, Tensor) else x
 
 
+def floats(*numbers) -> tuple:
+    """Numbers as floats."""
+    return tuple([float(x) if type(x) is int else x for x in numbers])
+
+
+def tensors_of(state, *keys) -> list:
+    """Entries of a parameter's state that are tensors."""
+    return [dict.__getitem__(state, key) for key in keys]
+
+
 def check_at_least_zero(**options) -> None:
     """ValueError for an option below 0, in PyTorch's words."""
     for name, value in options.items():

@@ -1,7 +1,8 @@
 """Stochastic gradient descent."""
 from __future__ import annotations
 
-from .optimizer import Optimizer, check_at_least_zero, number, put
+from ..autograd.recall import repeated
+from .optimizer import Optimizer, check_at_least_zero, floats, number, put
 
 __all__ = ["SGD"]
 
@@ -41,18 +42,29 @@ class SGD(Optimizer):
         return {} if group["momentum"] != 0 else None
 
     def _update(self, todo, group):
-        lr, momentum, decay = number(group["lr"]), group["momentum"], number(group["weight_decay"])
+        momentum, decay, dampening = group["momentum"], number(group["weight_decay"]), group["dampening"]
+        numbers = floats(decay, momentum, 1 - dampening, -number(group["lr"]))
         for p, g, state in todo:
-            if decay != 0:
-                g = g.add(p, alpha=decay)
-            if momentum != 0:
-                g = self._with_momentum(g, state, momentum, group)
-            put(p, p.add(g, alpha=-lr))
+            buffer = state.get("momentum_buffer") if momentum != 0 else None
+            tensors = (p, g) if buffer is None else (p, g, buffer)
+            new = _sgd(tensors, numbers, decay != 0, momentum != 0, group["nesterov"], dampening != 0)
+            if new is not None:
+                state["momentum_buffer"] = new
 
-    def _with_momentum(self, g, state, momentum, group):
-        buffer = state.get("momentum_buffer")
-        if buffer is None:
-            buffer = state["momentum_buffer"] = g.detach().clone()
+
+@repeated
+def _sgd(tensors, numbers, decays, has_momentum, nesterov, dampened):
+    """One step; returns the momentum if this was the first."""
+    p, g, *moved = tensors
+    decay, momentum, rest, rate = numbers
+    first = None
+    if decays:
+        g = g.add(p, alpha=decay)
+    if has_momentum:
+        if moved:
+            buffer = put(moved[0], moved[0].mul(momentum).add(g, alpha=rest if dampened else 1))
         else:
-            put(buffer, buffer.mul(momentum).add(g, alpha=1 - group["dampening"]))
-        return g.add(buffer, alpha=momentum) if group["nesterov"] else buffer
+            buffer = first = g.detach().clone()
+        g = g.add(buffer, alpha=momentum) if nesterov else buffer
+    put(p, p.add(g, alpha=rate))
+    return first

@@ -69,7 +69,7 @@ def describe(nodes) -> Description:
     key: list = []
     add = key.append
     found: dict = {}            # leaf -> number
-    places: dict = {}           # (leaf number, offset) -> input number
+    places: dict = {}           # (leaf, offset) -> the complement of its input's number
     leaves, inputs, scalars, extras, outputs, has_compounds = [], [], [], [], [], False
     for i, node in enumerate(nodes):
         node.index = i
@@ -77,31 +77,35 @@ def describe(nodes) -> Description:
         add(sig)
         if type(sig) is Compound:
             has_compounds = True
-        operands = node.operands
-        for j in range(0, len(operands), 2):
-            source, offset = operands[j], operands[j + 1]
+        operands = iter(node.operands)
+        for source in operands:
             if source.buffer is None:
                 add(source.index)
-                add(offset)
+                add(next(operands))
                 continue
-            leaf = found.get(source)
-            if leaf is None:
-                leaf = found[source] = len(leaves)
-                leaves.append(source)
-            number = places.get((leaf, offset))
+            place = source, next(operands)
+            number = places.get(place)
             if number is None:
-                number = places[leaf, offset] = len(inputs)
-                inputs.append((leaf, offset))
-            add(~number)
+                leaf = found.get(source)
+                if leaf is None:
+                    leaf = found[source] = len(leaves)
+                    leaves.append(source)
+                number = places[place] = ~len(inputs)
+                inputs.append((leaf, place[1]))
+            add(number)
         if node.scalars:
-            scalars.extend(node.scalars)
+            scalars += node.scalars
         if node.extra is not None:
             extras.append(node.extra)
-        if node.is_alive():
-            add(True)
-            outputs.append(node)
+        owner = node.owner
+        if type(owner) is tuple:
+            alive = node.is_alive()
         else:
-            add(False)
+            storage = owner()
+            alive = storage is not None and storage.node is node
+        add(alive)
+        if alive:
+            outputs.append(node)
     d = Description()
     d.nodes = Steps(nodes) if has_compounds else nodes
     d.donated = tuple([0 if leaf.is_alive() or leaf.buffer.shared else leaf.buffer.nbytes for leaf in leaves])
