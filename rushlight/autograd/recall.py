@@ -454,7 +454,8 @@ def _tensors(tree):
 def _factory(text: str):
     """What makes replays of this form."""
     scope = dict(new=object.__new__, Node=Node, Storage=Storage, Tensor=Tensor, ref=ref, nobody=nobody, pend=pend,
-                 record=record, user_line=user_line, overwritten=storages.overwritten, entry=tape.entry, edge_to=edge_to, save=save, keep=tape.keep)
+                 record=record, user_line=user_line,
+                 overwritten=storages.overwritten, entry=tape.entry, edge_to=edge_to, save=save, keep=tape.keep)
     exec(compile(text, __file__, "exec"), scope)        # the file: a replay's frames are ours
     return scope["make"]
 
@@ -664,7 +665,8 @@ class RuleWriter(Writer):
 def pull(fn, g) -> list:
     """The gradients of fn's inputs, of their shapes and dtypes, from that of its output."""
     saved, values, key = fn.saved, [], (fn.token, fn.mask, g.layout, g.dtype)
-    if mode.enabled or paused or fn.token is None or saved is RELEASED or g.storage.share is not None or pending.capture is not None:
+    if mode.enabled or paused or fn.token is None or saved is RELEASED or g.storage.share is not None \
+            or pending.capture is not None:
         return called(fn, g)
     for item in saved:
         if type(item) is Saved:
