@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ..layout import packed_strides
 from ..trace.graph import Input, Use, Vertex
+from .chain_calls import chain_calls
 from .group import Group, Groups
 from .kernel import Ref, Scalar
 from .rows import RowGroup
@@ -112,6 +113,8 @@ class Builder:
         first = group.vertices[0]
         if group.kind == "contract":
             made = contract_calls(group, self)
+        elif group.kind == "chain":
+            made = chain_calls(group, self)
         elif group.kind == "loop":
             for v in group.vertices:            # what gathers and writes touch must be in memory
                 if v.prim.kind in ("gather", "write"):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from collections.abc import Callable
 
 from .. import config
+from .chains import chain
 from .group import group
 from .lower import lower
 from .memory import lifetimes
@@ -27,6 +28,7 @@ PASSES = [
     Pass(drop_dead,   "after dedupe, so that the losers of a merge go too"),
     Pass(group,       "nodes -> kernels; the only place that decides fusion"),
     Pass(rematerialise, "after grouping: only what crosses from kernel to kernel costs memory"),
+    Pass(chain,       "kernels whose rows feed each other run a few rows at a time; needs to know what each kernel reads"),
     Pass(lower,       "kernels -> calls of loop nests, contractions and host functions, in running order"),
     Pass(lifetimes,   "needs the final order; the arena itself is laid out for each size (compiler/memory.py)"),
 ]   # RUSHLIGHT_SHOW=group prints what goes into and comes out of that pass; RUSHLIGHT_CHECK=1 verifies graphs

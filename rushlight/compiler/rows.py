@@ -158,7 +158,7 @@ class RowGroup(LoopGroup):
         saved = []
         for i, v in enumerate(kept, len(folds)):
             saved.append((len(stores), i))
-            stores.append((Access(self.builder.result(v), v.dtype, packed_strides(self.space)), v))
+            stores.append((self.target(v), v))
         for v in folds:
             number_of[v] = len(number_of)
         values = [v for v in members if self.is_value(v) and v.prim.kind != "reduce"]

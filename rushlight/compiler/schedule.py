@@ -150,9 +150,13 @@ class LoopGroup:
                 stores.append(Access(self.builder.write_target(v, at), v.dtype, l.strides))
                 values.append(self.made[v])
             elif self.builder.is_needed(v, self.group):
-                stores.append(Access(self.builder.result(v), v.dtype, packed_strides(self.space)))
+                stores.append(self.target(v))
                 values.append(self.made[v])
         return stores, values, folds
+
+    def target(self, v) -> Access:
+        """Where a vertex' values go, element by element of the space."""
+        return Access(self.builder.result(v), v.dtype, packed_strides(self.space))
 
     # -- axes ------------------------------------------------------------------------------------------------
     def axes(self, accesses, order):
@@ -443,14 +447,19 @@ def contract_calls(group, builder) -> list[Call]:
     v = group.vertices[0]
     epilogue = make_epilogue(group, builder) if len(group.vertices) > 1 else None
     out = View(builder.result(v) if epilogue is None else Ref(-1), v.dtype, tuple(v.shape), packed_strides(v.shape))
-    operands = [View(builder.ref(u.source, u.offset, u.dtype), u.dtype, tuple(u.layout.shape), u.layout.strides)
-                for u in map(builder.stored, v.uses)]
+    operands = [view_of(u, builder) for u in v.uses]
     return builder.backend.contract(v.prim.name, v.params, out, operands, builder.temp, epilogue)
 
 
-def make_epilogue(group, builder) -> Epilogue:
+def view_of(use: Use, builder) -> View:
+    """An operand in memory."""
+    use = builder.stored(use)
+    return View(builder.ref(use.source, use.offset, use.dtype), use.dtype, tuple(use.layout.shape), use.layout.strides)
+
+
+def make_epilogue(group, builder, nest=None) -> Epilogue:
     first, *rest = group.vertices
-    nest = LoopGroup(group, builder)
+    nest = nest or LoopGroup(group, builder)
     nest.values = {first: ("acc", 0)}
     for v in rest:
         tensors, scalars = iter(v.uses), iter(v.scalars)
@@ -466,7 +475,7 @@ def make_epilogue(group, builder) -> Epilogue:
     space = tuple(group.space)
     inputs = [View(a.ref, a.dtype, space, a.strides) for a in nest.loads]
     inputs += [View(builder.scalar_ref(n, d), d, space, (0,) * len(space)) for n, d in nest.scalars]
-    outputs = [View(builder.result(v), v.dtype, space, packed_strides(space)) for v in needed]
+    outputs = [View(a.ref, a.dtype, space, a.strides) for a in map(nest.target, needed)]
     return Epilogue(k.body([made[v] for v in needed]), tuple(inputs), tuple(outputs))
 
 

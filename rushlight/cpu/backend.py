@@ -1,6 +1,7 @@
 """What the compiler asks of a machine: loop nests, contractions, scatters."""
 from __future__ import annotations
 
+from ..compiler.kernel import View
 from .loops import nest_code as nest, row_nest_code as rows
 from .recurrent import can_recur, lower_recurrence
 from .runs import copy_pieces, small_piece
@@ -21,6 +22,12 @@ def contract(name, params, out, operands, temp, epilogue) -> list:
     if name == "conv_input_grad":
         return conv.lower_conv_input_grad(out, *operands, *geometry, epilogue)
     return conv.lower_conv_weight_grad(out, *operands, *geometry)
+
+
+def is_whole_product(vertex) -> bool:
+    """Whether a matrix product adds up all of k in one part."""
+    from .chain_products import is_whole
+    return is_whole(*(View(None, vertex.dtype, tuple(u.layout.shape), u.layout.strides) for u in vertex.uses))
 
 
 def is_native(vertex) -> bool:

@@ -261,9 +261,9 @@ def contract(c: Contraction, a: Left, b: Right, result: Finisher, temp: Temp,
              note: str) -> list[Call]:
     """The calls of a contraction: the driver, and `combine` if k is cut into parts."""
     if c.parts == 1:
-        return [_driver_call(c, a, b, result, note)]
+        return [driver_call(c, a, b, result, note)]
     keep, add = in_parts(c.kind, c.parts, c.batches, *c.result, result, temp, note)
-    return [_driver_call(c, a, b, keep, note), add]
+    return [driver_call(c, a, b, keep, note), add]
 
 
 def in_parts(kind: dtype, parts: int, batches: int, rows: int, cols: int, result: Finisher,
@@ -294,7 +294,7 @@ def whole_panels(before: list[Call], c: Contraction, code: Code, words: Callable
     return Right(pack_view(), view, panel, PANEL_BYTES)
 
 
-def _driver_call(c: Contraction, a: Left, b: Right, result: Finisher, note: str) -> Call:
+def driver_call(c: Contraction, a: Left, b: Right, result: Finisher, note: str) -> Call:
     size, target = c.kind.itemsize, None if c.turned else result.target
     finish, finish_words = (pack_view(), target[0]) if target else (result.code, result.words)
     at_b = HEADER + len(a.words)

@@ -38,19 +38,25 @@ def lower_matmul(out: View, a: View, b: View, temp: Temp,
         return []
     if n == 1 < m:
         return lower_matmul(turned(out), turned(b), turned(a), temp, turned_epilogue(epilogue))
-    kind = float64 if a.dtype is float64 else float32
+    c, before = planned(a, b), []
     note = f"matmul {a.dtype.name} {times((*batch, m, k, n))} {_letter(a)}{_letter(b)}"
-    result, before = _finish_matrix(kind, out, epilogue, has_dots(a.dtype)), []
-    swap = _pays_to_swap(a, b)
+    result = finish_matrix(c.kind, out, epilogue, c.dots)
+    if c.turned:
+        a, b = turned(b), turned(a)
+    left, right = read_left(before, c, a, temp), _right(before, c, b, temp)
+    return before + contract(c, left, right, result, temp, note)
+
+
+def planned(a: View, b: View) -> Contraction:
+    """How a product is cut; `turned` where it is cheaper with b's columns as rows."""
+    (*batch, m, k), n = a.shape, b.shape[-1]
+    kind, dots, swap = float64 if a.dtype is float64 else float32, has_dots(a.dtype), _pays_to_swap(a, b)
     if swap:
-        a, b, m, n = turned(b), turned(a), n, m
+        m, n = n, m
     rows = cut_rows(kind, prod(batch), m, n)
-    dots = has_dots(a.dtype)
     columns = cut_columns(kind, prod(batch) * rows.pieces, n, WIDE if dots else PANELS)
     depth = balanced(ceil_div(k, 2) if dots else k, BLOCK_K, 16)
-    c = Contraction(kind, prod(batch), rows, columns, depth, swap, dots)
-    left, right = _left(before, c, a, temp), _right(before, c, b, temp)
-    return before + contract(c, left, right, result, temp, note)
+    return Contraction(kind, prod(batch), rows, columns, depth, swap, dots)
 
 
 def has_dots(kind: dtype) -> bool:
@@ -62,10 +68,10 @@ def _pays_to_swap(a: View, b: View) -> bool:
     (m, k), n = a.shape[-2:], b.shape[-1]
     if has_dots(a.dtype):
         k = ceil_div(k, 2)
-        straight = _pair_cycles(m, n, k, _adjacent(b, -1), _lies_in_pairs(a))
-        crossed = _pair_cycles(n, m, k, _adjacent(a, -2), _lies_in_pairs(turned(b)))
+        straight = _pair_cycles(m, n, k, adjacent(b, -1), _lies_in_pairs(a))
+        crossed = _pair_cycles(n, m, k, adjacent(a, -2), _lies_in_pairs(turned(b)))
     else:
-        straight, crossed = _cycles(m, n, k, _adjacent(b, -1)), _cycles(n, m, k, _adjacent(a, -2))
+        straight, crossed = _cycles(m, n, k, adjacent(b, -1)), _cycles(n, m, k, adjacent(a, -2))
     return n > 1 and SWAP_GAIN * crossed < straight
 
 
@@ -96,7 +102,7 @@ def _letter(x: View) -> str:
     return "t" if x.strides[-2] == 1 and x.strides[-1] != 1 and x.shape[-1] > 1 else "n"
 
 
-def _left(before: list[Call], c: Contraction, a: View, temp: Temp) -> Left:
+def read_left(before: list[Call], c: Contraction, a: View, temp: Temp) -> Left:
     if not c.dots and a.dtype is not c.kind:
         a = converted(before, c.kind, a, temp)
     if c.dots and not _lies_in_pairs(a):
@@ -114,7 +120,7 @@ def _lies_in_pairs(a: View) -> bool:
 def _packed_rows(before: list[Call], c: Contraction, a: View, temp: Temp) -> Left:
     """Rows of a, packed as columns of b are."""
     panel = c.k.tile * PANEL_BYTES
-    code, words = _packer(before, c, turned(a), panel, temp)
+    code, words = packer(before, c, turned(a), panel, temp)
     head = (code, R_HEADER, panel, columns_of(c.kind), c.kind.itemsize)
     return Left(read_packed(), (*head, *words), _packed_bytes(c, c.m))
 
@@ -123,11 +129,11 @@ def _right(before: list[Call], c: Contraction, b: View, temp: Temp) -> Right:
     panel = c.k.tile * PANEL_BYTES
     if not c.dots and b.dtype is not c.kind:
         b = converted(before, c.kind, b, temp)
-    if not c.dots and c.m.total <= FEW_ROWS and _adjacent(b, -1):
+    if not c.dots and c.m.total <= FEW_ROWS and adjacent(b, -1):
         step = b.strides[-2] * b.itemsize
         words = Matrix(b.ref, b.itemsize, step, 1, 0, batch_table(b)).words(panel)
         return Right(pack_view(), words, PANEL_BYTES, step)
-    return Right(*_packer(before, c, b, panel, temp), panel, PANEL_BYTES, _packed_bytes(c, c.n))
+    return Right(*packer(before, c, b, panel, temp), panel, PANEL_BYTES, _packed_bytes(c, c.n))
 
 
 def _packed_bytes(c: Contraction, cut: Cut) -> int:
@@ -135,13 +141,13 @@ def _packed_bytes(c: Contraction, cut: Cut) -> int:
     return (ceil_div(cut.tile, columns_of(c.kind)) * c.k.tile + 4) * PANEL_BYTES
 
 
-def _packer(before: list[Call], c: Contraction, b: View, panel: int,
+def packer(before: list[Call], c: Contraction, b: View, panel: int,
             temp: Temp) -> tuple[Code, tuple]:
     """What packs the columns of b, and its words."""
-    if not (_adjacent(b, -1) or _adjacent(b, -2)):
+    if not (adjacent(b, -1) or adjacent(b, -2)):
         b = packed(before, b.dtype, b, temp)
     (step, column), table = (s * b.itemsize for s in b.strides[-2:]), batch_table(b)
-    if not _adjacent(b, -1):
+    if not adjacent(b, -1):
         code = pack_transpose(c.kind.llvm)
         words = Matrix(b.ref, column, step << c.dots, larger(1, c.k.total), 0, table).words(panel)
     else:
@@ -152,7 +158,7 @@ def _packer(before: list[Call], c: Contraction, b: View, panel: int,
     return code, words
 
 
-def _adjacent(x: View, dim: int) -> bool:
+def adjacent(x: View, dim: int) -> bool:
     return x.strides[dim] == 1 or x.shape[dim] == 1
 
 
@@ -171,12 +177,12 @@ def packed(before: list[Call], kind: dtype, x: View, temp: Temp) -> View:
 
 def converted(before: list[Call], kind: dtype, x: View, temp: Temp) -> View:
     """x as `kind`, packed with its columns adjacent if they are so in x, else its rows."""
-    if _adjacent(x, -2) and not _adjacent(x, -1):
+    if adjacent(x, -2) and not adjacent(x, -1):
         return turned(packed(before, kind, turned(x), temp))
     return packed(before, kind, x, temp)
 
 
-def _finish_matrix(kind: dtype, out: View, epilogue: Epilogue | None, dots: bool) -> Finisher:
+def finish_matrix(kind: dtype, out: View, epilogue: Epilogue | None, dots: bool) -> Finisher:
     *batch, m, n = out.shape
     views = [out] if epilogue is None else [*epilogue.inputs, *epilogue.outputs]
     grids = [(v, Grid(v.strides[:-2], v.strides[-2], (), v.strides[-1])) for v in views]

@@ -4,11 +4,13 @@ from __future__ import annotations
 import math
 
 from ... import dtypes, ops
+from ...autograd.function import differentiable
 from ...autograd.recall import recalled
 from ...tensor import Tensor
 from .activations import softmax
 from .dropouts import dropout
 from .linear_maps import linear
+from .precision import rounded_once
 
 
 def _additive(mask, dtype):
@@ -44,23 +46,31 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
     scale = 1 / math.sqrt(query.size(-1)) if scale is None else scale
     scores = ops.matmul(query, key.transpose(-2, -1)) * scale
     if is_causal:
-        attn_mask = ops.ones(query.size(-2), key.size(-2), dtype=dtypes.bool).tril()
-    if attn_mask is not None:
-        scores = scores + _additive(attn_mask, query.dtype)
-    weights = softmax(scores, -1)
-    if attn_mask is not None:
-        weights = _without_hidden_rows(weights, scores)
+        later = ops.ones(query.size(-2), key.size(-2), dtype=dtypes.bool).triu(1)
+        weights = softmax(scores.masked_fill(later, -math.inf), -1)
+    elif attn_mask is not None:
+        weights = _safe_softmax(_masked(scores, attn_mask), dim=-1)
+    else:
+        weights = softmax(scores, -1)
     return ops.matmul(dropout(weights, dropout_p, dropout_p > 0), value)
+
+
+def _masked(scores, mask):
+    return scores.masked_fill(~mask, -math.inf) if mask.dtype == dtypes.bool else scores + mask
 
 
 def _c(t):
     return {"float32": "float", "float64": "double"}.get(t.dtype.name, t.dtype.name)
 
 
-def _without_hidden_rows(weights, scores):
-    """A row in which everything is hidden attends to nothing, instead of nan."""
-    hidden = (scores == -math.inf).all(-1, keepdim=True)
-    return ops.where(hidden, 0.0, weights)
+@differentiable("SafeSoftmaxBackward0", vjp=(
+    lambda g, y, _x, *, dim: y * (g - (g * y).sum(dim, keepdim=True)),))
+@rounded_once
+def _safe_softmax(x, *, dim):
+    """Softmax, in which a row that is -inf everywhere attends to nothing, instead of nan."""
+    top = x.amax(dim, keepdim=True)
+    e = ops.exp(x - top)
+    return ops.where(top == -math.inf, 0.0, e / e.sum(dim, keepdim=True))
 
 
 def multi_head_attention_forward(query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int,

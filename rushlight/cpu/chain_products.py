@@ -1,0 +1,131 @@
+"""Matrix products as steps of a chain: their rows in the chain's tiles, B packed ahead as a whole."""
+from __future__ import annotations
+
+from math import prod
+from typing import NamedTuple
+
+from ..compiler.kernel import Body, Call, Epilogue, Instr, Ref, View
+from ..compiler.sizes import larger, times
+from ..dtypes import float32, float64
+from .chain import (ALWAYS, BLOCK_AT, BY_COLUMNS, BY_ROWS, BY_TILES, COUNT, FIRST, LATER, LIMIT,
+                    START, STARTED_AT, TILE_AT, Patch, Step, Tamed)
+from .contract import (BLOCK_K, HEADER, K_BLOCKS, K_IMAGE, K_TILES, N, N_TILES, Contraction, Cut,
+                       Right, Temp, balanced, ceil_div, cut_columns, driver_call, whole_panels)
+from .gemm import adjacent, finish_matrix, packed, packer, planned, read_left
+from .micro import PANEL_BYTES
+from .pack import DIMS, POINTER
+
+TILES = (64, 48, 32, 16)
+
+
+class Whole(Contraction):
+    """A contraction whose k is not cut into parts."""
+
+    @property
+    def part_blocks(self) -> int:
+        return larger(1, self.k.pieces)
+
+
+class Product(NamedTuple):
+    """The call of a product and how it is cut."""
+    call: Call
+    shape: Contraction
+
+
+class Packed(NamedTuple):
+    """B, packed ahead."""
+    right: Right
+    panels: Tamed
+
+
+def is_whole(a: View, b: View) -> bool:
+    """Whether the kernel that computes this product alone adds up all of k in one part."""
+    return planned(a, b).parts == 1
+
+
+def block_of(k: int) -> Cut:
+    """How a sum over k is cut into blocks."""
+    return balanced(k, BLOCK_K, 16)
+
+
+def product(out: View, a: View, b: Packed, rows: Cut, k: Cut, epilogue: Epilogue | None,
+            temp: Temp, before: list[Call]) -> Product:
+    """out = a @ b through the epilogue, in tiles of the given rows."""
+    c = _shape(out, rows, k)
+    note = times((*out.shape[:-1], a.shape[-1], out.shape[-1]))
+    call = driver_call(c, read_left(before, c, a, temp), b.right,
+                       finish_matrix(c.kind, out, epilogue, False), note)
+    return Product(call, c)
+
+
+def _shape(out: View, rows: Cut, k: Cut) -> Contraction:
+    *batch, _, n = out.shape
+    kind, batches = float64 if out.dtype is float64 else float32, prod(batch)
+    return Whole(kind, batches, rows, cut_columns(kind, 8 * rows.pieces * batches, n), k)
+
+
+def pack(out: View, b: View, temp: Temp, before: list[Call]) -> Packed:
+    """All of b of a product with this result, for any rows."""
+    k = b.shape[-2]
+    c = _shape(out, Cut(1, 1, 1), Cut(k, 1, k))
+    if not (adjacent(b, -1) or adjacent(b, -2)):
+        b = packed(before, b.dtype, b, temp)
+    code, _ = packer(before, c, b, 0, temp)
+    right = whole_panels(before, c, code, lambda panel: packer(before, c, b, panel, temp)[1], temp)
+    apart = right.words[-1] if right.words[DIMS] else 0
+    return Packed(right, Tamed(right.words[POINTER], apart, out.shape[-1], right.panel, k))
+
+
+def tile_step(p: Product, ends_columns: bool, ends_k: bool) -> Step:
+    """A step for each tile; the limit ends its columns or its k."""
+    patches = _pointers(p.call)
+    if ends_columns:
+        patches += [Patch(N, LIMIT), _rounded(N_TILES, p.shape.n.tile)]
+    if ends_k:
+        patches += [Patch(K_IMAGE, LIMIT), _rounded(K_BLOCKS, p.shape.k.tile),
+                    _rounded(K_TILES, p.shape.k.tile)]
+    return Step(p.call, BY_TILES, p.shape.m.pieces, tuple(patches))
+
+
+def _rounded(word: int, tile: int) -> Patch:
+    """ceil(limit / tile)."""
+    return Patch(word, LIMIT, tile - 1, 1, tile)
+
+
+def row_step(call: Call, rows: int, length: int | None) -> Step:
+    """A loop nest whose units are rows, or several to a row; word `length` is ended by the limit."""
+    ends = [Patch(length, LIMIT)] if length is not None else []
+    return Step(call, BY_ROWS, call.units // rows, (*_pointers(call), *ends))
+
+
+def _pointers(call: Call) -> list[Patch]:
+    """Words that point into scratch memory hold an offset there."""
+    return [Patch(n, TILE_AT if w.slot == TILE_SLOT else BLOCK_AT, w.offset)
+            for n, w in enumerate(call.words) if isinstance(w, Ref) and w.slot < 0]
+
+
+TILE_SLOT, BLOCK_SLOT = -2, -3          # scratch that holds rows of a tile, or of a whole block
+
+
+def column_steps(out: View, a: View, b: Packed, granule: int, block: int, temp: Temp,
+                 before: list[Call]) -> list[Step]:
+    """out = a @ b where k counts the chain's rows: a step for the first block, one that adds."""
+    rows, k = Cut(out.shape[-2], ceil_div(out.shape[-2], granule), granule), Cut(block, 1, block)
+    make = lambda epilogue: product(out, a, b, rows, k, epilogue, temp, before)
+    if block >= a.shape[-1]:
+        return [_column_step(make(None), a, ALWAYS)]
+    add = Body((out.dtype, out.dtype), (Instr("add", out.dtype, (0, 1)),), (2,))
+    return [_column_step(make(None), a, FIRST),
+            _column_step(make(Epilogue(add, (out,), (out,))), a, LATER)]
+
+
+def _column_step(p: Product, a: View, when: int) -> Step:
+    call, at_b = p.call, p.call.words[4]
+    pointer = call.words[HEADER + POINTER]
+    if isinstance(pointer, Ref) and pointer.slot < 0:
+        rows = Patch(HEADER + POINTER, STARTED_AT, pointer.offset)
+    else:
+        rows = Patch(HEADER + POINTER, START, pointer, a.strides[-1] * a.itemsize)
+    panels = Patch(at_b + POINTER, START, call.words[at_b + POINTER], PANEL_BYTES)
+    counts = Patch(K_IMAGE, COUNT), Patch(K_BLOCKS, COUNT, 1, 0), Patch(K_TILES, COUNT, 1, 0)
+    return Step(call, BY_COLUMNS, p.shape.m.pieces, (rows, panels, *counts), when)
