@@ -17,6 +17,7 @@ from functools import cache
 from typing import NamedTuple
 
 from ..compiler.kernel import LANES, Call, Code, Ref, View
+from ..compiler.sizes import larger, smaller, times
 from ..dtypes import dtype, float32, float64
 from ..prims.recurrent import CELLS, Planes, back_planes
 from ..runtime.turns import in_turns
@@ -340,9 +341,10 @@ class Sizes(NamedTuple):
         """A turn for each step."""
         units = self.tiles * self.rows.pieces
         work = self.batch * self.hidden * self.hidden * self.gates
-        grain = min(units, max(1, units * SMALL // work))
-        call = Call(code, words, units, grain, f"{note} {self.mode} {self.kind.name} {self.steps}x"
-                    f"{self.batch}x{self.hidden}", flops=2 * work)
+        grain = smaller(units, larger(1, units * SMALL // work))
+        size = times((self.steps, self.batch, self.hidden))
+        call = Call(code, words, units, grain, f"{note} {self.mode} {self.kind.name} {size}",
+                    flops=2 * work)
         return in_turns(call, self.steps)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import rushlight as T
 from rushlight import nn
-from rushlight.compiler import plan
+from rushlight.compiler import plan, recipe
 from rushlight.cpu import jit
 from rushlight.nn.functional.recurrent import STEPS, Weights, layer, steps
 from rushlight.prims.recurrent import CELLS
@@ -90,9 +90,23 @@ def test_new_lengths_and_batches_call_no_llvm(kind):
     for size in ((6, 20), (6, 20), (6, 20), (7, 21)):
         step(*size)
     before = jit.compilations, jit.loads
-    for size in ((9, 20), (6, 23), (30, 22)):
+    for size in ((9, 20), (6, 23), (10, 22)):
         step(*size)
     assert (jit.compilations, jit.loads) == before
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_new_lengths_are_bound_without_the_passes(kind):
+    net = getattr(nn, kind)(8, 24)
+    found = []
+    for count in (9, 12, 15, 20, 21, 25):
+        before = recipe.bound
+        net.zero_grad()
+        flush()
+        net(T.zeros(count, 8, 8))[0].sum().backward()
+        flush()
+        found.append(recipe.bound - before)
+    assert found[-1] == 1
 
 
 def test_a_layer_is_a_few_nodes_whatever_its_length():
@@ -104,7 +118,7 @@ def test_a_layer_is_a_few_nodes_whatever_its_length():
         flush()
         net(T.zeros(count, 2, 3))[0].sum().backward()
         flush()
-        counts.append(len(list(plan.plans.values())[-1].program.steps))
+        counts.append(len(list(plan.plans.values())[-1].recipe.steps))
     assert counts[0] == counts[1] < 20
 
 
