@@ -14,6 +14,7 @@ Sums over k are made as in contractions, in blocks; tiles follow from the shape 
 from __future__ import annotations
 
 from functools import cache
+from math import prod
 from typing import NamedTuple
 
 from ..compiler.kernel import LANES, Call, Code, Ref, View
@@ -30,22 +31,27 @@ from .pack import (Matrix, call_word, copy_call, dynamic_alloca, fill_table, pac
                    pack_transpose)
 
 TILE_ROWS = 32          # of the batch in a unit: its tile stays in the first-level cache
-NAMES = ("recurrence", "recurrence_grad")
+FUNCTION = 16           # multiplications that a gate costs by itself
+NAMES = ("recurrence", "recurrence_grad", "cell", "cell_grad")
 
 # Words; addresses are those of the first turn, a step in bytes leads to the next one's.
 (TURN, FIRST, PANELS, PANEL, GATE_PANELS, MICRO, HIDDEN, BATCH, ROW_TILE, ROW_TILES, BLOCK,
  TILE_BYTES, ROW_TABLE, K_TABLE, X, X_STEP, X_ROW, STEP, BEFORE, AFTER, C_BEFORE, C_AFTER, C_STEP,
  KEPT, KEPT_GATE) = range(25)
-BIAS = 25
+BIAS, PRODUCTS, PRODUCTS_ROW = range(25, 28)
 OUT, OUT_STEP, Q, CARRY, CELL, CELL_STEP, CELL_ROW, CELL_TURNS = range(25, 33)
 
 
 class Structure(NamedTuple):
-    """What code is made for. `more`: gates are kept; on the way back, c has a gradient."""
+    """What code is made for. `more`: gates are kept; on the way back, c has a gradient.
+
+    `single`: one step, whose products are given.
+    """
     mode: str
     kind: dtype
     more: bool
     bias: bool = False
+    single: bool = False
 
 
 # --- what both ways share -------------------------------------------------------------------------
@@ -73,21 +79,27 @@ class Emitter:
     def code(self) -> Code:
         f, columns = self.f, columns_of(self.s.kind)
         self.find_bases()
-        fill_table(f, self.k_table, f.word(BLOCK), f.value(0), self.size)
+        if not self.s.single:
+            fill_table(f, self.k_table, f.word(BLOCK), f.value(0), self.size)
         with f.loop(f.lo, f.hi) as unit:
             number = f.udiv(unit.index, f.word(ROW_TILES))
             self.first = f.mul(f.urem(unit.index, f.word(ROW_TILES)), f.word(ROW_TILE))
             self.rows = f.umin(f.word(ROW_TILE), f.sub(f.word(BATCH), self.first))
             self.column = f.mul(number, columns)
             self.width = f.umin(columns, f.sub(f.word(HIDDEN), self.column))
-            panels = f.at(f.word(PANELS, "ptr"), "i8", f.mul(number, f.word(PANEL)))
-            with f.either(f.icmp("slt", self.turn, f.word(FIRST))) as either:
-                with either.yes:
-                    self.clear()
-                with either.no:
-                    self.multiply(panels)
+            if not self.s.single:
+                self.make_products(number)
             self.each_vector()
         return f.code()
+
+    def make_products(self, number: Value) -> None:
+        f = self.f
+        panels = f.at(f.word(PANELS, "ptr"), "i8", f.mul(number, f.word(PANEL)))
+        with f.either(f.icmp("slt", self.turn, f.word(FIRST))) as either:
+            with either.yes:
+                self.clear()
+            with either.no:
+                self.multiply(panels)
 
     def clear(self) -> None:
         """No product in this turn."""
@@ -185,6 +197,11 @@ class Forward(Emitter):
         return [self.load(self.bases[X], self.f.word(X_ROW), gate)
                 for gate in range(self.cell.gates)]
 
+    def products(self, gate: int = 0) -> Lanes:
+        if not self.s.single:
+            return super().products(gate)
+        return self.load(self.f.word(PRODUCTS, "ptr"), self.f.word(PRODUCTS_ROW), gate)
+
     def sums(self) -> list[Lanes]:
         return [x + self.products(gate) for gate, x in enumerate(self.inputs())]
 
@@ -245,7 +262,8 @@ class Backward(Emitter):
                 *((x, self.row_bytes, count, f.word(HIDDEN)) for x in q)]
 
     def compute(self) -> None:
-        came = self.load(self.bases[X], self.f.word(X_ROW)) + self.products()
+        came = self.load(self.bases[X], self.f.word(X_ROW))
+        came = came if self.s.single else came + self.products()
         for gate, x in enumerate(getattr(self, self.s.mode)(came)):
             self.store(x, self.bases[OUT], self.out_row, gate)
 
@@ -284,10 +302,13 @@ class Backward(Emitter):
         dh = dh + self.carried()
         r, z, n, q = (self.load(self.kept(number)) for number in range(4))
         dn = dh * (1.0 - z) * (1.0 - n * n)
-        self.store(dn * r, self.bases[Q])
+        dr, dz = dn * q * r * (1.0 - r), dh * (self.load(self.bases[BEFORE]) - n) * z * (1.0 - z)
+        for gate, x in enumerate((dr, dz, dn * r) if self.s.single else ()):
+            self.store(x, self.bases[Q], self.out_row, gate)
+        if not self.s.single:
+            self.store(dn * r, self.bases[Q])
         self.carry(dh * z)
-        return [dn * q * r * (1.0 - r), dh * (self.load(self.bases[BEFORE]) - n) * z * (1.0 - z),
-                dn]
+        return [dr, dz, dn]
 
 
 @cache
@@ -328,7 +349,12 @@ class Sizes(NamedTuple):
     def tiles(self) -> int:
         return -(-self.hidden // columns_of(self.kind))
 
-    def words(self, backward: bool, first: int, panels: tuple) -> tuple:
+    @property
+    def math(self) -> int:
+        """What the functions of a step cost, in multiplications."""
+        return FUNCTION * self.batch * self.hidden * self.gates
+
+    def words(self, backward: bool, first: int = 0, panels: tuple = (0, 0, 0)) -> tuple:
         """The words before X."""
         rows, block = self.rows, balanced(self.hidden, BLOCK_K, 1).tile
         pitch = PANEL_BYTES * (1 if backward else self.gates)
@@ -339,13 +365,16 @@ class Sizes(NamedTuple):
 
     def call(self, code: Code, words: tuple, note: str) -> Call:
         """A turn for each step."""
-        units = self.tiles * self.rows.pieces
         work = self.batch * self.hidden * self.hidden * self.gates
-        grain = smaller(units, larger(1, units * SMALL // work))
         size = times((self.steps, self.batch, self.hidden))
-        call = Call(code, words, units, grain, f"{note} {self.mode} {self.kind.name} {size}",
+        return in_turns(self.turn(code, words, work, f"{note} {size}"), self.steps)
+
+    def turn(self, code: Code, words: tuple, work: int, note: str) -> Call:
+        """One turn of so many multiplications."""
+        units = self.tiles * self.rows.pieces
+        grain = smaller(units, larger(1, units * SMALL // work))
+        return Call(code, words, units, grain, f"{note} {self.mode} {self.kind.name}",
                     flops=2 * work)
-        return in_turns(call, self.steps)
 
 
 def can_recur(v) -> bool:
@@ -358,8 +387,7 @@ def lower_recurrence(v, out: Ref, views, temp: Temp) -> list[Call]:
     operands = [View(*view) for view in views]
     if any(0 in x.shape for x in operands):
         return [] if 0 in v.shape else [clear_call(out, v.numel * v.dtype.itemsize)]
-    lower = _lower_forward if v.prim.name == "recurrence" else _lower_backward
-    return lower(v, out, operands, temp)
+    return LOWER[v.prim.name](v, out, operands, temp)
 
 
 def _adjacent(before: list[Call], x: View, temp: Temp) -> View:
@@ -419,8 +447,7 @@ def _lower_backward(v, out: Ref, operands: list[View], temp: Temp) -> list[Call]
     mode, cells = v.params["mode"], v.params["cells"]
     calls: list[Call] = []
     g, y, w, *gc = (_adjacent(calls, x, temp) for x in operands)
-    if not y.strides[:2] == (y.shape[1] * y.shape[2], y.shape[2]):
-        y = packed(calls, y.dtype, y, temp)
+    y = _dense(calls, y, temp)
     sizes = Sizes(mode, v.dtype, *g.shape, v.params["reverse"])
     planes, plane = Planes(mode, sizes.steps, sizes.reverse, True), sizes.plane
     q, carry, _ = back_planes(mode, sizes.steps)
@@ -449,6 +476,46 @@ def _cell_words(sizes: Sizes, cells: str, gc: list[View]) -> tuple:
         return gc[0].ref, 0, _bytes(gc[0])[0], 1
     step, row, _ = _bytes(gc[0])
     return *_ahead(gc[0].ref, step, sizes, True), row, sizes.steps
+
+
+# --- one step -------------------------------------------------------------------------------------
+
+def _lower_cell(v, out: Ref, operands: list[View], temp: Temp) -> list[Call]:
+    calls: list[Call] = []
+    x, s, before = (_adjacent(calls, x, temp) for x in operands)
+    before = _dense(calls, before, temp)
+    sizes = Sizes(v.params["mode"], v.dtype, 1, *before.shape, False)
+    inner = CELLS[sizes.mode].inner
+    at = lambda number: Ref(out.slot, out.offset + number * sizes.plane)
+    words = (*sizes.words(False), x.ref, 0, _bytes(x)[0], 0, before.ref, out, before.ref, at(1), 0,
+             at(1 + inner), sizes.plane, 0, s.ref, _bytes(s)[0])
+    code = forward_code(Structure(sizes.mode, v.dtype, True, single=True))
+    return [*calls, sizes.turn(code, words, sizes.math, f"cell {times(before.shape)}")]
+
+
+def _lower_cell_grad(v, out: Ref, operands: list[View], temp: Temp) -> list[Call]:
+    calls: list[Call] = []
+    *grads, y, before = (_adjacent(calls, x, temp) for x in operands)
+    y, before = _dense(calls, y, temp), _dense(calls, before, temp)
+    sizes = Sizes(v.params["mode"], v.dtype, 1, *before.shape, False)
+    at = lambda ref, number: Ref(ref.slot, ref.offset + number * sizes.plane)
+    inner, gates = CELLS[sizes.mode].inner, sizes.gates
+    cell = (grads[1].ref, 0, _bytes(grads[1])[0], 1) if inner else (0, 0, 0, 0)
+    words = (*sizes.words(True), grads[0].ref, 0, _bytes(grads[0])[0], 0, before.ref, y.ref,
+             before.ref, at(y.ref, 1), 0, at(y.ref, 1 + inner), sizes.plane, out, 0, at(out, gates),
+             at(out, gates if inner else 2 * gates), *cell)
+    code = backward_code(Structure(sizes.mode, v.dtype, inner, single=True))
+    return [*calls, sizes.turn(code, words, sizes.math, f"cell_grad {times(before.shape)}")]
+
+
+def _dense(before: list[Call], x: View, temp: Temp) -> View:
+    """x packed in row-major order."""
+    dense = tuple(prod(x.shape[d + 1:]) for d in range(len(x.shape)))
+    return x if x.strides == dense else packed(before, x.dtype, x, temp)
+
+
+LOWER = {"recurrence": _lower_forward, "recurrence_grad": _lower_backward, "cell": _lower_cell,
+         "cell_grad": _lower_cell_grad}
 
 
 # --- memory that starts as zero -------------------------------------------------------------------

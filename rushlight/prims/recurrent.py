@@ -2,8 +2,10 @@
 
     recurrence        x (T, B, G H), w (G H, H)[, b (G H)][, h0, c0 (B, H)]: see `Planes`
     recurrence_grad   gradient of h (T, B, H), a recurrence, w[, gradient of c]: see `back_planes`
+    cell              one step: x, s (B, G H), c0 or of a gru h0: h'[, c'], gates
+    cell_grad         gradients of h'[, c'], a cell, c0 or h0: of x, of a gru's s, of c0 or h0
 
-x holds the products of the inputs and their biases, b what is added to the products of the states
+x holds the products of the inputs and their biases, s those of the states, b what is added to them
 (only where it cannot be part of x); without h0 and c0 they are zero. Gates are PyTorch's, in order:
 
     rnn    h' = tanh(x + w h), or relu
@@ -171,6 +173,23 @@ def _recurrence_grad(g, y, w, *gc, mode, reverse, cells):
     return out
 
 
+def _cell(x, s, before, *, mode):
+    h, c, kept = STEPS[mode](x, s, before, before, None)
+    return np.stack([h, *([c] if CELLS[mode].inner else []), *kept])
+
+
+def _cell_grad(*operands, mode):
+    *grads, y, before = operands
+    if mode == "lstm":
+        parts, carry = _lstm_back(*grads, *y[2:], c=y[1], c_before=before)
+        found = [parts]
+    else:
+        parts, q, carry = _gru_back(*grads, *y[1:], h_before=before)
+        found = [parts, (*parts[:2], q)]
+    flat = [np.concatenate(gates, -1).reshape(-1, *before.shape) for gates in found]
+    return np.concatenate([*flat, carry[None]])
+
+
 # -- batching --------------------------------------------------------------------------------------
 # A batch of sequences is more sequences, unless each has weights of its own.
 
@@ -205,6 +224,23 @@ def _grad_batch(prim, size, xs, batched, *, mode, reverse, cells):
     out, q = prim(g, y, w, *gc, **params), back_planes(mode, steps)[0]
     dx = out[:q].reshape(steps, size, -1).movedim(1, 0).reshape(size, q, -1, hidden)
     return o.cat([dx, out[q:].unflatten(1, (size, -1)).movedim(1, 0)], 1)
+
+
+def _cell_over_rows(prim, size, xs, batched, mode):
+    return prim(*[_among_rows(x, on, size) for x, on in zip(xs, batched, strict=True)], mode=mode)
+
+
+def _cell_batch(prim, size, xs, batched, *, mode):
+    out = _cell_over_rows(prim, size, xs, batched, mode)
+    return out.unflatten(1, (size, -1)).movedim(1, 0)
+
+
+def _cell_grad_batch(prim, size, xs, batched, *, mode):
+    """Gates lie side by side in a row, so what belongs to an entry is one piece of each part."""
+    out, hidden = _cell_over_rows(prim, size, xs, batched, mode), xs[-1].shape[-1]
+    gates = CELLS[mode].gates
+    parts = [out[k:k + gates] for k in range(0, len(out) - 1, gates)] + [out[-1:]]
+    return o.cat([part.reshape(size, len(part), -1, hidden) for part in parts], 1)
 
 
 # -- the records -----------------------------------------------------------------------------------
@@ -259,9 +295,39 @@ def _grad_shape(shapes, *, mode, **_):
     return (back_planes(mode, steps)[2], batch, hidden)
 
 
+def _cell_shape(shapes, *, mode):
+    cell = CELLS[mode]
+    return (1 + cell.inner + cell.kept, *shapes[2])
+
+
+def _cell_grad_shape(shapes, *, mode):
+    return (CELLS[mode].gates * (1 if mode == "lstm" else 2) + 1, *shapes[-1])
+
+
+CELL_SIZES = ((2, 5), (1, 1), (40, 33), (9, 70))
+
+
+def _cell_samples(rng):
+    return [(_draws(rng, d, *[(batch, CELLS[mode].gates * hidden)] * 2, (batch, hidden)),
+             dict(mode=mode)) for d in (np.float32, np.float64) for mode in ("lstm", "gru")
+            for batch, hidden in CELL_SIZES]
+
+
+def _cell_grad_samples(rng):
+    found = []
+    for (x, s, before), params in _cell_samples(rng):
+        grads = _draws(rng, x.dtype, *[before.shape] * (1 + CELLS[params["mode"]].inner))
+        found.append(((*grads, _cell(x, s, before, **params), before), params))
+    return found
+
+
 TAPED = "recurrent layers are taped as a whole (nn/functional/recurrent.py)"
 
 recurrence = Primitive("recurrence", "host", _recurrence, _shape, same_dtype, batch=_batch,
                        samples=_samples, ulp=64, without=TAPED)
 recurrence_grad = Primitive("recurrence_grad", "host", _recurrence_grad, _grad_shape, same_dtype,
                             batch=_grad_batch, samples=_grad_samples, ulp=256, without=TAPED)
+cell = Primitive("cell", "host", _cell, _cell_shape, same_dtype, batch=_cell_batch,
+                 samples=_cell_samples, ulp=64, without=TAPED)
+cell_grad = Primitive("cell_grad", "host", _cell_grad, _cell_grad_shape, same_dtype,
+                      batch=_cell_grad_batch, samples=_cell_grad_samples, ulp=64, without=TAPED)

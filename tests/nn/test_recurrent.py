@@ -11,7 +11,7 @@ import rushlight as T
 from rushlight import nn
 from rushlight.compiler import plan, recipe
 from rushlight.cpu import jit
-from rushlight.nn.functional.recurrent import STEPS, Weights, layer, steps
+from rushlight.nn.functional.recurrent import COMPOSED, STEPS, Weights, gated, layer, steps
 from rushlight.prims.recurrent import CELLS
 from rushlight.trace.flush import flush
 
@@ -38,6 +38,17 @@ def test_gradients_agree_with_differences(kind, reverse):
     xs = operands(kind, 2, 1, 1, 2)
     assert T.autograd.gradcheck(whole(layer, kind, reverse), xs)
     assert T.autograd.gradgradcheck(lambda x, *rest: whole(layer, kind, reverse)(x, *rest)[0], xs)
+
+
+@pytest.mark.parametrize("kind", COMPOSED)
+def test_a_gated_step_is_its_composition(kind):
+    rows, xs = CELLS[kind].gates * 3, []
+    for k, shape in enumerate([(2, rows), (2, rows), (2, 3)]):
+        xs.append(drawn(*shape, seed=k).requires_grad_())
+    for a, b in zip(gated(kind, *xs), COMPOSED[kind](*xs), strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-12)
+    assert T.autograd.gradcheck(lambda *xs: gated(kind, *xs), xs)
+    assert T.autograd.gradgradcheck(lambda *xs: gated(kind, *xs)[0], xs)
 
 
 @pytest.mark.parametrize("reverse", [False, True])

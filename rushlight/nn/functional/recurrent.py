@@ -18,7 +18,8 @@ from ...autograd import engine
 from ...autograd.function import Function
 from ...autograd.grad_mode import mode
 from ...autograd.node import taping
-from ...prims.recurrent import CELLS, Planes, back_planes, recurrence, recurrence_grad
+from ...prims.recurrent import (CELLS, Planes, back_planes, cell, cell_grad, recurrence,
+                                recurrence_grad)
 from ...tensor import Tensor, wrap
 from ...trace import record
 from .linear_maps import linear
@@ -43,22 +44,75 @@ def _relu_step(x, states, w, b):
 
 
 def _lstm_step(x, states, w, b):
-    h, c = states
-    i, f, g, o = (x + linear(h, w, b)).chunk(4, -1)
+    return gated("lstm", x, linear(states[0], w, b), states[1])
+
+
+def _gru_step(x, states, w, b):
+    return gated("gru", x, linear(states[0], w, b), states[0])
+
+
+STEPS = {"rnn_tanh": _tanh_step, "rnn_relu": _relu_step, "lstm": _lstm_step, "gru": _gru_step}
+
+
+def gated(kind: str, x: Tensor, s: Tensor, before: Tensor) -> tuple:
+    """Both products of a step (B, G H), and c or of a GRU h before (B, H), to (h, c) or (h,)."""
+    operands = x, s, before
+    if x.dim() != 2 or not _has_kernel(operands) or not x.size(0) == s.size(0) == before.size(0):
+        return COMPOSED[kind](*operands)
+    if taping(*operands):
+        return Gated.apply(kind, *operands)
+    return _planes(cell(*operands, mode=kind), kind)
+
+
+def _lstm_composed(x, s, c):
+    i, f, g, o = (x + s).chunk(4, -1)
     c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
     return ops.sigmoid(o) * ops.tanh(c), c
 
 
-def _gru_step(x, states, w, b):
-    h = states[0]
-    xr, xz, xn = x.chunk(3, -1)
-    hr, hz, hn = linear(h, w, b).chunk(3, -1)
+def _gru_composed(x, s, h):
+    (xr, xz, xn), (hr, hz, hn) = x.chunk(3, -1), s.chunk(3, -1)
     r, z = ops.sigmoid(xr + hr), ops.sigmoid(xz + hz)
     n = ops.tanh(xn + r * hn)
     return ((h - n) * z + n,)
 
 
-STEPS = {"rnn_tanh": _tanh_step, "rnn_relu": _relu_step, "lstm": _lstm_step, "gru": _gru_step}
+COMPOSED = {"lstm": _lstm_composed, "gru": _gru_composed}
+
+
+def _planes(y, kind):
+    """h, and c, of a cell as values of their own."""
+    return tuple(_own(y[k]) for k in range(1 + CELLS[kind].inner))
+
+
+class Gated(Function):
+    """A gated cell's entry on the tape."""
+
+    @staticmethod
+    def forward(ctx, kind, *operands):
+        y, ctx.kind = cell(*operands, mode=kind), kind
+        ctx.save_for_backward(y, *operands)
+        return _planes(y, kind)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        y, *operands = ctx.saved_tensors
+        if mode.enabled:
+            composed = COMPOSED[ctx.kind]
+            return None, *_composed(composed, operands, ctx.needs_input_grad[1:], grads)
+        out, gates = cell_grad(*grads, y, operands[2], mode=ctx.kind), CELLS[ctx.kind].gates
+        ofs = [out[k:k + gates].view(operands[0].shape) for k in range(0, len(out) - 1, gates)]
+        return None, ofs[0], ofs[-1], out[-1]
+
+
+def _composed(function, operands, needed, grads):
+    """Taped gradients of a function of operands, those that are needed."""
+    fresh = [x if x is None else x.view_as(x) for x in operands]
+    pairs = [(y, g) for y, g in zip(function(*fresh), grads, strict=True) if g is not None]
+    wanted = [x for x, on in zip(fresh, needed, strict=True) if on]
+    found = iter(engine.grad([y for y, _ in pairs], wanted, [g for _, g in pairs],
+                             create_graph=True, allow_unused=True))
+    return [next(found) if on else None for on in needed]
 
 
 def steps(x: Tensor, states: tuple, w: Weights, kind: str, reverse: bool) -> tuple:
@@ -91,7 +145,7 @@ def layer(x: Tensor, states: tuple | None, w: Weights, kind: str, reverse: bool,
     if x.size(0) == 0:
         raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
     operands = (x, *w[:4], *(states or ()))
-    if x.size(0) == 1 or not _has_kernel(w, operands):
+    if x.size(0) == 1 or w.hr is not None or not _has_kernel(operands):
         h, *c = steps(x, states or _zeros(x, w, kind), w, kind, reverse)
         return h, *(c if every else (one[0 if reverse else -1] for one in c))
     if taping(*(t for t in operands if t is not None)):
@@ -100,10 +154,10 @@ def layer(x: Tensor, states: tuple | None, w: Weights, kind: str, reverse: bool,
     return _shown(_run(kind, reverse, keep, *operands), kind, x.size(0), reverse, keep, every)
 
 
-def _has_kernel(w, operands):
-    """Whether the layer is a recurrence of one dtype that has a kernel."""
+def _has_kernel(operands):
+    """Whether all are of one dtype that has a kernel."""
     kinds = {t.dtype for t in operands if t is not None}
-    return w.hr is None and len(kinds) == 1 and kinds <= {dtypes.float32, dtypes.float64}
+    return len(kinds) == 1 and kinds <= {dtypes.float32, dtypes.float64}
 
 
 def _zeros(x, w, kind):
@@ -159,7 +213,7 @@ class Recurrent(Function):
             return (None,) * len(ctx.needs_input_grad)
         y, *operands = ctx.saved_tensors
         if mode.enabled:
-            found = _composed_gradients(ctx.options, operands, needed, grads)
+            found = _composed(_by_steps(*ctx.options), operands, needed, grads)
         else:
             found = _Gradients(ctx.options, y, operands, grads).of(needed)
         return *[None] * options, *found
@@ -173,7 +227,7 @@ def packed_layer(x: Tensor, counts: tuple, states: tuple | None, w: Weights, kin
     Gives h of all of them, (sum of counts, H), and the last states of each sequence, (B, H).
     """
     rows = len(counts), counts[0]
-    if kind == "rnn_relu" or not _has_kernel(w, (x, *w[:4], *(states or ()))):
+    if kind == "rnn_relu" or w.hr is not None or not _has_kernel((x, *w[:4], *(states or ()))):
         states = states or _zeros(x.new_empty(1, counts[0], 0), w, kind)
         return _packed_steps(x, counts, states, w, kind, reverse)
     there, back, last = (ops.tensor(index) for index in _places(counts, reverse))
@@ -209,6 +263,15 @@ def _packed_steps(x, counts, states, w, kind, reverse):
         states = tuple(a if n == s.size(0) else ops.cat([a, s[n:]])
                        for a, s in zip(new, states, strict=True))
     return ops.cat(found), *states
+
+
+def _by_steps(kind, reverse, every):
+    """What a layer computes, as a function of its operands that is composed of single steps."""
+    def function(x, w_ih, w_hh, b_ih, b_hh, *states):
+        w = Weights(w_ih, w_hh, b_ih, b_hh)
+        h, *c = steps(x, states or _zeros(x, w, kind), w, kind, reverse)
+        return h, *(c if every else (one[0 if reverse else -1] for one in c))
+    return function
 
 
 # -- the way back ----------------------------------------------------------------------------------
@@ -278,18 +341,3 @@ class _Gradients:
 
     def joined(self, parts, dim):
         return parts[0] if len(parts) == 1 else ops.cat(parts, dim)
-
-
-def _composed_gradients(options, operands, needed, grads):
-    """The same, taped, by way of the composition of single steps."""
-    kind, reverse, every = options
-    fresh = [x if x is None else x.view_as(x) for x in operands]
-    x, w_ih, w_hh, b_ih, b_hh, *states = fresh
-    w = Weights(w_ih, w_hh, b_ih, b_hh)
-    h, *c = steps(x, tuple(states) or _zeros(x, w, kind), w, kind, reverse)
-    outs = [h, *(c if every else (one[0 if reverse else -1] for one in c))]
-    pairs = [(y, g) for y, g in zip(outs, grads, strict=True) if g is not None]
-    wanted = [x for x, on in zip(fresh, needed, strict=True) if on]
-    found = iter(engine.grad([y for y, _ in pairs], wanted, [g for _, g in pairs],
-                             create_graph=True))
-    return [next(found) if on else None for on in needed]
