@@ -18,6 +18,7 @@ from ..dtypes import dtype
 
 LANES = 16      # logical lanes of every vector value; each CPU maps them to its own registers
 TILE = 4        # rows that a tiled map walks together, LANES if it hardly computes
+TILE_BLOCK = 128        # rows and columns of a unit of a tiled map, or of one whose rows share indices
 
 
 class Code(NamedTuple):

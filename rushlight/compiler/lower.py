@@ -118,7 +118,7 @@ class Builder:
         elif group.kind == "loop":
             for v in group.vertices:            # what gathers and writes touch must be in memory
                 if v.prim.kind in ("gather", "write"):
-                    for use in v.uses[:1] if v.prim.kind == "write" else v.uses:
+                    for use in v.uses if v.prim.kind == "gather" else ():
                         self.stored(use)
             made = (RowGroup if group.passes else LoopGroup)(group, self).calls()
         elif first.prim.name == "concat":
@@ -196,6 +196,10 @@ class Builder:
     def write_target(self, v, offset) -> Ref:
         """The memory of a write's result: the old value's own if nobody else needs that, else a copy."""
         old = v.uses[0].source
+        if self.is_constant(old) and old not in self.slot_of:
+            self.calls += self.filled(old, v)
+            slot = self.slot_of[v] = self.result(v).slot
+            return Ref(slot, offset * v.dtype.itemsize)
         slot = self.slot_of[v] = self.overwritten(v, old) if self.may_overwrite(v, old) else self.copied(v, old)
         if isinstance(old, Input):
             self.slots.append(Slot(SHIFTED, 0, old.number, slot))

@@ -12,7 +12,7 @@ from .. import dtypes
 from ..layout import packed_strides, view
 from ..trace.graph import Use, Vertex
 from .bodies import BodyBuilder, compute
-from .kernel import LANES, TILE, Call, Epilogue, Fold, Load, Nest, NestWords, Ref, Scalar, Store, View
+from .kernel import LANES, TILE, TILE_BLOCK, Call, Epilogue, Fold, Load, Nest, NestWords, Ref, Scalar, Store, View
 from .sizes import larger, smaller, times
 
 ROW_PART = 16384        # elements that one part of a row reduction folds
@@ -20,7 +20,6 @@ COLUMN_PART = 256       # steps that one part of a column reduction folds
 SHORT_ROW = 8           # shorter folded runs are walked step by step, with the lanes on kept axes
 MAP_BLOCK = 4096        # elements of a long row that one unit of a map takes
 COLUMN_BLOCK = 4 * LANES
-TILE_BLOCK = 128        # rows and columns of a unit of a tiled map
 TILED_INSTRS = 24       # longer bodies are not repeated for each row of a tile
 GRAIN = 16384           # elements that are worth handing to another thread
 ARGS = ("argmax", "argmin")
@@ -197,7 +196,7 @@ class LoopGroup:
         block = n if n <= 2 * MAP_BLOCK else MAP_BLOCK
         lines = merged[-2][0] if len(merged) > 1 else 1
         together = larger(1, MAP_BLOCK // block)
-        if tile:
+        if tile or self.shares_indices(merged):
             block, together = smaller(n, TILE_BLOCK), TILE_BLOCK
         together = smaller(together, lines)
         blocks, parts = -(-n // block), -(-lines // together)
@@ -205,6 +204,11 @@ class LoopGroup:
         nest = self.nest("map", merged, 0, stores, values, [], tile)
         fill = self.words(nest, merged, stores, block, blocks, together, parts)
         return [self.call(nest, fill, rows * parts * blocks, larger(1, GRAIN // (block * together)))]
+
+    def shares_indices(self, merged) -> bool:
+        """Whether all rows are gathered by the same indices."""
+        indices = {i for a in self.loads for i in a.indices}
+        return bool(indices) and len(merged) > 1 and all(merged[-2][1][i] == 0 and merged[-1][1][i] != 0 for i in indices)
 
     # -- reductions ----------------------------------------------------------------------------------------------
     def fold(self, stores, values, folds):

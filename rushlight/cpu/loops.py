@@ -14,12 +14,25 @@ from __future__ import annotations
 
 from functools import cache
 from types import SimpleNamespace
+from typing import NamedTuple
 
 from .. import dtypes
-from ..compiler.kernel import LANES, Code, Nest, NestWords, RowNest
+from ..compiler.kernel import LANES, TILE_BLOCK, Code, Nest, NestWords, RowNest
 from .emit import Function, Value, constant, iota, lanes_of, mangle, vector
 from .scalar import cast, emit_body, emit_instr, from_memory, from_word, literal_value, to_memory
 from .turned import load_turned
+
+
+class Found(NamedTuple):
+    """Where a load by index finds its elements, in elements from its start."""
+    one: Value | int
+    lanes: Value | None = None
+    low: Value | None = None        # the least lane, if they are neighbours
+    near: Value | None = None       # whether they are
+    ahead: Value | None = None      # whether the first of them is the lowest
+
+
+NOWHERE = Found(0)
 
 
 @cache
@@ -34,6 +47,7 @@ class Emitter:
         self.f = Function(nest.style + "".join("_" + fold.op for fold in nest.folds))
         self.accesses = [(a, w) for group, words in ((nest.loads, self.words.loads), (nest.stores, self.words.stores))
                          for a, w in zip(group, words)]
+        self.index_loads = {i for load in nest.loads for i in load.indices}
 
     def code(self) -> Code:
         f, nest = self.f, self.nest
@@ -86,9 +100,43 @@ class Emitter:
         if nest.tile:
             begin = self.map_tiles(starts, begin, end, first, last)
         above = f.mul(f.udiv(rest, f.word(w.parts)), self.size(axis - 1))
+        if self.index_loads and all(nest.loads[i].ways[axis - 1:] in (("0", "1"), ("0", "s")) for i in self.index_loads):
+            return self.map_columns(starts, begin, end, first, last, above)
         with f.loop(begin, end) as row:
             here = self.moved(starts, axis - 1, row.index)
             self.map_row(here, first, last, f.mul(f.add(above, row.index), self.size(axis)))
+
+    def map_columns(self, starts, begin, end, first, last, above):
+        """All rows use the same indices: they are looked at once, and noted on the stack for each vector."""
+        f, axis = self.f, self.nest.kept - 1
+        notes = {i: (f.alloca("i64", TILE_BLOCK), f.alloca("i64", TILE_BLOCK // LANES * 4))
+                 for i, load in enumerate(self.nest.loads) if load.indices}
+        with self.vectors(first, last) as step:
+            for v in step:
+                self.note(notes, self.find(starts, axis, v, often=True), f.sub(v.index, first))
+        with f.loop(begin, end) as row:
+            here = self.moved(starts, axis - 1, row.index)
+            flat = f.mul(f.add(above, row.index), self.size(axis))
+            with self.vectors(first, last) as step:
+                for v in step:
+                    found = self.noted(notes, f.sub(v.index, first))
+                    self.element(here, axis, v, flat, self.load_all(here, axis, v, found=found))
+
+    def note(self, notes, found, at):
+        f = self.f
+        for i, (lanes, rest) in notes.items():
+            f.store(found[i].lanes, f.at(lanes, "i64", at))
+            numbers = found[i].one, found[i].low, *(f.cast("zext", flag, "i64") for flag in (found[i].near, found[i].ahead))
+            for k, number in enumerate(numbers):
+                f.store(f.value(number), f.at(rest, "i64", f.add(f.udiv(at, LANES // 4), k)))
+
+    def noted(self, notes, at) -> dict:
+        f, found = self.f, {}
+        for i, (lanes, rest) in notes.items():
+            one, low, near, ahead = (f.load("i64", f.at(rest, "i64", f.add(f.udiv(at, LANES // 4), k))) for k in range(4))
+            found[i] = Found(one, f.load_vector("i64", f.at(lanes, "i64", at)), low,
+                             f.icmp("ne", near, 0), f.icmp("ne", ahead, 0))
+        return found
 
     def map_row(self, starts, first, last, flat):
         with self.vectors(first, last) as step:
@@ -240,13 +288,17 @@ class Emitter:
                 f.store_strided(value, place, stride, v.mask)
         return outs
 
-    def load_all(self, starts, axis, v, turned=()) -> list[Value]:
+    def load_all(self, starts, axis, v, turned=(), found=None) -> list[Value]:
         """One vector of each load; those in `turned` are at hand."""
         nest = self.nest
-        index_loads = {i for load in nest.loads for i in load.indices}
-        at = {i: self.load_index(i, starts[i], axis, v) for i in index_loads}
-        return [turned[i] if i in turned else self.load(i, load, starts[i], axis, v, at)
-                for i, load in enumerate(nest.loads) if i not in index_loads]
+        found = self.find(starts, axis, v) if found is None else found
+        return [turned[i] if i in turned else self.load(i, load, starts[i], axis, v, found.get(i, NOWHERE))
+                for i, load in enumerate(nest.loads) if i not in self.index_loads]
+
+    def find(self, starts, axis, v, often=False) -> dict:
+        """Where the loads by index find their lanes; whether they are neighbours is asked if that is used often."""
+        at = {i: self.load_index(i, starts[i], axis, v) for i in self.index_loads}
+        return {i: self.found(i, load, axis, v, at, often) for i, load in enumerate(self.nest.loads) if load.indices}
 
     def load_index(self, i, start, axis, v):
         """Index lanes, or one scalar if the index does not move along the vector axis."""
@@ -257,24 +309,56 @@ class Emitter:
         place = f.at(start, "i64", f.mul(v.index, stride))
         return f.load_strided("i64", place, stride, mask=v.mask)
 
-    def load(self, i, load, start, axis, v, at) -> Value:
-        f, words = self.f, self.words.loads[i]
-        stride = self.stride(load, words, axis)
-        lanes = None
+    def found(self, i, load, axis, v, at, often) -> Found:
+        f, words, one, lanes = self.f, self.words.loads[i], 0, None
         for k, extra in zip(load.indices, words[2]):
             offset = f.binary("mul", *self.spread(self.checked(at[k], load, extra, v), f.word(extra[0])))
             if offset.type == "i64":
-                start = f.at(start, load.dtype.llvm, offset)
+                one = f.add(one, offset)
             else:
                 lanes = offset if lanes is None else f.binary("add", lanes, offset)
-        start = f.at(start, load.dtype.llvm, f.mul(v.index, stride))
-        if lanes is not None:
-            if stride != 0:
-                lanes = f.binary("add", lanes, f.strided_offsets(stride))
-            stored = f.gather(load.dtype.llvm, start, lanes, v.mask)
+        if lanes is None:
+            return Found(one)
+        stride = self.stride(load, words, axis)
+        if stride != 0:
+            lanes = f.binary("add", lanes, f.strided_offsets(stride))
+        return Found(one, lanes, *(self.neighbours(lanes, v.mask) if often else ()))
+
+    def neighbours(self, lanes, mask):
+        """(the least lane if these are neighbours, whether they are, whether the first is the least)."""
+        f = self.f
+        first, last = f.extract(lanes, 0), f.extract(lanes, LANES - 1)
+        ahead = constant("i1", True) if mask is not None else f.icmp("sle", first, last)    # a last piece: only forwards
+        steps = f.select(f.splat(ahead), iota(lanes.type), f.binary("sub", 0, iota(lanes.type)))
+        alike = f.icmp("eq", lanes, f.binary("add", f.splat(first), steps))
+        alike = alike if mask is None else f.binary("or", alike, f.not_(mask))
+        near = f.call("i1", f"llvm.vector.reduce.and.{mangle(alike.type)}", alike)
+        return f.select(ahead, first, last), near, ahead
+
+    def load(self, i, load, start, axis, v, found=NOWHERE) -> Value:
+        f, words = self.f, self.words.loads[i]
+        stride = self.stride(load, words, axis)
+        start = f.at(f.at(start, load.dtype.llvm, found.one), load.dtype.llvm, f.mul(v.index, stride))
+        if found.lanes is not None:
+            stored = self.gathered(load.dtype.llvm, start, found, v.mask)
         else:
             stored = f.load_strided(load.dtype.llvm, start, stride, mask=v.mask)
         return from_memory(f, load.dtype, stored)
+
+    def gathered(self, element, start, found, mask):
+        """Lanes from anywhere; where they are neighbours one load brings them."""
+        f, lanes = self.f, found.lanes
+        if found.near is None:
+            return f.gather(element, start, lanes, mask)
+        with f.either(found.near) as near:
+            with near.yes:
+                place = f.at(start, element, found.low)
+                low = f.load_vector(element, place) if mask is None else f.masked_load(element, place, mask)
+                near.give(low if mask is not None else f.select(
+                    f.splat(found.ahead), low, f.shuffle(low, None, list(range(LANES - 1, -1, -1)))))
+            with near.no:
+                near.give(f.gather(element, start, lanes, mask))
+        return near.results[0]
 
     def spread(self, a, b):
         return (a, b) if a.type == "i64" else (a, self.f.splat(b))
@@ -483,7 +567,7 @@ class RowEmitter(Emitter):
 
     def vector(self, stage, starts, axis, v, spread, state):
         f, nest = self.f, self.nest
-        inputs = [self.load(i, nest.loads[i], starts[i], axis, v, {}) for i in stage.loads]
+        inputs = [self.load(i, nest.loads[i], starts[i], axis, v) for i in stage.loads]
         inputs += [from_word(f, self.words.scalars[i], nest.scalars[i]) for i in stage.scalars]
         outs = emit_body(f, stage.body, inputs + spread)
         for number, value in stage.stores:
