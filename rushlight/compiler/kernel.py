@@ -178,11 +178,11 @@ class Stage(NamedTuple):
 
 
 class RowNest(NamedTuple):
-    kept: int                           # axes before the folded one
+    kept: int                           # axes before the folded ones
     loads: tuple[Load, ...]
     scalars: tuple[dtype, ...]
     stages: tuple[Stage, ...]
     stores: tuple[Store, ...]           # `value` is unused: stages say what they store
     puts: tuple[Store, ...]             # one number per row; `value` is a row value
-    folded = 1
+    folded: int = 1                     # 2: a row is several lines of whole vectors
     folds = ()

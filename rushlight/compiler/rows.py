@@ -14,7 +14,7 @@ from math import prod
 from ..layout import packed_strides, view
 from ..trace.graph import Use
 from .bodies import BodyBuilder
-from .kernel import Call, Fold, Load, NestWords, RowNest, Scalar, Stage, Store
+from .kernel import LANES, Call, Fold, Load, NestWords, RowNest, Scalar, Stage, Store
 from .sizes import larger, smaller, times
 from .schedule import GRAIN, ROW_PART, SHORT_ROW, Access, LoopGroup, accumulator, way
 
@@ -133,7 +133,9 @@ class RowGroup(LoopGroup):
     def calls(self) -> list[Call]:
         self.collect()
         run = [d for d in range(self.first, len(self.space)) if self.space[d] != 1]
-        self.straighten(run)
+        lines = self.axes(self.loads, run)
+        whole = len(lines) == 2 and lines[-1][0] % LANES == 0
+        self.straighten(run, whole)
         number_of: dict = {}
         stages, stores, puts = [], [], []
         for members in self.stages():
@@ -141,12 +143,13 @@ class RowGroup(LoopGroup):
         accesses = self.loads + [a for a, _ in stores] + [a for a, _ in puts]
         kept = self.axes(accesses, [d for d in range(self.first) if self.space[d] != 1])
         merged = kept + self.axes(accesses, run)
-        ways = lambda n: tuple(way(strides[n], d == len(kept)) for d, (_, strides, _) in enumerate(merged))
+        ways = lambda n: tuple(way(strides[n], d == len(merged) - 1) for d, (_, strides, _) in enumerate(merged))
         made = len(self.loads)
         nest = RowNest(len(kept), tuple(Load(a.dtype, ways(i)) for i, a in enumerate(self.loads)),
                        tuple(d for _, d in self.scalars), tuple(stages),
                        tuple(Store(a.dtype, ways(made + i), 0) for i, (a, _) in enumerate(stores)),
-                       tuple(Store(a.dtype, ways(made + len(stores) + i), r) for i, (a, r) in enumerate(puts)))
+                       tuple(Store(a.dtype, ways(made + len(stores) + i), r) for i, (a, r) in enumerate(puts)),
+                       len(merged) - len(kept))
         return [self.row_call(nest, self.row_words(nest, merged, accesses))]
 
     def stage(self, members, number_of, stores, puts) -> Stage:

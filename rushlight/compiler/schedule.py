@@ -220,8 +220,8 @@ class LoopGroup:
         rows = bool(run) and (prod(space[d] for d in run) >= SHORT_ROW or not kept)
         parts_ok = not any(v.prim.name in ARGS for v in folds)
         length, lines = prod(space[d] for d in run), prod(space[d] for d in folded if d not in run)
-        if rows and not self.keeps_lanes(self.axes(self.loads + stores, run), length, lines):
-            self.straighten(run)
+        if rows:
+            self.straighten(run, self.keeps_lanes(self.axes(self.loads + stores, run), length, lines))
         accesses = self.loads + stores
         keeps = self.axes(accesses, kept)
         if rows:
@@ -241,15 +241,22 @@ class LoopGroup:
             run.insert(0, d)
         return run
 
-    def straighten(self, run):
-        """Loads that cannot walk the inner run as one axis are packed first: lanes must not depend on layouts."""
+    def straighten(self, run, keeps_lanes):
+        """Loads that would put elements into other lanes, or jump from line to line of cache, are packed first."""
         for i, a in enumerate(self.loads):
-            if all(a.strides[c] == a.strides[d] * self.space[d] for c, d in pairwise(run)):
+            if a.indices or any(i in b.indices for b in self.loads):
                 continue
-            nbytes = prod(self.space) * a.dtype.itemsize
-            ref = self.builder.temp(nbytes)
+            straight = keeps_lanes or all(a.strides[c] == a.strides[d] * self.space[d] for c, d in pairwise(run))
+            if straight and not self.jumps(a, run):
+                continue
+            ref = self.builder.temp(prod(self.space) * a.dtype.itemsize)
             self.builder.calls += copy_calls(self.builder, a, self.space, ref)
             self.loads[i] = Access(ref, a.dtype, packed_strides(self.space))
+
+    def jumps(self, access, run) -> bool:
+        """Whether the run is far apart, and other axes, that are neighbours, can be walked instead to pack it."""
+        return access.strides[run[-1]] >= LANES and any(
+            s == 1 and self.space[d] >= TILE for d, s in enumerate(access.strides) if d not in run)
 
     @staticmethod
     def keeps_lanes(axes, length, lines) -> bool:

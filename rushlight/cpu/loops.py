@@ -552,11 +552,10 @@ class RowEmitter(Emitter):
         return f.code()
 
     def stage(self, stage, starts, rows):
-        f, axis = self.f, self.nest.kept
+        f = self.f
         spread = [f.splat(rows[r][1]) for r in stage.rows]
         state = [s for fold in stage.folds for s in identity(f, fold)]
-        ends = self.fold_vectors(0, self.size(axis), state,
-                                 lambda v, now: self.vector(stage, starts, axis, v, spread, now))
+        ends = self.walk(starts, state, lambda here, v, now: self.vector(stage, here, v, spread, now))
         made = []
         for fold, s in zip(stage.folds, ends):
             while lanes_of(s.type) > 1:
@@ -565,8 +564,21 @@ class RowEmitter(Emitter):
             made.append((fold.out, cast(f, fold.out, fold.dtype, s)))
         return made + self.after(stage, starts, rows + made)
 
-    def vector(self, stage, starts, axis, v, spread, state):
+    def walk(self, starts, state, step):
+        """The row in vectors, one after another; of two axes the inner one is whole vectors."""
         f, nest = self.f, self.nest
+        if nest.folded == 1:
+            return self.fold_vectors(0, self.size(nest.kept), state, lambda v, now: step(starts, v, now))
+        with f.loop(0, self.size(nest.kept), nonempty=True, carried=state) as line:
+            here = self.moved(starts, nest.kept, line.index)
+            with f.loop(0, self.size(nest.kept + 1), LANES, nonempty=True, carried=line.values) as loop:
+                loop.next(*step(here, SimpleNamespace(index=loop.index, mask=None), loop.values))
+            line.next(*loop.results)
+        return line.results
+
+    def vector(self, stage, starts, v, spread, state):
+        f, nest = self.f, self.nest
+        axis = nest.kept + nest.folded - 1
         inputs = [self.load(i, nest.loads[i], starts[i], axis, v) for i in stage.loads]
         inputs += [from_word(f, self.words.scalars[i], nest.scalars[i]) for i in stage.scalars]
         outs = emit_body(f, stage.body, inputs + spread)
