@@ -21,11 +21,17 @@ from .recipe import families, plain_recipe, recipe_of
 LIMIT = 4096                    # plans kept; the least recently used go first
 plans: OrderedDict = OrderedDict()
 hits = misses = 0
+generation = 0                  # how often all plans were forgotten
+
+
+observer = None                 # while a step is recorded for replay: told of each flush (replay/recording.py)
 
 
 def run(nodes) -> None:
     """Compute pending nodes: by a known plan, or by one compiled now."""
     d = describe(nodes)
+    if observer is not None:
+        return observer(plan_of(nodes, d), d)
     if config.debug.value:
         from ..runtime import profile
         profile.run(nodes, d)
@@ -71,7 +77,9 @@ def make(nodes, d) -> Plan:
 
 def forget(_value=None) -> None:
     """Plans made under another setting that changes what is made of a graph are not for this one."""
+    global generation
     with record.lock:
+        generation += 1
         plans.clear()
         families.clear()
 
@@ -99,15 +107,24 @@ class Plan:
                                   recipe.grains.bind(numbers)], 1)
         first = self.commands.__array_interface__["data"][0]
         self.segments = [[first + COMMAND_BYTES * s[0], s[1]] if type(s) is list else s for s in recipe.segments]
+        self.bound = None       # whose buffers the words hold, if that is known (replay/program.py)
 
     def execute(self, d, watch=None) -> None:
         """Run on the buffers and numbers of one description; outputs are handed over only at the end.
 
         `watch` is called in place of `run_segment` (runtime/profile.py).
         """
-        words, recipe = self.words, self.recipe
         arena = memory.allocate(self.arena_bytes) if self.arena_bytes else None
-        outputs = [self.take_over(n, d) for n in recipe.output_slots]
+        outputs = [self.take_over(n, d) for n in self.recipe.output_slots]
+        bases, held = self.bind(d, arena, outputs)
+        self.set_numbers(d.scalars)
+        self.walk(bases, d, watch)
+        for k, slot in self.recipe.kept:
+            d.outputs[k].buffer = outputs[slot]
+
+    def bind(self, d, arena, outputs) -> tuple:
+        """Write every address into the words; the vector of bases, and buffers to hold on to meanwhile."""
+        recipe = self.recipe
         bases = [arena.address if arena is not None else 0]
         bases += [b.address for b in outputs]
         held = []
@@ -122,17 +139,23 @@ class Plan:
             base = bases[recipe.bases[target]] + self.offsets.get(target, 0)
             bases.append(base + d.inputs[number][1] * recipe.itemsizes[number])
         bases = np.array(bases, np.int64)
-        words[recipe.places] = bases[recipe.which] + self.addends
-        for dtype, at, numbers in recipe.scalar_places:
-            words[at] = scalar_bits([d.scalars[n] for n in numbers], dtype)
-        words[0] = 0
+        self.words[recipe.places] = bases[recipe.which] + self.addends
+        self.bound = None
+        return bases, held
+
+    def set_numbers(self, scalars) -> None:
+        """Write the Python numbers of the moment into the words."""
+        for dtype, at, numbers in self.recipe.scalar_places:
+            self.words[at] = scalar_bits([scalars[n] for n in numbers], dtype)
+
+    def walk(self, bases, d, watch=None) -> None:
+        """Run what is bound."""
+        self.words[0] = 0
         for segment in self.segments:
             if watch is None:
                 self.run_segment(segment, bases, d)
             else:
                 watch(self, segment, bases, d)
-        for k, slot in recipe.kept:
-            d.outputs[k].buffer = outputs[slot]
 
     def run_segment(self, segment, bases, d) -> None:
         if type(segment) is not list:
