@@ -73,7 +73,7 @@ for _name in _INPLACE:
 
 _ROOMS = frozenset(("nn", "optim", "utils", "io", "cpu", "testing", "jit", "linalg", "fft", "special", "func", "amp",
                     "distributions", "privacy", "vision", "viz", "distributed", "sparse", "serialization", "backends",
-                    "cuda", "config", "random", "types", "_utils", "version"))
+                    "cuda", "config", "random", "replay", "types", "_utils", "version"))
 
 
 def __getattr__(name):
@@ -201,10 +201,24 @@ def debug(level: _builtins.int):
 
 
 def compile(model=None, *, fullgraph=False, dynamic=None, backend="inductor", mode=None, options=None, disable=False):
-    """The callable itself (or a decorator that gives it back).
+    """A callable like `model` (a function or Module) whose calls are replayed as native plans; also a decorator.
 
-    Whole steps are recorded and compiled with or without this call; PyTorch's arguments are
-    accepted so that programs run unchanged. What it does not do yet is to leave out the Python
-    of recording (docs/status.md).
+    After a few calls the Python of the function is left out: parameters, optimiser state and buffers change in
+    place, random numbers advance, learning rates and other floats that vary stay inputs. Whatever else the
+    function may have read is guarded, and recorded again when it changes. What cannot be replayed (a value read in
+    the middle, a print) runs as without `compile`; `explain` says where. Results have the same bits.
+
+    Args:
+        disable: give a callable that never replays.
+        fullgraph, dynamic, backend, mode, options: accepted for PyTorch programs; there is one way to compile.
     """
-    return model if model is not None else lambda fn: fn
+    if model is None:
+        return lambda fn: compile(fn, disable=disable)
+    from .replay import compile as make
+    return make(model, disable)
+
+
+def explain(fn) -> str:
+    """How the calls of a compiled function ran: programs, replays, and where something kept it from being replayed."""
+    from .replay import explain as tell
+    return tell(fn)

@@ -39,6 +39,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release,
                         after_in_child=lock.release)
 NUMPY, NATIVE = rng.Numpy(), rng.Native()
+observer = None         # while a step is recorded for replay: told of reservations and of other use
 STATE_BYTES = HEAD.size + 8 * BLOCK + TAIL.size
 
 
@@ -366,6 +367,8 @@ class Generator:
     def reserve(self, count: int, draws: Draws = WORDS) -> Ticket:
         """The next `count` numbers of a kind, words by default, to be drawn later."""
         ticket = Ticket(self, draws, count)
+        if observer is not None:
+            observer(ticket)
         with lock:
             self._open.append((weakref.ref(ticket), draws, count))
             if len(self._open) > LIMIT:
@@ -418,6 +421,8 @@ class Generator:
 
     def _settle(self, count: int | None = None) -> None:
         """Draw the oldest `count` reservations (all by default); what nobody holds is skipped."""
+        if count is None and observer is not None:
+            observer(None)
         for _ in range(len(self._open) if count is None else count):
             reference, draws, size = self._open[0]
             ticket = reference()

@@ -10,6 +10,7 @@ import sys
 from weakref import ref
 
 written = None      # inside of vmap: [(storage, its value before a write)]
+reader = None       # while a step is recorded for replay: told of each storage that is read
 overwritten = []    # since the last flush: (storage, weakly; its value before a write), in case that the next one fails
 
 
@@ -39,6 +40,8 @@ class Storage:
 
     def realize(self):
         """The buffer of the value; runs what is pending if need be."""
+        if reader is not None:
+            reader(self)
         node = self.node
         if node.buffer is None:
             from .trace.flush import flush

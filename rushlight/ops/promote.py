@@ -20,6 +20,7 @@ from .support import check_supported, legacy_name
 NUMBERS = (bool, int, float)
 MEMO_LIMIT = 20000
 NONE: dict = {}
+traced = None       # the floats of a step that is recorded for replay (replay/traced.py)
 
 
 def into(out, y):
@@ -259,7 +260,7 @@ def untaped_cast(x, dtype):
 
 def _ours(x, arrays):
     """NumPy's numbers as Python's, subclasses of numbers as their base, arrays as tensors."""
-    if isinstance(x, Tensor) or type(x) in NUMBERS:
+    if isinstance(x, Tensor) or type(x) in NUMBERS or type(x) is traced:
         return x
     if isinstance(x, np.generic):
         return x.item()
@@ -348,6 +349,8 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
     def foreign(a, b):
         """NumPy's numbers count as Python's, its arrays as tensors in expressions; anything else is not ours."""
         a, b = _ours(a, operator), _ours(b, operator)
+        if traced in (type(a), type(b)):
+            return pointwise(prim, (a, b), kind, second if type(b) is traced else first)
         if all(isinstance(x, Tensor) or type(x) in NUMBERS for x in (a, b)):
             return binary(a, b)
         if operator:

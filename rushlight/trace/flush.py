@@ -116,21 +116,21 @@ def _run(nodes):
         from ..reference.interpreter import run
     else:
         from ..compiler.plan import run
-    _to_its_end(run, nodes)
+    to_its_end(run, nodes)
     for node in nodes:          # a chain of values goes with its last reader, not with its first
         if node.buffer is not None:
             node.operands = node.scalars = ()
             node.extra = None
 
 
-def _to_its_end(run, nodes):
+def to_its_end(run, nodes):
     """Ctrl-C waits until a plan is done: what has taken over its operands' memory cannot be computed again."""
     if threading.get_ident() != threading.main_thread().ident or getsignal(SIGINT) is None:
         return run(nodes)
     waiting = []
     before = set_handler(SIGINT, lambda *args: waiting.append(args))
     try:
-        run(nodes)
+        return run(nodes)
     finally:
         set_handler(SIGINT, before)
         if waiting and callable(before):

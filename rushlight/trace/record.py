@@ -78,6 +78,15 @@ class Node:
         owner = owner()
         return owner is not None and owner.node is self
 
+    def is_shown_once(self) -> bool:
+        """Whether just one storage shows this value."""
+        if type(self.owner) is tuple:
+            living = [r for r in self.owner if (s := r()) is not None and s.node is self]
+            if len(living) != 1:
+                return False
+            self.owner = living[0]
+        return True
+
     def add_owner(self, storage) -> None:
         """One more storage shows this value: values never change, so a clone costs nothing."""
         owners = self.owner if type(self.owner) is tuple else (self.owner,)

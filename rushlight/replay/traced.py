@@ -1,0 +1,182 @@
+"""Python numbers of a recorded call as formulas in the numbers that the call began with.
+
+A learning rate or a step counter is given to the function as a `Traced`: a float that notes how
+others are computed from it. What is only computed with it stays an input of the replay; where the
+program compares it, the outcome is guarded; where it escapes (printed, hashed, made an int), its
+value is. What reads a float without asking, as `math.sqrt` does, is found out when a second
+recording with other values is compared with the first (recording.py).
+"""
+from __future__ import annotations
+
+import operator
+
+from .. import dtypes
+from ..ops import promote
+
+INPUT = "input"
+ARITHMETIC = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "truediv": operator.truediv,
+              "floordiv": operator.floordiv, "mod": operator.mod, "pow": operator.pow}
+SIGNS = {"neg": operator.neg, "pos": operator.pos, "abs": abs}
+COMPARISONS = {"lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
+               "eq": operator.eq, "ne": operator.ne}
+OPERATIONS = {**ARITHMETIC, **SIGNS, **COMPARISONS}
+SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**", "neg": "-",
+           "pos": "+", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+
+
+class Tape:
+    """Formulas in order. A formula is (operation, operands); an operand is an `At` or a plain number."""
+
+    def __init__(self):
+        self.formulas: list = []
+        self.guards: list = []          # (comparison, operands, outcome)
+        self.known: dict = {}
+        self.is_open = True
+
+    def input(self, value: float) -> Traced:
+        return self.traced(value, INPUT, (len(self.formulas),))
+
+    def traced(self, value, operation, operands):
+        """The result of a formula; equal formulas are one."""
+        key = (operation, *[(type(x), repr(x)) for x in operands])
+        at = self.known.get(key)
+        if at is None:
+            at = self.known[key] = At(len(self.formulas))
+            self.formulas.append((operation, operands))
+        made = float.__new__(Traced, value)
+        made.tape, made.at = self, at
+        return made
+
+    def guard(self, comparison, operands, outcome) -> None:
+        key = (comparison, *[(type(x), repr(x)) for x in operands])
+        if key not in self.known:
+            self.known[key] = len(self.guards)
+            self.guards.append((comparison, operands, outcome))
+
+    def values(self, inputs) -> list:
+        """Every formula's value, from those of the inputs in order; None where it has none."""
+        given, values = iter(inputs), []
+        for operation, operands in self.formulas:
+            if operation == INPUT:
+                values.append(next(given))
+                continue
+            numbers = [values[x] if type(x) is At else x for x in operands]
+            try:
+                values.append(None if None in numbers else OPERATIONS[operation](*numbers))
+            except ArithmeticError:
+                values.append(None)
+        return values
+
+    def source(self, name, number_name) -> list[str]:
+        """The formulas and guards as lines of Python; `name(at)` and `number_name(x)` name operands."""
+        def spell(x):
+            return name(x) if type(x) is At else number_name(x)
+
+        lines = [f"{name(At(k))} = {_spelled(op, [spell(x) for x in xs])}"
+                 for k, (op, xs) in enumerate(self.formulas) if op != INPUT]
+        checks = [f"({_spelled(op, [spell(x) for x in xs])}) is {outcome}" for op, xs, outcome in self.guards]
+        return lines + ([f"if not ({' and '.join(checks)}): return None"] if checks else [])
+
+
+def _spelled(operation, xs) -> str:
+    if operation == "abs":
+        return f"abs({xs[0]})"
+    return f"{SYMBOLS[operation]}{xs[0]}" if len(xs) == 1 else f"{xs[0]} {SYMBOLS[operation]} {xs[1]}"
+
+
+class At(int):
+    """The number of a formula on its tape."""
+
+
+class Traced(float):
+    """A float that knows its formula."""
+
+    __slots__ = ("tape", "at")
+
+    def pin(self):
+        """The program saw this very value."""
+        if self.tape.is_open:
+            self.tape.guard("eq", (self.at, plain(self)), True)
+
+
+def plain(x):
+    """A number without its formula."""
+    return float.__mul__(x, 1.0) if type(x) is Traced else x
+
+
+def _operand(x, tape):
+    return x.at if type(x) is Traced and x.tape is tape else plain(x)
+
+
+def _noted(self, name, a, b):
+    """Compute with plain numbers, and note how."""
+    value = OPERATIONS[name](plain(a), plain(b))
+    if type(value) is not float or not self.tape.is_open:
+        for x in (a, b):
+            if type(x) is Traced:
+                x.pin()
+        return value
+    return self.tape.traced(value, name, (_operand(a, self.tape), _operand(b, self.tape)))
+
+
+def _arithmetic(name):
+    def forward(self, other):
+        return _noted(self, name, self, other) if isinstance(other, (int, float)) else NotImplemented
+
+    def reflected(self, other):
+        return _noted(self, name, other, self) if isinstance(other, (int, float)) else NotImplemented
+    return forward, reflected
+
+
+def _sign(name):
+    def method(self):
+        value = OPERATIONS[name](plain(self))
+        return self.tape.traced(value, name, (self.at,)) if self.tape.is_open else value
+    return method
+
+
+def _comparison(name):
+    def method(self, other):
+        if not isinstance(other, (int, float)):
+            return NotImplemented
+        outcome = OPERATIONS[name](plain(self), plain(other))
+        if self.tape.is_open:
+            self.tape.guard(name, (self.at, _operand(other, self.tape)), outcome)
+        return outcome
+    return method
+
+
+def _escape(name):
+    function = getattr(float, name)
+
+    def method(self, *args):
+        self.pin()
+        return function(plain(self), *args)
+    return method
+
+
+def _bool(self):
+    outcome = plain(self) != 0
+    if self.tape.is_open:
+        self.tape.guard("ne", (self.at, 0.0), outcome)
+    return outcome
+
+
+for _name in ARITHMETIC:
+    _forward, _reflected = _arithmetic(_name)
+    setattr(Traced, f"__{_name}__", _forward)
+    setattr(Traced, f"__r{_name}__", _reflected)
+for _name in SIGNS:
+    setattr(Traced, f"__{_name}__", _sign(_name))
+for _name in COMPARISONS:
+    setattr(Traced, f"__{_name}__", _comparison(_name))
+for _name in ("__float__", "__int__", "__trunc__", "__floor__", "__ceil__", "__round__", "__hash__", "__repr__",
+              "__str__", "__format__", "__divmod__", "__rdivmod__", "as_integer_ratio", "is_integer", "hex",
+              "__getnewargs__"):
+    setattr(Traced, _name, _escape(_name))
+Traced.__bool__ = _bool
+Traced.__reduce__ = lambda self: (float, (plain(self),))
+Traced.__copy__ = lambda self: self
+Traced.__deepcopy__ = lambda self, _memo: self
+promote.traced = Traced
+dtypes.PYTHON_TYPES[Traced], dtypes.WEAK[Traced] = dtypes.float64, dtypes.WEAK[float]
