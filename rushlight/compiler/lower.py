@@ -67,6 +67,14 @@ def lower(groups: Groups) -> Program:
     return Builder(groups).program()
 
 
+def upstream(v, group) -> list:
+    """The vertices of a group, those first that v is made of, the nearest in front: what v replaces is likely there."""
+    found, inside = [v], set(group.vertices)
+    for w in found:
+        found += [s for use in w.uses if (s := use.source) in inside and s not in found]
+    return found + [w for w in group.vertices if w not in set(found)]
+
+
 class Builder:
     def __init__(self, groups: Groups):
         from ..cpu import backend
@@ -176,7 +184,7 @@ class Builder:
         at = self.position[group]
         if group.kind != "loop" or group.passes or at <= self.last_failure:
             return          # a row nest may read what it overwrote in an earlier pass
-        for w in group.vertices:
+        for w in upstream(v, group):
             for use in w.uses:
                 source = use.source
                 if isinstance(source, Input) and source.donated == nbytes and nbytes and source.leaf not in self.donors.values() \

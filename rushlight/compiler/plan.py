@@ -116,7 +116,7 @@ class Plan:
         """
         arena = memory.allocate(self.arena_bytes) if self.arena_bytes else None
         outputs = [self.take_over(n, d) for n in self.recipe.output_slots]
-        bases, held = self.bind(d, arena, outputs)
+        bases, _held = self.bind(d, arena, outputs)
         self.set_numbers(d.scalars)
         self.walk(bases, d, watch)
         for k, slot in self.recipe.kept:

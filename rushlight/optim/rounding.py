@@ -2,6 +2,8 @@
 import numpy as np
 
 
-def single(x: float) -> float:
+def single(x) -> float:
     """x rounded to float32."""
-    return float(np.float32(x))
+    if type(x) is float or not hasattr(x, "rounded_to_float32"):
+        return float(np.float32(x))
+    return x.rounded_to_float32()       # a number whose origin is followed (replay/traced.py)

@@ -12,6 +12,7 @@ from .recording import Recording
 from .watch import Watch
 
 PROGRAMS = 8            # kept for a function (batch sizes, modes); the least recently made goes first
+CANDIDATES = 4          # recordings that wait for another one like them
 TRIES = 12              # recordings in a row that did not lead to a program before recording is given up
 SETTLING = 3            # calls with effects of Python after which only ordinary recording is left
 
@@ -31,8 +32,10 @@ class Compiled:
     def forget(self) -> None:
         """Begin anew: no programs, nothing known of the function."""
         self.programs: list[Program] = []
-        self.candidate: Recording | None = None
+        self.candidates: list[Recording] = []
         self.functions = [f] if (f := _function_of(self.fn)) else []
+        owner = getattr(self.fn, "__self__", None if self.functions else self.fn)
+        self.roots = [] if owner is None else [(owner, "self")]
         self.codes: dict = {}
         self.names: set | None = set()
         self.unstable_places, self.unstable_arguments = set(), set()
@@ -56,9 +59,8 @@ class Compiled:
             found = program.guard(args, kwargs)
             if found is not None:
                 done, result = program.replay(*found)
-                if done:
-                    self.replays += 1
-                    return result
+                self.replays += done
+                return result if done else self.fn(*args, **kwargs)
         if self.is_ordinary():
             return self.fn(*args, **kwargs)
         with lock:
@@ -73,13 +75,13 @@ class Compiled:
     def record(self, args, kwargs):
         self.records += 1
         known = set(self.codes)
-        r = Recording(self.functions, self.codes, self.names, args, kwargs)
+        r = Recording(self.functions, self.roots, self.codes, self.names, args, kwargs)
         result = r.run(self.fn, self.unstable_places, self.unstable_arguments)
         news = self.learn(r.watch)
         if r.effects:
             self.note_effects(r, bool(news or set(self.codes) - known))
-        elif news or not known:
-            self.candidate = None               # what it may have read was not all guarded yet
+        elif news or self.records == 1:
+            self.candidates.clear()             # what it may have read was not all guarded yet
         else:
             self.settle(r)
         return result
@@ -95,7 +97,6 @@ class Compiled:
         return news
 
     def note_effects(self, r, is_new):
-        self.candidate = None
         for what, where in r.effects:
             self.reasons[what] = where
         self.hopeless += not is_new
@@ -108,17 +109,23 @@ class Compiled:
                 self.programs[n] = Program(r, program.free | self.varied(program.recording, r))
                 self.misses = 0
                 return
-        reason = self.candidate.disagreement(r) if self.candidate else "recorded for the first time"
-        if reason is None:
-            self.programs.append(Program(r, self.varied(self.candidate, r)))
-            del self.programs[:-PROGRAMS]
-            self.candidate, self.misses, self.reasons = None, 0, {}
-            return
-        if self.candidate:
+        reason = None
+        for candidate in reversed(self.candidates):
+            found = candidate.disagreement(r)
+            if found is None:
+                return self.make_program(r, candidate)
+            reason = reason or found
+        if reason:
             self.misses += 1
-            self.reasons[f"two calls differed: {reason}"] = None
+            self.reasons[f"did not do the same twice: {reason}"] = None
         self.trace_more(r)
-        self.candidate = r
+        self.candidates = [*self.candidates[1 - CANDIDATES:], r]
+
+    def make_program(self, r, candidate):
+        self.programs.append(Program(r, self.varied(candidate, r)))
+        del self.programs[:-PROGRAMS]
+        self.candidates.remove(candidate)
+        self.misses, self.reasons = 0, {}
 
     def varied(self, before, now) -> set:
         """The traced floats that were others in an earlier recording: seen to be inputs."""
@@ -129,8 +136,7 @@ class Compiled:
     def trace_more(self, r):
         """Floats that the call changed, or that changed since the last recording, are traced from now on."""
         self.unstable_places |= set(r.changed_floats)
-        others = [p.recording for p in self.programs] + ([self.candidate] if self.candidate else [])
-        for other in others:
+        for other in [p.recording for p in self.programs] + self.candidates:
             self.unstable_places |= {k for k, v in r.floats.items() if k in other.floats and repr(other.floats[k]) != repr(v)}
             before = dict(other.arguments.floats)
             self.unstable_arguments |= {at for at, v in r.arguments.floats if at in before and repr(before[at]) != repr(v)}

@@ -14,6 +14,7 @@ from ..autograd.grad_mode import mode
 from ..compiler import plan as plans
 from ..nn.modules import module_hooks
 from ..nn.modules.module import Module
+from ..optim.rounding import single
 from ..tensor import Tensor
 from ..trace.record import pending
 from .traced import At
@@ -79,7 +80,7 @@ class Guard:
             yield f"({at} is {c} or same({at}, {c}))" if isinstance(x, ATOMS) else f"{at} is {c}"
         for at, x in arguments.floats:
             yield f"type({at}) is float" if at in self.r.traced_arguments else f"same({at}, {w.constant(x)})"
-        for k, (at, x) in enumerate(arguments.tensors):
+        for at, x in arguments.tensors:
             yield f"type({at}) is {w.constant(type(x))} and " + self.metadata(at, x)
         yield from self.apart([at for at, _ in arguments.tensors])
 
@@ -87,7 +88,7 @@ class Guard:
         """What a program can ask of a tensor without reading it."""
         c = self.w.constant
         return (f"{at}.layout is {c(x.layout)} and {at}.dtype is {c(x.dtype)} and {at}._requires_grad is {x._requires_grad}"
-                f" and {at}._grad_fn is None and {at}._view_of is None")
+                f" and {at}._grad_fn is None and ({at}._view_of is None or not {at}._view_of._requires_grad)")
 
     def apart(self, names):
         """No two arguments share memory, nor one of them with a state."""
@@ -108,6 +109,8 @@ class Guard:
         cells = {place.id for place in r.cells}
         for holder, length, _ in r.world.sizes:
             yield f"len({w.constant(holder)}) == {length}" if length else f"not {w.constant(holder)}"
+        for fields, name in r.world.absent:
+            yield f"{name!r} not in {w.constant(fields)}"
         for key, place in r.world.places.items():
             if key not in cells:
                 condition = self.place_condition(key, place, r.world.values[key].value)
@@ -186,7 +189,7 @@ class Guard:
         body = [*w.lines, f"return ({tensors}), ({moving}), ({numbers})"]
         text = "def guard(a, k):\n    try:\n" + "".join(f"        {line}\n" for line in body)
         text += "    except (LookupError, AttributeError, ValueError, ArithmeticError):\n        return None\n"
-        space = {"modes": modes, "same": same, **w.names}
+        space = {"modes": modes, "same": same, "single": single, **w.names}
         exec(compile(text, "<guard of a replayed function>", "exec"), space)
         self.text = text
         return space["guard"]

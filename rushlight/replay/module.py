@@ -26,5 +26,14 @@ class OptimizedModule(Module):
             return self.__dict__["_modules"]["_orig_mod"]
         return getattr(self._orig_mod, name)
 
+    def __getitem__(self, key):
+        return self._orig_mod[key]
+
+    def __len__(self):
+        return len(self._orig_mod)
+
+    def __iter__(self):
+        return iter(self._orig_mod)
+
     def __reduce__(self):
         return OptimizedModule, (self._orig_mod,)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 
 import ctypes
+from ctypes import memmove
 from sys import getrefcount as count
 
 import numpy as np
@@ -23,15 +24,16 @@ from .recording import ARGUMENT, CONSTANT, MADE, STATE, Known, Number, Shown
 from .traced import At
 
 KEPT_ARENA = 1 << 20        # bytes up to which a program keeps its arena between replays
+COPIED = 1 << 16            # bytes up to which a new value is copied to where the old one was: nothing moves then
 
 
 class Line:
     """Stands for a recorded node where an error names its line."""
 
-    __slots__ = ("where", "__weakref__")
+    __slots__ = ("sig", "where", "__weakref__")
 
-    def __init__(self, where):
-        self.where = where
+    def __init__(self, sig, where):
+        self.sig, self.where = sig, where
 
 
 class Value:
@@ -52,18 +54,19 @@ class Binding:
 class Step:
     """One plan of a program with all that stays from replay to replay."""
 
-    def __init__(self, segment, arguments):
+    def __init__(self, segment):
         self.segment, self.plan = segment, segment.plan
         self.d = d = Binding()
-        d.nodes = [Line(where) for where in segment.lines]
+        d.nodes = [Line(*line) for line in segment.lines]
         d.inputs, d.scalars, d.extras, d.outputs = list(segment.inputs), list(segment.numbers), (), ()
         self.traced = [(k, at) for k, at in enumerate(segment.numbers) if type(at) is At]
-        self.offsets = [(k, leaf, offset, segment.sources[leaf].number, arguments[segment.sources[leaf].number][1].offset)
+        self.offsets = [(k, leaf, offset, segment.sources[leaf].number)
                         for k, (leaf, offset) in enumerate(segment.inputs) if segment.sources[leaf].kind == ARGUMENT]
-        program, slots = self.plan.program, self.plan.output_slots
-        self.donors = {k: program.donors[slot] for k, slot in enumerate(slots) if slot in program.donors}
+        self.recipe = recipe = self.plan.recipe
+        slots = recipe.output_slots
+        self.donors = {k: recipe.donors[slot] for k, slot in enumerate(slots) if slot in recipe.donors}
         self.own = [k for k in range(len(slots)) if k not in self.donors]
-        self.slot_of = dict(self.plan.kept)
+        self.slot_of = dict(recipe.kept)
         self.outputs: list = [None] * len(slots)
         self.arena = self.bases = self.written = self.held = None
         self.put_numbers = number_writer(self.plan, segment.numbers)
@@ -76,8 +79,8 @@ class Step:
         """Run on these leaves; `outputs` holds the buffers of the results."""
         plan, d = self.plan, self.d
         d.leaves = leaves
-        for k, leaf_, offset, n, before in self.offsets:
-            d.inputs[k] = (leaf_, offset + given[n].offset - before)
+        for k, leaf_, offset, n in self.offsets:
+            d.inputs[k] = (leaf_, offset + given[n].offset)
         if self.segment.tickets:
             d.extras = [tickets[n] for n in self.segment.tickets]
         self.bind([n.buffer for n in leaves])
@@ -96,7 +99,7 @@ class Step:
             outputs[k] = buffers[leaf_]
         for k in self.own:
             if outputs[k] is None:
-                outputs[k] = memory.allocate(plan.program.slots[plan.output_slots[k]].nbytes)
+                outputs[k] = memory.allocate(plan.nbytes[self.recipe.output_slots[k]])
         if self.arena is None and plan.arena_bytes:
             self.arena = memory.allocate(plan.arena_bytes)
         now = [self.arena, *buffers, *outputs, *self.d.inputs] if self.offsets else [self.arena, *buffers, *outputs]
@@ -119,7 +122,7 @@ C_TYPES = {"float32": ctypes.c_float, "float64": ctypes.c_double}
 def number_writer(plan, numbers):
     """A function that writes the traced ones among a plan's numbers into its words."""
     lines, space, size = [], {}, plan.words.nbytes
-    for dtype, places, which in plan.scalar_places:
+    for dtype, places, which in plan.recipe.scalar_places:
         at_of = {n: numbers[n] for n in which if type(numbers[n]) is At}
         if at_of and dtype.name not in C_TYPES:
             return lambda values: plan.set_numbers([values[x] if type(x) is At else x for x in numbers])
@@ -164,12 +167,16 @@ class Program:
         r = recording
         guard = Guard(r, self.used_storages(), {place.id for place, _ in r.stores}, self.free)
         self.guard, self.moving = guard.function, [n for n, _ in guard.moving]
-        self.steps = [Step(s, r.arguments.tensors) for s in r.segments]
+        self.steps = [Step(s) for s in r.segments]
         self.plan_ends()
         self.touched = [s for s in self.used_sources() if s.kind in (ARGUMENT, STATE)]
         self.number_of = {s: k for k, s in enumerate(self.touched)}
         donated = {src for s in r.segments for src, n in zip(s.sources, s.donated) if n}
+        donated |= {target for target, *_ in self.copies}
         self.donated = [k for k, s in enumerate(self.touched) if s in donated]
+        for step in self.steps:
+            step.known = [self.number_of.get(s) for s in step.segment.sources]
+            step.known = None if None in step.known else step.known
         self.new = [New(v, kind) for v, kind in zip(r.new_values, r.new_kinds)]
         self.mark_uses()
         self.gather = self.gatherer()
@@ -195,7 +202,7 @@ class Program:
 
     def plan_ends(self):
         """Which new values are in place already, and which have to be put there."""
-        self.puts, self.in_place = [], []
+        self.puts, self.in_place, self.copies = [], [], []
         for target, value in self.recording.finals:
             if value.kind == MADE:
                 step = self.steps[value.segment]
@@ -203,7 +210,18 @@ class Program:
                 if leaf_ is not None and step.segment.sources[leaf_] == target:
                     self.in_place.append((target, value))
                     continue
+                if leaf_ is None and self.may_be_copied(target, value, step):
+                    self.copies.append((target, step, step.slot_of[value.number]))
+                    continue
             self.puts.append((target, value))
+
+    def may_be_copied(self, target, value, step) -> bool:
+        """Whether a new value is small, nobody else's, and the old one is not needed any more."""
+        r = self.recording
+        others = [v for t, v in r.finals if t != target] + r.new_values
+        others += [s.segment.sources[leaf_] for s in self.steps for leaf_ in s.donors.values()]     # memory taken over
+        return (step.plan.nbytes[step.recipe.output_slots[step.slot_of[value.number]]] <= COPIED
+                and value not in others and target not in others)
 
     def mark_uses(self):
         """A new storage can be made again in place if it is seen once: at a place, or in the result."""
@@ -231,6 +249,7 @@ class Program:
         """Keep what later recordings are compared with, not the tensors of this one."""
         r = self.recording
         r.world = r.before = r.by_storage = None
+        r.constant_nodes = []
         r.states = r.states and [(None, path) for _, path in r.states]
         r.arguments.tensors = [(at, None) for at, _ in r.arguments.tensors]
 
@@ -256,7 +275,7 @@ class Program:
             return True, result
 
     def is_fit(self, storages, nodes) -> bool:
-        """Whether all values are there, none in memory of others, and what is written to is nobody else's."""
+        """Whether all values are there and none in memory of others; what is written to becomes nobody else's."""
         if [s for s in storages if s.share is not None]:
             return False
         if nodes != self.last:
@@ -265,8 +284,10 @@ class Program:
             self.last = nodes
         for k in self.donated:
             node = nodes[k]
-            if type(node.owner) is tuple and not node.is_shown_once() or node.buffer.shared:
+            if node.buffer.shared:
                 return False
+            if type(node.owner) is tuple and not node.is_shown_once():
+                storages[k].node = nodes[k] = copied(node, storages[k])
         return True
 
     def run(self, found):
@@ -279,13 +300,16 @@ class Program:
                 step = self.steps[new.value.segment]
                 if step.in_place(new.value.number) is None:
                     step.outputs[step.slot_of[new.value.number]] = None
-        for target, value in self.puts:
+        for _, value in self.puts:
             if value.kind == MADE:
                 step = self.steps[value.segment]
                 step.outputs[step.slot_of[value.number]] = None
         for step in self.steps:
-            leaves = [self.value(s, nodes) for s in step.segment.sources]
+            leaves = [nodes[k] for k in step.known] if step.known else [self.value(s, nodes) for s in step.segment.sources]
             step.run(leaves, values, tickets, given)
+        for target, step, slot in self.copies:
+            made = step.outputs[slot]
+            memmove(nodes[self.number_of[target]].buffer.address, made.address, made.nbytes)
 
     def value(self, source, nodes):
         """A node, or what stands for one, by its source."""
@@ -317,6 +341,8 @@ class Program:
 
     def put_values(self, storages, nodes):
         """New storages and new values of old ones, as far as they are not there by now."""
+        if not self.puts and all(new.storage is not None for new in self.new):
+            return
         made = {value: nodes[self.number_of[target]] for target, value in self.in_place}
         for new in self.new:
             if new.storage is None:
@@ -368,6 +394,13 @@ class Program:
         if x.requires_grad:
             y._requires_grad, y._grad_fn = True, x.grad_fn
         return y
+
+
+def copied(node, storage):
+    """A value of a storage's own, where another one shows the same: the replay is going to write to it."""
+    buffer = memory.allocate(node.buffer.nbytes)
+    memmove(buffer.address, node.buffer.address, node.buffer.nbytes)
+    return leaf(buffer, storage)
 
 
 def constant(data):

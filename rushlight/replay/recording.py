@@ -37,10 +37,10 @@ class Segment(NamedTuple):
     """One flush: its plan and where everything comes from that it is bound to."""
     plan: object
     sources: tuple          # of its leaves
-    inputs: tuple           # (leaf, offset)
+    inputs: tuple           # (leaf, offset), that of an argument's leaf from where the argument begins
     numbers: tuple          # plain, or At on the tape
     tickets: tuple          # numbers of reservations
-    lines: tuple            # of its nodes
+    lines: tuple            # (signature, line) of its nodes
     donated: tuple
 
 
@@ -108,19 +108,20 @@ def with_floats(x, floats):
 class Recording:
     """What one call did. `effects` says why it cannot be replayed, if it cannot."""
 
-    def __init__(self, functions, codes, names, args, kwargs):
+    def __init__(self, functions, roots, codes, names, args, kwargs):
         flush()
         self.effects: list = []
-        self.tape, self.segments, self.constants, self.reserved = Tape(), [], [], []
+        self.tape, self.segments, self.reserved = Tape(), [], []
+        self.constants, self.constant_nodes = [], []
         self.arguments = Arguments(args, kwargs)
         self.args, self.kwargs = args, kwargs
         self.made, self.new = {}, {}
-        self.world = self.walk(functions, codes, names)
+        self.world = self.walk(functions, roots, codes, names)
         self.find_sources()
 
-    def walk(self, functions, codes, names):
+    def walk(self, functions, roots, codes, names):
         try:
-            world = World(functions, self.arguments.objects(), names)
+            world = World(functions, roots + self.arguments.objects(), names)
             world.read_globals(codes, lambda code: code.co_names)
             return world
         except Unfit as reason:
@@ -189,21 +190,27 @@ class Recording:
                 place.put(plain(value))
 
     def on_flush(self, plan, d):
-        sources = tuple(map(self.source_of, d.leaves, d.donated))
+        sources = tuple(map(self.source_of, d.leaves))
+        inputs = tuple([(k, offset - self.offset_of(sources[k])) for k, offset in d.inputs])
         numbers = tuple([x.at if type(x) is Traced else x for x in d.scalars])
         tickets = tuple([self.ticket_number(t) for t in d.extras])
-        lines = tuple([n.where for n in d.nodes])
+        lines = tuple([(n.sig, n.where) for n in d.nodes])
         d.scalars = list(map(plain, d.scalars))
         plan.execute(d)
         for k, node in enumerate(d.outputs):
             self.made[node] = Source(MADE, k, len(self.segments))
-        self.segments.append(Segment(plan, sources, tuple(d.inputs), numbers, tickets, lines, d.donated))
+        self.segments.append(Segment(plan, sources, inputs, numbers, tickets, lines, d.donated))
 
-    def source_of(self, node, _donated):
+    def offset_of(self, source) -> int:
+        """Where an argument begins in its memory: another slice of it is read there."""
+        return self.arguments.tensors[source.number][1].offset if source.kind == ARGUMENT else 0
+
+    def source_of(self, node):
         found = self.made.get(node) or self.by_node.get(node)
         if found is None:
             found = Source(CONSTANT, len(self.constants))
             buffer = node.buffer
+            self.constant_nodes.append(node)
             self.constants.append(buffer.as_numpy(np.uint8, (buffer.nbytes,)).copy())
             self.by_node[node] = found
         return found
@@ -305,7 +312,7 @@ class Recording:
             return x
         if type(x) is not Tensor:
             raise Unfit(f"makes a {type(x).__name__}, {path}")
-        if x._view_of is not None or x._requires_grad and not is_spent(x._grad_fn):
+        if x._view_of is not None and x._view_of._requires_grad or x._requires_grad and not is_spent(x._grad_fn):
             raise Unfit(f"leaves {path} on the tape, for a backward pass outside")
         known = self.by_storage.get(x.storage)
         number = -1 if known else self.new.setdefault(x.storage, len(self.new))
@@ -336,6 +343,8 @@ class Recording:
         return self.different_end(later, same)
 
     def different_end(self, later, same) -> str | None:
+        if any(a is b for a, b in zip(self.constant_nodes, later.constant_nodes)):
+            return "it reads a tensor that cannot be reached from its code and arguments"
         if not all(map(np.array_equal, self.constants, later.constants)) or len(self.constants) != len(later.constants):
             return "other constants"
         if [_draw(r) for r in self.reserved] != [_draw(r) for r in later.reserved]:

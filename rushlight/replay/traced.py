@@ -9,14 +9,17 @@ recording with other values is compared with the first (recording.py).
 from __future__ import annotations
 
 import operator
+import sys
 
 from .. import dtypes
+from ..autograd import recall
 from ..ops import promote
+from ..optim.rounding import single
 
 INPUT = "input"
 ARITHMETIC = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "truediv": operator.truediv,
               "floordiv": operator.floordiv, "mod": operator.mod, "pow": operator.pow}
-SIGNS = {"neg": operator.neg, "pos": operator.pos, "abs": abs}
+SIGNS = {"neg": operator.neg, "pos": operator.pos, "abs": abs, "single": single}
 COMPARISONS = {"lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
                "eq": operator.eq, "ne": operator.ne}
 OPERATIONS = {**ARITHMETIC, **SIGNS, **COMPARISONS}
@@ -79,8 +82,8 @@ class Tape:
 
 
 def _spelled(operation, xs) -> str:
-    if operation == "abs":
-        return f"abs({xs[0]})"
+    if operation in ("abs", "single"):
+        return f"{operation}({xs[0]})"
     return f"{SYMBOLS[operation]}{xs[0]}" if len(xs) == 1 else f"{xs[0]} {SYMBOLS[operation]} {xs[1]}"
 
 
@@ -162,19 +165,27 @@ def _bool(self):
     return outcome
 
 
+def _hash(self):
+    """Its value is seen by who makes a key of it; what recalls calls is to make them instead (autograd/recall.py)."""
+    if sys._getframe(1).f_code.co_filename == recall.__file__:
+        raise TypeError("a traced number is no key")
+    self.pin()
+    return hash(plain(self))
+
+
 for _name in ARITHMETIC:
     _forward, _reflected = _arithmetic(_name)
     setattr(Traced, f"__{_name}__", _forward)
     setattr(Traced, f"__r{_name}__", _reflected)
 for _name in SIGNS:
-    setattr(Traced, f"__{_name}__", _sign(_name))
+    setattr(Traced, "rounded_to_float32" if _name == "single" else f"__{_name}__", _sign(_name))
 for _name in COMPARISONS:
     setattr(Traced, f"__{_name}__", _comparison(_name))
-for _name in ("__float__", "__int__", "__trunc__", "__floor__", "__ceil__", "__round__", "__hash__", "__repr__",
+for _name in ("__float__", "__int__", "__trunc__", "__floor__", "__ceil__", "__round__", "__repr__",
               "__str__", "__format__", "__divmod__", "__rdivmod__", "as_integer_ratio", "is_integer", "hex",
               "__getnewargs__"):
     setattr(Traced, _name, _escape(_name))
-Traced.__bool__ = _bool
+Traced.__bool__, Traced.__hash__ = _bool, _hash
 Traced.__reduce__ = lambda self: (float, (plain(self),))
 Traced.__copy__ = lambda self: self
 Traced.__deepcopy__ = lambda self, _memo: self

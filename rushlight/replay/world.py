@@ -86,6 +86,7 @@ class World:
         self.places: dict = {}
         self.values: dict = {}
         self.sizes: list = []           # (container, length, path)
+        self.absent: list = []          # (attributes of an object, name of its class's that it lacks)
         self.tensors: dict = {}         # id -> (tensor, path)
         self.held: dict = {}            # id -> object that was entered
         self.stack: list = []
@@ -131,14 +132,14 @@ class World:
         elif isinstance(x, ModuleType):
             self.module(x, path)
         elif isinstance(x, type):
-            self.class_(x, path)
+            self.class_(x, vars(x))
         elif isinstance(x, np.ndarray):
             raise Unfit(f"can reach the NumPy array {path}, whose values nobody watches")
         elif hasattr(type(x), "__next__"):
             raise Unfit(f"can reach the iterator {path}, which moves on")
         elif not isinstance(x, (FunctionType, Generator)) and hasattr(x, "__dict__"):
             self.attributes(x, path, None if _is_ours(type(x)) else self.names)
-            self.class_(type(x), path)
+            self.class_(type(x), x.__dict__)
 
     def tensor(self, x, path):
         self.tensors[id(x)] = (x, path)
@@ -164,14 +165,16 @@ class World:
             if names is None or name in names:
                 self.see(ITEM, fields, name, f"{path}.{name}")
 
-    def class_(self, cls, path):
-        """What a user's class itself holds and its objects may read."""
+    def class_(self, cls, fields):
+        """What a user's class itself holds, and its object reads as long as it has none of its own."""
         for base in cls.__mro__:
             if base.__module__ == "builtins" or _is_ours(base):
                 continue
             for name, value in vars(base).items():
                 if not name.startswith("__") and (self.names is None or name in self.names) and _is_data(value):
                     self.see(ATTRIBUTE, base, name, f"{base.__qualname__}.{name}")
+                    if name not in fields:
+                        self.absent.append((fields, name))
 
     def module(self, x, path):
         """A module of the user's own is looked into; NumPy works on values that nobody watches."""
