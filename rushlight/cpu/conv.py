@@ -26,7 +26,7 @@ from .micro import PANEL_BYTES, ROWS
 from .pack import Matrix, merged, pack_copy, pack_transpose, read_matrix
 from .patches import pack_patches, patch_way, patch_words
 from .phases import interleave, phases
-from .winograd import are_packed, suits, winograd, winograd_weight_grad
+from .winograd import are_near, suits, way_of, winograd, winograd_weight_grad
 
 POSITIONS = 512         # of a tile; what they read of the image stays in the second-level cache
 FEW = 64                # positions that a tile may go down to for there to be enough tiles
@@ -322,7 +322,7 @@ def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp,
         return [over_planes(plan, weights, images, groups, kind, result, note)]
     if suits(seen, w.shape[2], outputs, images, groups, kind):
         before = []
-        if not are_packed(weights):
+        if not are_near(weights, way_of(seen)):
             seen, weights = upright(image, Weights(*_bytes(packed(before, kind, w, temp))))
         seen = _adjacent_channels(before, x, seen, temp)
         return before + winograd(seen, weights, w.shape[2], outputs, images, result, temp, note)

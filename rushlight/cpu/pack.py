@@ -242,10 +242,12 @@ def transpose_lines(f: Function, element: str, rows: list[Value], dst: Value, st
         dst = f.at(dst, "i8", stride)
 
 
-def transposed_quads(f: Function, element: str, rows: list[Value]) -> list[Value]:
-    """16 bytes of each row as columns."""
+def transposed_quads(f: Function, element: str, rows: list[Value], every: int = 1) -> list[Value]:
+    """16 bytes of each row, or `every` second element of more, as columns."""
     quad = 16 // SIZES[element]
-    pieces = [f.load(vector(element, quad), row) for row in rows]
+    pieces = [f.load(vector(element, quad * every), row) for row in rows]
+    if every > 1:
+        pieces = [f.shuffle(x, None, list(range(0, quad * every, every))) for x in pieces]
     return transpose_quads(f, [join(f, pieces[n::quad]) for n in range(quad)])
 
 

@@ -1,8 +1,10 @@
-"""Convolutions with 3x3 taps and stride 1 by Winograd's F(4x4, 3x3): 36 products for 144.
+"""Convolutions by Winograd's F(4x4, 3x3), 36 products for 144, and F(4x4, 2x2), 25 for 64.
 
 A 4x4 tile of the output is A' (sum over channels of (G w G') * (B d B')) A, the product element by
-element: 36 small matrix products over channels, for which the micro-kernels serve. The gradient of
-the weights is G' (sum over tiles of (A g A') * (B d B')) G. The transforms are in tiles.py.
+element: for each xi a small matrix product over channels, for which the micro-kernels serve. The
+gradient of the weights is G' (sum over tiles of (A g A') * (B d B')) G. The transforms are in
+tiles.py. With 4x4 taps and stride 2 every second row and column of the image and of the taps is a
+convolution by itself, so there are four such phases to sum.
 
     multiply    m[xi][tile][output] (+)= v[xi][tile][channel] u[xi][channel][output]; a unit is a
                 block of tiles by a block of outputs
@@ -31,7 +33,7 @@ from .finish import Finisher
 from .image import Along, Image
 from .micro import PANEL_BYTES, micro
 from .pack import call_word, dynamic_alloca, fill_table, turn
-from .tiles import (SIDE, TAPS, TILE, XI, read_tiles, read_weights, tile_words, write_tiles,
+from .tiles import (METHODS, TILE, read_tiles, read_weights, tile_words, write_tiles,
                     write_weights)
 
 LEAST_CHANNELS = 16
@@ -40,22 +42,51 @@ LEAST_USE = 0.5         # of the outputs in all tiles
 FEW_TILES = 128         # weights are transformed by the units that need them
 MOST_CHANNELS = 128     # of a block
 MOST_OUTPUTS = 256
-CHAIN = 16              # channels that are summed in a row: rounding errors grow with it
+CHAIN = 32              # channels that are summed in a row: rounding errors grow with it
 BLOCK = 8192            # tiles * (channels + outputs) of a block; 36 of it stay near
 TILES = 32, 64          # of a block
 PANEL = PANEL_BYTES // 4
 PLENTY = 8              # units that there should be
 GRAD_BLOCK = 128, 64    # channels and outputs whose products a unit of the gradient adds up
 SHARED = 2              # units that need the same tiles: more are worth making them ahead
+NEAR = 16               # floats among which the taps of a channel must be
+
+
+class Way(NamedTuple):
+    """Taps of the method along a side, and how many positions and taps lie between two of a phase."""
+    taps: int
+    every: int
+
+    @property
+    def phases(self) -> list[tuple[int, int]]:
+        return [(a, b) for a in range(self.every) for b in range(self.every)]
+
+    @property
+    def xi(self) -> int:
+        return METHODS[self.taps].xi
+
+    @property
+    def depth(self) -> int:
+        """Taps of the whole kernel."""
+        return (self.taps * self.every) ** 2
+
+
+def way_of(image: Image) -> Way | None:
+    deep, high, wide = image.along
+    if (deep.out, deep.taps, deep.size, deep.start) != (1, 1, 1, 0):
+        return None
+    for way in (Way(3, 1), Way(2, 1), Way(2, 2)):
+        if all((a.taps, a.step, a.move) == (way.taps * way.every, 1, way.every)
+               for a in (high, wide)):
+            return way
+    return None
 
 
 def suits(image: Image, channels: int, outputs: int, images: int, groups: int, kind) -> bool:
     """Whether tiles are possible and faster; follows from sizes alone, and the switch."""
-    deep, high, wide = image.along
-    plain = (deep.out, deep.taps, deep.size, deep.start) == (1, 1, 1, 0)
-    three = all((a.taps, a.step, a.move) == (TAPS, 1, 1) for a in (high, wide))
-    if not (config.winograd.value and kind is float32 and groups == 1 and plain and three):
+    if not config.winograd.value or kind is not float32 or groups != 1 or way_of(image) is None:
         return False
+    _, high, wide = image.along
     tiles = ceil_div(high.out, TILE) * ceil_div(wide.out, TILE)
     return smaller(channels, outputs) >= LEAST_CHANNELS and images * tiles >= LEAST_TILES \
         and high.out * wide.out >= LEAST_USE * tiles * TILE * TILE
@@ -73,9 +104,8 @@ class Block(NamedTuple):
         """An odd number of cache lines, lest all 36 fight for the same ones."""
         return (self.rows * self.row // 64 | 1) * 64
 
-    @property
-    def bytes(self) -> int:
-        return XI * self.xi + PANEL_BYTES
+    def bytes(self, way: Way) -> int:
+        return way.xi * self.xi + PANEL_BYTES
 
 
 def block(rows: int, lanes: int) -> Block:
@@ -84,19 +114,35 @@ def block(rows: int, lanes: int) -> Block:
 
 
 class Tiles(NamedTuple):
-    """The reader of an image's tiles and its words; how many tiles, how many channels."""
+    """The reader of an image's tiles and its words, a row for each phase; how many there are."""
     code: Code
-    words: tuple
+    words: list[tuple]
     total: int
     channels: int
 
+    @property
+    def all_words(self) -> tuple:
+        return tuple(word for words in self.words for word in words)
 
-def _tiles(image: Image, channels: int, images: int, side: int) -> Tiles:
-    _, high, wide = image.along
-    way = "columns" if wide.stride == 4 else "channels"
-    words = tile_words(image.ref, image.batch, image.channel, high, wide, channels)
+
+def _tiles(way: Way, image: Image, channels: int, images: int, of: str = "image") -> Tiles:
+    words = []
+    for a, b in way.phases:
+        (down, high), (right, wide) = (_phase(along, way.every, n) for along, n in zip(
+            image.along[1:], (a, b), strict=True))
+        ref = Ref(image.ref.slot, image.ref.offset + down + right)
+        words.append(tile_words(ref, image.batch, image.channel, high, wide, channels))
+    lie = {4: "columns", 8: "second"}.get(int(wide.stride), "channels")
     total = images * ceil_div(high.out, TILE) * ceil_div(wide.out, TILE)
-    return Tiles(read_tiles(side, way), words, total, channels)
+    return Tiles(read_tiles(way.taps, of, lie), words, total, channels)
+
+
+def _phase(along: Along, every: int, tap: int) -> tuple[int, Along]:
+    """(bytes to what tap `tap` and each `every`th after it meet, that as an image)."""
+    start = along.start + tap
+    skip = start % every
+    return skip * along.stride, along._replace(
+        stride=along.stride * every, size=ceil_div(along.size - skip, every), start=start // every)
 
 
 class Ahead(NamedTuple):
@@ -106,14 +152,15 @@ class Ahead(NamedTuple):
     xi: int
 
 
-def _ahead(before: list[Call], tiles: Tiles, temp: Temp, note: str) -> Ahead:
+def _ahead(before: list[Call], way: Way, tiles: Tiles, temp: Temp, note: str) -> Ahead:
     """All tiles transformed by a call of its own."""
     whole, cut = block(tiles.total, tiles.channels), balanced(tiles.total, TILES[0], 1)
-    ref, channels = temp(whole.bytes), balanced(tiles.channels, MOST_CHANNELS, LANES)
-    words = (tiles.code, A_HEADER, ref, whole.row, whole.xi, tiles.total, cut.tile,
-             tiles.channels, channels.tile, channels.pieces, *tiles.words)
-    before.append(Call(transform_ahead(), words, cut.pieces * channels.pieces, 1,
-                       f"{note}, tiles", bytes=whole.bytes))
+    channels, nbytes = balanced(tiles.channels, MOST_CHANNELS, LANES), whole.bytes(way)
+    ref = temp(nbytes)
+    words = (tiles.code, A_HEADER, ref, whole.row, whole.xi, tiles.total, cut.tile, tiles.channels,
+             channels.tile, channels.pieces, *tiles.words[0])
+    before.append(Call(transform_ahead(), words, cut.pieces * channels.pieces, 1, f"{note}, tiles",
+                       bytes=nbytes))
     return Ahead(ref, whole.row, whole.xi)
 
 
@@ -138,77 +185,104 @@ def transform_ahead() -> Code:
 
 # --- forward and input gradient: planning ---------------------------------------------------------
 
-(MICRO, READ, READ_WORDS, WEIGHTS, WEIGHTS_WORDS, WRITE, WRITE_WORDS, N_TILES, N_TILE, CHANNELS,
- CHANNEL, OUTPUTS, OUTPUT, OUTPUT_BLOCKS, U, U_PANEL, U_XI, V, V_ROW, V_XI, M_ROW, M_XI, U_BYTES,
- V_BYTES, M_BYTES, ROW_TABLE, K_TABLE) = range(27)
-HEADER = 27
+(MICRO, READ, READ_WORDS, READ_STEP, PHASES, WEIGHTS, WEIGHTS_WORDS, WRITE, WRITE_WORDS, N_TILES,
+ N_TILE, CHANNELS, CHANNEL, OUTPUTS, OUTPUT, OUTPUT_BLOCKS, U, U_PANEL, U_XI, V, V_ROW, V_XI, M_ROW,
+ M_XI, U_BYTES, V_BYTES, M_BYTES, ROW_TABLE, K_TABLE, N_XI) = range(30)
+HEADER = 30
 
 
 def winograd(image: Image, w: Weights, channels: int, outputs: int, images: int, result: Finisher,
              temp: Temp, note: str) -> list[Call]:
     """The convolution of `image` with w, through the finisher."""
-    _, high, wide = image.along
-    tiles, before = _tiles(image, channels, images, SIDE), []
-    few = tiles.total <= FEW_TILES
+    way, before, (_, high, wide) = way_of(image), [], image.along
+    tiles = _tiles(way, image, channels, images)
+    few = way.every == 1 and tiles.total <= FEW_TILES
     depth = balanced(channels, MOST_CHANNELS, 1)
-    cut_o = balanced(outputs, PANEL if few else MOST_OUTPUTS, LANES)
-    cut_t = _cut_tiles(tiles.total, depth, cut_o, few)
-    weights, weight_words = _weights(w, outputs)
+    cut_t, cut_o = _cut(tiles.total, outputs, depth, few)
     v, m = block(cut_t.tile, depth.tile), block(cut_t.tile, cut_o.tile)
-    own = not few
-    given = Ahead(0, v.row, v.xi) if own else _ahead(before, tiles, temp, note)
-    u = Block(depth.tile if few else channels, PANEL_BYTES)
-    panels = ceil_div(cut_o.tile if few else outputs, PANEL)
-    u_panel = u.rows * PANEL_BYTES
-    u_xi = Block(panels, u_panel).xi
-    ref = 0 if few else _weights_ahead(before, weights, weight_words, (channels, outputs, u_panel,
-                                                                       u_xi), temp)
-    at = HEADER + len(tiles.words)
-    write = (result.code, turn("float"), high.out, wide.out,
-             ceil_div(high.out, TILE), ceil_div(wide.out, TILE), *result.words)
-    words = (micro(float32, chain=CHAIN), tiles.code, HEADER, weights, at,
-             write_tiles(), at + len(weight_words), tiles.total, cut_t.tile, channels,
-             depth.tile, outputs, cut_o.tile, cut_o.pieces, ref, u_panel, u_xi, given.ref,
-             given.row, given.xi, m.row, m.xi, few * (XI * u_xi + PANEL_BYTES), own * v.bytes,
-             m.bytes, 8 * cut_t.tile + 64, 8 * depth.tile + 64, *tiles.words, *weight_words, *write)
-    flops = 2 * images * high.out * wide.out * TAPS * TAPS * channels * outputs
+    given = _ahead(before, way, tiles, temp, note) if few else Ahead(0, v.row, v.xi)
+    u = _some_of(w, way, depth.tile, cut_o.tile, outputs) if few else \
+        _all_weights(before, w, way, channels, outputs, temp)
+    at = HEADER + len(tiles.all_words)
+    write = (result.code, turn("float"), high.out, wide.out, ceil_div(high.out, TILE),
+             ceil_div(wide.out, TILE), *result.words)
+    words = (micro(float32, chain=CHAIN), tiles.code, HEADER, len(tiles.words[0]),
+             len(tiles.words), u.code, at, write_tiles(way.taps), at + len(u.words), tiles.total,
+             cut_t.tile, channels, depth.tile, outputs, cut_o.tile, cut_o.pieces, u.ref, u.panel,
+             u.xi, *given, m.row, m.xi, u.nbytes, 0 if few else v.bytes(way), m.bytes(way),
+             8 * cut_t.tile + 64, 8 * depth.tile + 64, way.xi, *tiles.all_words, *u.words, *write)
+    flops = 2 * images * high.out * wide.out * way.depth * channels * outputs
     return [*before, Call(multiply(), words, cut_t.pieces * cut_o.pieces, 1, f"{note}, Winograd",
                           flops=flops)]
 
 
-def _cut_tiles(total: int, channels: Cut, outputs: Cut, few: bool) -> Cut:
-    """Blocks of tiles that fit into the cache but leave enough units."""
+def _cut(total: int, outputs: int, channels: Cut, few: bool) -> tuple[Cut, Cut]:
+    """Blocks of tiles and outputs that fit into the cache but leave enough units."""
     if few:
-        return Cut(total, 1, total)
+        return Cut(total, 1, total), balanced(outputs, PANEL, LANES)
     least, most = TILES
-    fits = smaller(BLOCK // (channels.tile + outputs.tile), total * outputs.pieces // PLENTY)
-    return balanced(total, larger(least, smaller(most, fits)), 1)
+    each = outputs * balanced(total, least, 1).pieces // PLENTY // PANEL * PANEL
+    cut = balanced(outputs, larger(PANEL, smaller(MOST_OUTPUTS, each)), PANEL)
+    fits = smaller(BLOCK // (channels.tile + cut.tile), total * cut.pieces // PLENTY)
+    return balanced(total, larger(least, smaller(most, fits)), 1), cut
 
 
-def _weights(w: Weights, outputs: int) -> tuple[Code, tuple]:
-    """The reader of weights and its words."""
+class Transformed(NamedTuple):
+    """Weights at `ref`, or what units read them with into so many bytes."""
+    ref: Ref | int
+    panel: int
+    xi: int
+    code: Code | int = 0
+    words: tuple = ()
+    nbytes: int = 0
+
+
+def picked(w: Weights, way: Way) -> list[int]:
+    """How many floats after each other the taps of a phase lie."""
+    row, col = (int(s) * way.every // 4 for s in w.strides[3:])
+    places = [i * row + j * col for i in range(way.taps) for j in range(way.taps)]
+    return [place - min(places) for place in places]
+
+
+def are_near(w: Weights, way: Way) -> bool:
+    """Whether the taps of a channel lie side by side, forwards or backwards."""
+    return max(picked(w, way)) < NEAR
+
+
+def _reader(w: Weights, way: Way, phase: tuple[int, int], outputs: int) -> tuple[Code, tuple]:
+    """What reads the weights of a phase, and its words."""
     _, output, channel, row, col = w.strides
-    flipped = row < 0
-    start = Ref(w.ref.slot, w.ref.offset + 2 * (row + col)) if flipped else w.ref
-    return read_weights(flipped), (start, output, channel, outputs)
+    taps = picked(w, way)
+    skip = phase[0] * row + phase[1] * col - 4 * taps[0]
+    return read_weights(tuple(taps)), (Ref(w.ref.slot, w.ref.offset + skip), output, channel,
+                                       outputs)
 
 
-def are_packed(w: Weights) -> bool:
-    """Whether the nine taps lie side by side, forwards or backwards."""
-    return w.strides[3:] in ((12, 4), (-12, -4))
+def _some_of(w: Weights, way: Way, channels: int, block_outputs: int, outputs: int) -> Transformed:
+    """Weights that each unit transforms for itself."""
+    panel, (code, words) = channels * PANEL_BYTES, _reader(w, way, (0, 0), outputs)
+    xi = Block(ceil_div(block_outputs, PANEL), panel).xi
+    return Transformed(0, panel, xi, code, words, way.xi * xi + PANEL_BYTES)
 
 
 (U_READ, U_WORDS, U_DST, U_D_PANEL, U_D_XI, U_CHANNELS, U_OUTPUTS, U_BLOCKS) = range(8)
 U_HEADER = 8
 
 
-def _weights_ahead(before: list[Call], code: Code, words: tuple, sizes, temp: Temp) -> Ref:
-    channels, outputs, panel, xi = sizes
-    ref, blocks = temp(XI * xi + PANEL_BYTES), ceil_div(channels, LANES)
-    head = (code, U_HEADER, ref, panel, xi, channels, outputs, blocks)
-    before.append(Call(weights_ahead(), (*head, *words), ceil_div(outputs, PANEL) * blocks, 1,
-                       f"transform weights {times((outputs, channels))}", bytes=XI * xi))
-    return ref
+def _all_weights(before: list[Call], w: Weights, way: Way, channels: int, outputs: int,
+                 temp: Temp) -> Transformed:
+    """Weights transformed by calls of their own, the channels of all phases one after the other."""
+    panels, blocks = ceil_div(outputs, PANEL), ceil_div(channels, LANES)
+    panel = channels * way.every ** 2 * PANEL_BYTES
+    xi = Block(panels, panel).xi
+    ref = temp(way.xi * xi + PANEL_BYTES)
+    for n, phase in enumerate(way.phases):
+        code, words = _reader(w, way, phase, outputs)
+        head = (code, U_HEADER, Ref(ref.slot, ref.offset + n * channels * PANEL_BYTES), panel, xi,
+                channels, outputs, blocks)
+        before.append(Call(weights_ahead(), (*head, *words), panels * blocks, 1,
+                           f"transform weights {times((outputs, channels))}", bytes=way.xi * xi))
+    return Transformed(ref, panel, xi)
 
 
 @cache
@@ -256,13 +330,16 @@ def multiply() -> Code:
     with f.loop(f.lo, f.hi) as unit:
         tiles = _span(f, f.udiv(unit.index, f.word(OUTPUT_BLOCKS)), N_TILE, N_TILES)
         outputs = _span(f, f.urem(unit.index, f.word(OUTPUT_BLOCKS)), OUTPUT, OUTPUTS)
-        with f.loop(0, f.word(CHANNELS), f.word(CHANNEL), nonempty=True) as k:
-            count = f.umin(f.word(CHANNEL), f.sub(f.word(CHANNELS), k.index))
-            channels = Span(k.index, count)
-            left = _some_tiles(f, (V, V_ROW, V_XI, READ, READ_WORDS), v, tiles, channels)
-            right = _some_weights(f, u, outputs, channels)
-            first = f.cast("zext", f.icmp("eq", k.index, 0), "i64")
-            _multiply(f, left, right, m, (row_table, k_table), tiles, outputs, channels, first)
+        with f.loop(0, f.word(PHASES), nonempty=True) as phase:
+            with f.loop(0, f.word(CHANNELS), f.word(CHANNEL), nonempty=True) as k:
+                count = f.umin(f.word(CHANNEL), f.sub(f.word(CHANNELS), k.index))
+                where = V, V_ROW, V_XI, READ, f.at(_words(f, READ_WORDS), "i64",
+                                                   f.mul(phase.index, f.word(READ_STEP)))
+                left = _some_tiles(f, where, v, tiles, Span(k.index, count))
+                k0 = f.add(k.index, f.mul(phase.index, f.word(CHANNELS)))
+                right = _some_weights(f, u, outputs, Span(k0, count))
+                first = f.cast("zext", f.icmp("eq", k0, 0), "i64")
+                _multiply(f, left, right, m, (row_table, k_table), tiles, outputs, count, first)
         call_word(f, "void", WRITE, [_words(f, WRITE_WORDS), m, f.word(M_ROW), f.word(M_XI),
                                      *tiles, *outputs])
     return f.code()
@@ -276,8 +353,7 @@ def _some_tiles(f: Function, where, scratch: Value, tiles: Span, channels: Span)
             offset = f.add(f.mul(tiles.first, f.word(row)), f.mul(channels.first, 4))
             either.give(f.at(f.word(given, "ptr"), "i8", offset))
         with either.no:
-            call_word(f, "void", read, [_words(f, words), scratch, f.word(row), f.word(xi),
-                                        *tiles, *channels])
+            call_word(f, "void", read, [words, scratch, f.word(row), f.word(xi), *tiles, *channels])
             either.give(scratch)
     return either.results[0]
 
@@ -295,14 +371,14 @@ def _some_weights(f: Function, scratch: Value, outputs: Span, channels: Span) ->
     return either.results[0]
 
 
-def _multiply(f: Function, v, u, m, tables, tiles, outputs, channels, first) -> None:
+def _multiply(f: Function, v, u, m, tables, tiles, outputs, count, first) -> None:
     """m[xi] (+)= v[xi] u[xi] for every xi."""
-    with f.loop(0, XI, carried=[v, u, m], nonempty=True) as xi:
+    with f.loop(0, f.word(N_XI), carried=[v, u, m], nonempty=True) as xi:
         a, b, c = xi.values
         with f.loop(0, outputs.count, PANEL, carried=[b, c], nonempty=True) as panel:
             wide = f.icmp("ugt", f.sub(outputs.count, panel.index), LANES)
             vectors = f.add(f.cast("zext", wide, "i64"), 1)
-            call_word(f, "void", MICRO, [a, *tables, panel.values[0], PANEL_BYTES, channels.count,
+            call_word(f, "void", MICRO, [a, *tables, panel.values[0], PANEL_BYTES, count,
                                          panel.values[1], f.word(M_ROW), first, tiles.count,
                                          vectors])
             panel.next(f.at(panel.values[0], "i8", f.word(U_PANEL)),
@@ -313,45 +389,54 @@ def _multiply(f: Function, v, u, m, tables, tiles, outputs, channels, first) -> 
 
 # --- weight gradient ------------------------------------------------------------------------------
 
-(G_MICRO, G_READ, G_READ_WORDS, H_READ, H_READ_WORDS, G_WRITE, G_WRITE_WORDS, G_TILES, G_TILE,
- G_PART, G_CHANNELS, G_CHANNEL, G_CHANNEL_BLOCKS, G_OUTPUTS, G_OUTPUT, G_OUTPUT_BLOCKS, G_V,
- G_V_ROW, G_V_XI, G_H, G_H_ROW, G_H_XI, D_ROW, D_XI, G_V_BYTES, G_H_BYTES, D_BYTES, G_ROW_TABLE,
- G_K_TABLE) = range(29)
-G_HEADER = 29
+(G_MICRO, G_READ, G_READ_WORDS, G_READ_STEP, G_PHASES, H_READ, H_READ_WORDS, G_WRITE,
+ G_WRITE_WORDS, G_TILES, G_TILE, G_PART, G_CHANNELS, G_CHANNEL, G_CHANNEL_BLOCKS, G_OUTPUTS,
+ G_OUTPUT, G_OUTPUT_BLOCKS, G_V, G_V_ROW, G_V_XI, G_H, G_H_ROW, G_H_XI, D_ROW, D_XI, D_PHASE,
+ G_V_BYTES, G_H_BYTES, D_BYTES, G_ROW_TABLE, G_K_TABLE, G_XI) = range(33)
+G_HEADER = 33
+
+
+class Factor(NamedTuple):
+    """One side of the products of a weight gradient: where its tiles are, or scratch for them."""
+    given: Ahead
+    scratch: int
 
 
 def winograd_weight_grad(image: Image, g: View, channels: int, result: Finisher, temp: Temp,
                          note: str) -> list[Call]:
     """The gradient in weights of a convolution of `image`, from g [n, o, *p]."""
-    (images, outputs), before = g.shape[:2], []
-    x, y = _tiles(image, channels, images, SIDE), _tiles(_as_image(g), outputs, images, TILE)
-    cut_c, cut_o = (balanced(n, most, LANES) for n, most in
-                    zip((channels, outputs), GRAD_BLOCK, strict=True))
-    blocks = cut_c.pieces * cut_o.pieces
-    cut_t = balanced(x.total, TILES[0], 1)
+    (images, outputs), way, before, after = g.shape[:2], way_of(image), [], []
+    x, y = _tiles(way, image, channels, images), _tiles(Way(way.taps, 1), _as_image(g), outputs,
+                                                        images, "gradient")
+    cut_c, cut_o = (balanced(n, most // d, LANES) for n, most, d in zip(
+        (channels, outputs), GRAD_BLOCK, (way.every ** 2, 1), strict=True))
+    blocks, cut_t = cut_c.pieces * cut_o.pieces, balanced(x.total, TILES[0], 1)
     per_part = ceil_div(cut_t.pieces, larger(1, PLENTY // blocks))
-    parts = ceil_div(cut_t.pieces, per_part)
-    v, h = (Ahead(0, b.row, b.xi) for b in (block(cut_t.tile, cut_c.tile),
-                                            block(cut_t.tile, cut_o.tile)))
-    v_bytes, h_bytes = (block(cut_t.tile, cut.tile).bytes for cut in (cut_c, cut_o))
-    if cut_o.pieces > SHARED:
-        v, v_bytes = _ahead(before, x, temp, note), 0
-    if cut_c.pieces > SHARED:
-        h, h_bytes = _ahead(before, y, temp, note), 0
-    keep, after = result, []
+    parts, keep = ceil_div(cut_t.pieces, per_part), result
+    v = _factor(before, way, x, cut_t, cut_c, way.every == 1 and cut_o.pieces > SHARED, temp, note)
+    h = _factor(before, way, y, cut_t, cut_o, cut_c.pieces > SHARED, temp, note)
     if parts > 1:
-        keep, add = in_parts(float32, parts, 1, outputs, channels * TAPS * TAPS, result, temp, note)
+        keep, add = in_parts(float32, parts, 1, outputs, channels * way.depth, result, temp, note)
         after.append(add)
-    d, at = block(cut_c.tile, cut_o.tile), G_HEADER + len(x.words)
+    d, at = block(cut_c.tile, cut_o.tile), G_HEADER + len(x.all_words)
     write = (keep.code, turn("float"), *keep.words)
-    words = (micro(float32), x.code, G_HEADER, y.code, at,
-             write_weights(), at + len(y.words), x.total, cut_t.tile, per_part * cut_t.tile,
-             channels, cut_c.tile, cut_c.pieces, outputs, cut_o.tile, cut_o.pieces, *v, *h, d.row,
-             d.xi, v_bytes, h_bytes, d.bytes, 8 * cut_c.tile + 64, 8 * cut_t.tile + 64,
-             *x.words, *y.words, *write)
-    flops = 2 * g.shape[0] * g.shape[2] * g.shape[3] * TAPS * TAPS * channels * outputs
+    words = (micro(float32), x.code, G_HEADER, len(x.words[0]), len(x.words), y.code, at,
+             write_weights(*way), at + len(y.all_words), x.total, cut_t.tile,
+             per_part * cut_t.tile, channels, cut_c.tile, cut_c.pieces, outputs, cut_o.tile,
+             cut_o.pieces, *v.given, *h.given, d.row, d.xi, d.bytes(way), v.scratch, h.scratch,
+             d.bytes(way) * len(x.words), 8 * cut_c.tile + 64, 8 * cut_t.tile + 64, way.xi,
+             *x.all_words, *y.all_words, *write)
+    flops = 2 * images * g.shape[2] * g.shape[3] * way.depth * channels * outputs
     return [*before, Call(grad(), words, parts * blocks, 1, f"{note}, Winograd", flops=flops),
             *after]
+
+
+def _factor(before: list[Call], way: Way, tiles: Tiles, cut_t: Cut, cut_c: Cut, is_shared: bool,
+            temp: Temp, note: str) -> Factor:
+    if is_shared:
+        return Factor(_ahead(before, way, tiles, temp, note), 0)
+    own = block(cut_t.tile, cut_c.tile)
+    return Factor(Ahead(0, own.row, own.xi), own.bytes(way))
 
 
 def _as_image(g: View) -> Image:
@@ -376,18 +461,28 @@ def grad() -> Code:
         start, count = _span(f, part, G_PART, G_TILES)
         with f.loop(0, count, f.word(G_TILE), nonempty=True) as k:
             tiles = Span(f.add(start, k.index), f.umin(f.word(G_TILE), f.sub(count, k.index)))
-            left = _some_tiles(f, (G_V, G_V_ROW, G_V_XI, G_READ, G_READ_WORDS), v, tiles, channels)
-            right = _some_tiles(f, (G_H, G_H_ROW, G_H_XI, H_READ, H_READ_WORDS), h, tiles, outputs)
             first = f.cast("zext", f.icmp("eq", k.index, 0), "i64")
-            _add_products(f, left, right, d, (row_table, k_table), tiles, outputs, channels, first)
+            _add_block(f, (v, h, d), (row_table, k_table), tiles, channels, outputs, first)
         call_word(f, "void", G_WRITE, [_words(f, G_WRITE_WORDS), d, f.word(D_ROW), f.word(D_XI),
-                                       part, *channels, *outputs])
+                                       f.word(D_PHASE), part, *channels, *outputs])
     return f.code()
+
+
+def _add_block(f: Function, scratch, tables, tiles, channels, outputs, first) -> None:
+    """A block of tiles, for every phase."""
+    v, h, d = scratch
+    where = G_H, G_H_ROW, G_H_XI, H_READ, _words(f, H_READ_WORDS)
+    right = _some_tiles(f, where, h, tiles, outputs)
+    with f.loop(0, f.word(G_PHASES), carried=[_words(f, G_READ_WORDS), d], nonempty=True) as phase:
+        words, sums = phase.values
+        left = _some_tiles(f, (G_V, G_V_ROW, G_V_XI, G_READ, words), v, tiles, channels)
+        _add_products(f, left, right, sums, tables, tiles, outputs, channels, first)
+        phase.next(f.at(words, "i64", f.word(G_READ_STEP)), f.at(sums, "i8", f.word(D_PHASE)))
 
 
 def _add_products(f: Function, v, h, d, tables, tiles, outputs, channels, first) -> None:
     """d[xi] (+)= v[xi]' h[xi] for every xi."""
-    with f.loop(0, XI, carried=[v, h, d], nonempty=True) as xi:
+    with f.loop(0, f.word(G_XI), carried=[v, h, d], nonempty=True) as xi:
         a, b, c = xi.values
         with f.loop(0, outputs.count, PANEL, carried=[b, c], nonempty=True) as panel:
             wide = f.icmp("ugt", f.sub(outputs.count, panel.index), LANES)
