@@ -11,7 +11,7 @@ from .chain import (ALWAYS, BLOCK_AT, BY_COLUMNS, BY_ROWS, BY_TILES, COUNT, FIRS
                     START, STARTED_AT, TILE_AT, Patch, Step, Tamed)
 from .contract import (BLOCK_K, HEADER, K_BLOCKS, K_IMAGE, K_TILES, N, N_TILES, Contraction, Cut,
                        Right, Temp, balanced, ceil_div, cut_columns, driver_call, whole_panels)
-from .gemm import adjacent, finish_matrix, packed, packer, planned, read_left
+from .gemm import adjacent, finish_matrix, is_vector, packed, packer, planned, read_left
 from .micro import PANEL_BYTES
 from .pack import DIMS, POINTER
 
@@ -40,7 +40,7 @@ class Packed(NamedTuple):
 
 def is_whole(a: View, b: View) -> bool:
     """Whether the kernel that computes this product alone adds up all of k in one part."""
-    return planned(a, b).parts == 1
+    return not is_vector(a, b) and planned(a, b).parts == 1
 
 
 def block_of(k: int) -> Cut:

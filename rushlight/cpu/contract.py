@@ -212,6 +212,7 @@ class Contraction(NamedTuple):
     k: Cut
     turned: bool = False
     dots: bool = False      # k counts pairs of bfloat16
+    together: int = 0       # blocks of k in a part, if it is not for the tiles to say
 
     @property
     def work(self) -> int:
@@ -226,7 +227,8 @@ class Contraction(NamedTuple):
     def part_blocks(self) -> int:
         """Blocks of k in a part: all, or fewer where there are too few tiles."""
         wanted = PARTED // self.tiles if self.tiles < ENOUGH else 1
-        return ceil_div(self.k.pieces, larger(1, smaller(wanted, self.work // PART_WORK)))
+        parts = larger(1, smaller(wanted, self.work // PART_WORK))
+        return self.together or ceil_div(self.k.pieces, parts)
 
     @property
     def parts(self) -> int:

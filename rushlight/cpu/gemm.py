@@ -19,6 +19,7 @@ from .finish import Finisher, Grid, finisher
 from .micro import PANEL_BYTES, ROWS
 from .pack import (O_HEADER, R_HEADER, Matrix, copy_call, pack_copy, pack_odd, pack_pairs,
                    pack_transpose, pack_view, read_matrix, read_packed)
+from .vector import COLUMNS, LEAST_BLOCKS, lower_vector
 
 WIDE = 2 * PANELS       # panels of a tile of dot products: their rows may be packed for each tile
 FEW_ROWS = 3 * ROWS     # so few rows read b in place
@@ -40,6 +41,8 @@ def lower_matmul(out: View, a: View, b: View, temp: Temp,
         return lower_matmul(turned(out), turned(b), turned(a), temp, turned_epilogue(epilogue))
     c, before = planned(a, b), []
     note = f"matmul {a.dtype.name} {times((*batch, m, k, n))} {_letter(a)}{_letter(b)}"
+    if m == 1 and k > 0:
+        return _vector(before, a, b, finish_matrix(c.kind, out, epilogue), temp, note)
     result = finish_matrix(c.kind, out, epilogue, c.dots)
     if c.turned:
         a, b = turned(b), turned(a)
@@ -49,14 +52,39 @@ def lower_matmul(out: View, a: View, b: View, temp: Temp,
 
 def planned(a: View, b: View) -> Contraction:
     """How a product is cut; `turned` where it is cheaper with b's columns as rows."""
-    (*batch, m, k), n = a.shape, b.shape[-1]
-    kind, dots, swap = float64 if a.dtype is float64 else float32, has_dots(a.dtype), _pays_to_swap(a, b)
-    if swap:
-        m, n = n, m
+    plan = _cut(a, b.shape[-1])
+    if not _pays_to_swap(a, b):
+        return plan
+    swapped = _cut(turned(b), a.shape[-2])
+    return swapped._replace(turned=True, together=plan.part_blocks)     # the order of sums stays
+
+
+def _cut(a: View, n: int) -> Contraction:
+    *batch, m, k = a.shape
+    kind, dots = float64 if a.dtype is float64 else float32, has_dots(a.dtype)
     rows = cut_rows(kind, prod(batch), m, n)
     columns = cut_columns(kind, prod(batch) * rows.pieces, n, WIDE if dots else PANELS)
     depth = balanced(ceil_div(k, 2) if dots else k, BLOCK_K, 16)
-    return Contraction(kind, prod(batch), rows, columns, depth, swap, dots)
+    return Contraction(kind, prod(batch), rows, columns, depth, dots=dots)
+
+
+def _vector(before: list[Call], a: View, b: View, result: Finisher, temp: Temp,
+            note: str) -> list[Call]:
+    """One row: the matrix is read where it lies."""
+    (k, n), kind = b.shape[-2:], float64 if a.dtype is float64 else float32
+    if a.dtype is not kind or not adjacent(a, -1):
+        a = packed(before, kind, a, temp)
+    if not (adjacent(b, -1) or adjacent(b, -2)):
+        b = packed(before, b.dtype, b, temp)
+    c = Contraction(kind, prod(b.shape[:-2]), Cut(1, 1, 1), balanced(n, COLUMNS, LANES),
+                    balanced(k, BLOCK_K, 16))
+    c = c._replace(together=larger(LEAST_BLOCKS, c.part_blocks))
+    return before + lower_vector(c, a, b, result, temp, note)
+
+
+def is_vector(a: View, b: View) -> bool:
+    """Whether the product has one row or column: its sums are added in another order."""
+    return a.shape[-2] == 1 or b.shape[-1] == 1
 
 
 def has_dots(kind: dtype) -> bool:
@@ -182,7 +210,8 @@ def converted(before: list[Call], kind: dtype, x: View, temp: Temp) -> View:
     return packed(before, kind, x, temp)
 
 
-def finish_matrix(kind: dtype, out: View, epilogue: Epilogue | None, dots: bool) -> Finisher:
+def finish_matrix(kind: dtype, out: View, epilogue: Epilogue | None,
+                  dots: bool = False) -> Finisher:
     *batch, m, n = out.shape
     views = [out] if epilogue is None else [*epilogue.inputs, *epilogue.outputs]
     grids = [(v, Grid(v.strides[:-2], v.strides[-2], (), v.strides[-1])) for v in views]

@@ -86,6 +86,41 @@ def test_narrow_floats_are_rounded_once(kind, right, monkeypatch):
     assert (got == single.astype(kind)).all()
 
 
+VECTORS = [     # batch, k, n of products with one row
+    ((), 1, 1), ((), 5, 3), ((), 16, 16), ((), 300, 70), ((), 1000, 2), ((), 33, 1), ((), 5000, 9), ((), 4100, 1100),
+    ((3,), 47, 40), ((2, 3), 600, 31), ((), 20, 5000)]
+
+
+@pytest.mark.parametrize("kind", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", VECTORS, ids=str)
+def test_one_row(kind, shape):
+    """Whatever the layout and the number of threads: near the exact sum, and the same bits."""
+    rng, (batch, k, n) = np.random.default_rng(9), shape
+    x, b = draw(rng, (*batch, 1, k), kind), draw(rng, (*batch, k, n), kind)
+    check(x, b)
+    plain = product(x, b)[0].tobytes()
+    turned = np.ascontiguousarray(b.swapaxes(-1, -2)).swapaxes(-1, -2)
+    assert product(x, turned, 2)[0].tobytes() == plain
+    assert product(turned.swapaxes(-1, -2), x.swapaxes(-1, -2), 2)[0].tobytes() == plain
+    assert product(x, np.repeat(b, 2, -1)[..., ::2])[0].tobytes() == plain
+
+
+@pytest.mark.parametrize("right", [False, True])
+def test_one_row_looks_at_nothing_else(right):
+    """What lies beside a view, and in lanes that are not there, may be infinite."""
+    big = np.full((70, 80), np.inf, np.float32)
+    big[:37, :37] = 1
+    b = (big.T if right else big)[:37, :37]
+    assert (product(np.ones((1, 37), np.float32), b)[0] == 37).all()
+
+
+def test_sums_of_minus_zeros_have_one_sign_in_every_layout():
+    for k, n in ((20, 5), (16, 40), (70, 3)):
+        b = -np.zeros((k, n), np.float32)
+        signs = [np.signbit(product(np.ones((1, k), np.float32), x)[0]).tobytes() for x in (b, np.asfortranarray(b))]
+        assert signs[0] == signs[1]
+
+
 needs_dots = pytest.mark.skipif(not gemm.has_dots(bfloat16), reason="this CPU has no dot products of bfloat16")
 
 
@@ -145,7 +180,8 @@ def test_threads_change_no_bit(size):
     assert product(a, b, 1)[0].tobytes() == product(a, b, 2)[0].tobytes()
 
 
-@pytest.mark.parametrize("size", [(64, 784, 256), (37, 300, 61), (5, 600, 1), (3, 20, 7)], ids=str)
+@pytest.mark.parametrize("size", [(64, 784, 256), (37, 300, 61), (5, 600, 1), (3, 20, 7), (16, 4096, 64), (9, 5000, 300),
+                                  (300, 5000, 40)], ids=str)
 def test_transposition_changes_no_bit(size):
     rng, (m, k, n) = np.random.default_rng(5), size
     a, b = draw(rng, (m, k)), draw(rng, (k, n))
