@@ -23,7 +23,7 @@ def arguments(words=None) -> argparse.Namespace:
     parser.add_argument("--torch-python", default=sys.executable, help="a Python that has PyTorch")
     parser.add_argument("--others-python", default=None, help="a Python that has JAX, tinygrad or both")
     parser.add_argument("--only", default="", help="names of workloads, or beginnings of names of operations")
-    parser.add_argument("--repeat", type=int, default=3, help="processes for each workload, library and mode")
+    parser.add_argument("--repeat", type=int, default=2, help="processes for each workload, library and mode")
     parser.add_argument("--seconds", type=float, default=2.0, help="how long each process measures a workload")
     parser.add_argument("--modes", default="eager,compile", help="eager, compile or both, of either library")
     parser.add_argument("--threads", type=int, default=threads())

@@ -87,9 +87,17 @@ def runs_of(name, options) -> dict[Mode | str, list[dict]]:
         runs = {"cold": [run(OURS, name, options, cache, seconds=0)]}
         for _ in range(options.repeat):
             for mode in modes(options):
-                if "error" not in runs.setdefault(mode, [{}])[-1]:
-                    runs[mode].append(run(mode, name, options, cache))
-    return {mode: [r for r in found if r] for mode, found in runs.items()}
+                if is_worth_running(mode, runs):
+                    runs.setdefault(mode, []).append(run(mode, name, options, cache))
+    return runs
+
+
+def is_worth_running(mode, runs) -> bool:
+    """Not what has failed, nor PyTorch's compiler again where it makes the step slower."""
+    if "error" in runs.get(mode, [{}])[-1]:
+        return False
+    compiled, plain = median(runs, THEIRS_COMPILED, "step_ms"), median(runs, THEIRS, "step_ms")
+    return mode != THEIRS_COMPILED or None in (compiled, plain) or compiled < 1.1 * plain
 
 
 def run(mode, name, options, cache, seconds=None) -> dict:
