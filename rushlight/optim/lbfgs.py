@@ -9,9 +9,12 @@ from typing import NamedTuple
 
 from .. import ops
 from ..autograd.grad_mode import enable_grad, no_grad
+from ..trace.flush import boundary
 from .optimizer import Optimizer, check_at_least_zero, number
 
 __all__ = ["LBFGS"]
+
+PIECE = 8       # entries of the history whose work is one graph
 
 
 class Point(NamedTuple):
@@ -144,12 +147,17 @@ class LBFGS(Optimizer):
         changes, steps, scales = state["old_dirs"], state["old_stps"], state["ro"]
         factors = state["al"]
         d = gradient.neg()
+        boundary()
         for i in reversed(range(len(changes))):
             factors[i] = steps[i].dot(d) * scales[i]
             d = d - changes[i] * factors[i]
+            _cut(i)
         d = d * state["H_diag"]
+        boundary()
         for i in range(len(changes)):
             d = d + steps[i] * (factors[i] - changes[i].dot(d) * scales[i])
+            _cut(i + 1)
+        boundary()
         state["d"] = d
         return d
 
@@ -166,6 +174,12 @@ class LBFGS(Optimizer):
         state["old_stps"].append(step)
         state["ro"].append(1.0 / product)
         state["H_diag"] = product / change.dot(change)
+
+
+def _cut(i):
+    """A history that grows would be another graph each time; in pieces it is the same few."""
+    if i % PIECE == 0:
+        boundary()
 
 
 def _largest(x) -> float:

@@ -51,6 +51,24 @@ def test_lbfgs_on_a_banana():
     np.testing.assert_allclose(p.tolist(), [1, 1], atol=1e-3)
 
 
+def test_lbfgs_with_a_growing_history_meets_its_plans_again():
+    from rushlight.compiler import plan
+    p = parameter(*(0.1 * i for i in range(30)))
+    optimiser = optim.LBFGS([p], lr=1e-3, max_iter=1, tolerance_grad=0, tolerance_change=0)
+
+    def closure():
+        optimiser.zero_grad()
+        loss = (p.sin() * p).sum() + (p**2).sum()
+        loss.backward()
+        return loss
+    for _ in range(20):
+        optimiser.step(closure)
+    before, history = plan.misses, len(optimiser.state[p]["old_dirs"])
+    for _ in range(16):
+        optimiser.step(closure)
+    assert plan.misses == before and len(optimiser.state[p]["old_dirs"]) == history + 16
+
+
 def test_sgd_formulas():
     p = parameter(1.0)
     o = optim.SGD([p], lr=0.1, momentum=0.5, weight_decay=0.1)
