@@ -37,6 +37,17 @@ def check_writable(x) -> None:
                            "memory location. Please clone() the tensor before performing the operation.")
 
 
+def overwrite(x, y) -> bool:
+    """The pending value y, which nobody else has seen and which lies as x does, becomes all of x's memory; untaped."""
+    storage, node = x.storage, y.storage.node
+    if x.offset or storage.numel != x.layout.numel or y.storage.numel != storage.numel or y.storage.share is not None \
+            or node.buffer is not None or x._is_data or x._is_inference:
+        return False
+    storage.replace(node)
+    node.add_owner(storage)
+    return True
+
+
 def assign(x, y, name: str | None = None):
     """x[...] = y for a freshly computed tensor y of x's shape (or broadcastable to it); returns x."""
     check_writable(x)
@@ -68,7 +79,7 @@ def _broadcast(x, y):
 def _store(x, y):
     """The value of y into the memory of x."""
     storage, l = x.storage, x.layout
-    if l.numel == storage.numel and x.offset == 0 and is_dense(l):
+    if l.numel == storage.numel and x.offset == 0 and (l.packed or is_dense(l)):
         if y.layout is not l or y.storage.numel != l.numel or y.storage.share is not None or _is_shown(y):
             y = copied(y, l)
         node = y.storage.node

@@ -82,14 +82,32 @@ class GradFn:
 class Parts(GradFn):
     """An operation that shows its one input as several parts: their gradients are joined again."""
 
-    __slots__ = ("outputs", "shapes", "join")
+    __slots__ = ("outputs", "shapes", "cuts")
 
     def pull(self, grads):
         if all(g is None for g in grads):
             return [None]
-        from .. import ops
-        dtype = self.edges[0][3]
-        return [self.join([ops.zeros(s, dtype=dtype) if g is None else g for g, s in zip(grads, self.shapes)])]
+        from .recall import pull_parts
+        return pull_parts(self, grads)
+
+    def joined(self, grads):
+        return join_parts(self.cuts.join, grads, self.shapes, self.edges[0][3])
+
+
+def join_parts(join, grads, shapes, dtype):
+    """One gradient of those of the parts, zeros for parts that have none."""
+    from .. import ops
+    return join([ops.zeros(s, dtype=dtype) if g is None else g for g, s in zip(grads, shapes)])
+
+
+class Cuts:
+    """How a tensor is shown in parts: where they lie, under which name, and how their gradients become one."""
+
+    __slots__ = ("places", "shapes", "node_class", "join", "memo")
+
+    def __init__(self, places, name, join):
+        self.places, self.shapes = tuple(places), [l.shape for l, _ in places]      # (layout, offset change)
+        self.node_class, self.join, self.memo = parts_class(name), join, {}
 
 
 @functools.cache
@@ -97,12 +115,10 @@ def parts_class(name: str) -> type:
     return type(name, (Parts,), {"__slots__": ()})
 
 
-def attach_parts(outs, name, x, join, where):
-    """Tape a tuple of views of x as the outputs of one function; `join` undoes it."""
-    fn = parts_class(name)()
-    fn.gradient, fn.params, fn.positions, fn.saved, fn.where = None, {}, (), (), where
-    fn.edges, fn.outputs, fn.join = (edge_to(x),), len(outs), join
-    fn.shapes = [y.layout.shape for y in outs]
+def attach_parts(outs, cuts, x, where):
+    """Tape a tuple of views of x as the outputs of one function."""
+    fn = entry(cuts.node_class, None, {}, (edge_to(x),), (), where, None)
+    fn.cuts, fn.outputs, fn.shapes = cuts, len(outs), cuts.shapes
     for i, y in enumerate(outs):
         y._requires_grad, y._grad_fn, y._output_nr = True, fn, i
 

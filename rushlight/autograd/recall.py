@@ -33,7 +33,7 @@ from ..trace import record
 from ..trace.record import Compound, Node, Signature, pend, pending, user_line
 from . import node as tape
 from .grad_mode import mode
-from .node import RELEASED, AccumulateGrad, Saved, edge_to, is_tracked, save
+from .node import RELEASED, AccumulateGrad, Saved, edge_to, is_tracked, join_parts, save
 
 MEMO_LIMIT = 4096           # calls remembered of one function
 BUNDLES = 20000             # signatures of bundles kept
@@ -156,6 +156,7 @@ class Writer:
         self.tensors: dict = {}         # id of a result -> its name
         self.fns: dict = {}             # tape entry of the trace -> its name
         self.owners: dict = {}          # node -> names of storages that show it
+        self.whole: set = set()         # arguments that must show all of their memory
 
     def constant(self, value) -> str:
         """The name of a value that every replay uses."""
@@ -279,6 +280,7 @@ class Writer:
         if node in self.trace.number:
             return f"n{self.trace.number[node]}"
         if node in self.trace.homes:
+            self.whole.add(self.trace.homes[node])
             return self.storage_name(self.trace.homes[node]) + ".node"
         raise Refused
 
@@ -416,8 +418,8 @@ class Writer:
         head = [f"where = record.override or user_line({self.depth})"]
         head += [f"s{i} = x{i}.storage" for i in sorted(self.used)]
         body = self.lines
+        head += self.check_whole()
         if self.trace.written:
-            head += self.check_whole()
             body, last = body[:-1], body[-1]
             body = ["with record.lock:"] + ["    " + line for line in body] + [last]
         names = [name for name, _ in self.constants.values()]      # after all lines are written
@@ -428,15 +430,18 @@ class Writer:
 
 
     def check_whole(self) -> list[str]:
-        """A write replaces all of a storage: arguments that show only a part of theirs are not for the replay."""
-        lines = []
-        for i in (self.trace.input_storages[s] for s in self.trace.written):
+        """What is written or becomes a result's value is all of a memory: else the call is made as it is."""
+        lines, written = [], {self.trace.input_storages[s] for s in self.trace.written}
+        for i in sorted(self.whole | written):
             x = self.trace.inputs[i]
             if x.storage.numel != x.layout.numel:
                 raise Refused
-            lines += [f"if s{i}.numel != {x.layout.numel} or x{i}._is_data or x{i}._is_inference:",
-                      f"    return {self.constant(self.fn)}({', '.join(self.arguments())})"]
+            special = f" or x{i}._is_data or x{i}._is_inference" if i in written else ""
+            lines += [f"if s{i}.numel != {x.layout.numel} or x{i}.offset{special}:", f"    return {self.instead()}"]
         return lines
+
+    def instead(self) -> str:
+        return f"{self.constant(self.fn)}({', '.join(self.arguments())})"
 
     def arguments(self) -> list[str]:
         return [f"x{i}" for i in range(len(self.trace.inputs))] + [f"k{i}" for i in range(len(self.trace.given))]
@@ -523,7 +528,7 @@ def _front(front, fn, marks, scope):
                         named=", ".join(f"{p.name}={p.name}" for p in params))
     scope |= {f"d_{p.name}": p.default for p in params}
     scope |= dict(fn_=fn, memo_=memo, mode_=mode, is_tracked_=is_tracked, pending_=pending, SAVE_HOOKS_=tape.SAVE_HOOKS,
-                  paused_=paused, Tensor_=Tensor, note_=_note, again_=_again, zero_=_zero)
+                  paused_=paused, Tensor_=Tensor, note_=_note, again_=_again, zero_=_zero, unknown_=_unknown)
     exec(compile(text, __file__, "exec"), scope)
     made = scope.pop("front")
     front.__code__, front.__defaults__, front.__kwdefaults__ = made.__code__, made.__defaults__, made.__kwdefaults__
@@ -542,8 +547,14 @@ def _key_part(x, mark) -> str:
     if mark is None:
         return f"{x}.__class__, {x}"
     if mark == "*":
-        return f"tuple([({tensor.replace(x + '.', 't.').replace(f'({x})', '(t)')}) for t in {x}])"
+        each = tensor.replace(x + ".", "t.").replace(f"({x})", "(t)")
+        return f"tuple([({each}) for t in {x}]) if {x}.__class__ is list or {x}.__class__ is tuple else unknown_()"
     return tensor if mark == "" else number if mark == "#" else f"({tensor}) if isinstance({x}, Tensor_) else ({number})"
+
+
+def _unknown():
+    """Not a sequence: it may be gone once it was looked at."""
+    raise TypeError
 
 
 def _zero(x):
@@ -656,6 +667,9 @@ class RuleWriter(Writer):
 
     marks_views = False
 
+    def instead(self) -> str:
+        return "None"
+
     def argument(self, i) -> str:
         if not i:
             return "x0"
@@ -685,7 +699,29 @@ def pull(fn, g) -> list:
     elif found == 1:
         rules = _rules(fn.gradient, fn.params, [e and e[2:] for e in fn.edges], fn.positions, saved)
         found = memo[key] = replay_of(rules, [g, *values], 0, RuleWriter)
-    return called(fn, g) if found == REFUSED else found(g, *values)
+    return found != REFUSED and found(g, *values) or called(fn, g)
+
+
+def pull_parts(fn, grads) -> list:
+    """The gradient of what was shown in parts, from those of the parts; None for a part that has none."""
+    memo = fn.cuts.memo
+    given = [g for g in grads if g is not None]
+    if mode.enabled or paused or pending.capture is not None:
+        return [fn.joined(grads)]
+    key = tuple([g if g is None else (g.layout, g.dtype, g.storage.share) for g in grads])
+    found = memo.get(key)
+    if found is None:
+        found = _note(memo, key)
+    elif found == 1:
+        shapes, present = fn.shapes, [g is not None for g in grads]
+        joined, dtype = fn.cuts.join, fn.edges[0][3]
+
+        def call(*some):
+            rest = iter(some)
+            return [join_parts(joined, [next(rest) if on else None for on in present], shapes, dtype)]
+        shared = any(g.storage.share is not None for g in given)
+        found = memo[key] = REFUSED if shared else replay_of(call, given, 0, RuleWriter)
+    return found != REFUSED and found(*given) or [fn.joined(grads)]
 
 
 def called(fn, g) -> list:

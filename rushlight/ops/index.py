@@ -11,6 +11,7 @@ from .. import layout as L
 from ..autograd.function import differentiable
 from ..autograd.inplace import assign, check_writable
 from ..autograd.node import named, type_name
+from ..autograd.recall import recalled
 from ..layout import broadcast_shapes, wrap_dim
 from ..prims.host import argsort as argsort_p
 from ..prims.index import gather as gather_p, scatter as scatter_p
@@ -188,6 +189,40 @@ def getitem(x, index):
             raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in "
                              "C++ to convert a 0-dim tensor to a number")
         return _pick(x, 0, index)
+    spelled = _spelled(index)
+    return _getitem(x, index) if spelled is None else _indexed(x, *spelled)
+
+
+_TENSOR = ("tensor",)
+
+
+def _spelled(index):
+    """(parts that can be looked up, index tensors), or None if it takes more to understand the index."""
+    parts, tensors = [], []
+    for i in index if type(index) is tuple else (index,):
+        kind = type(i)
+        if kind is slice:
+            part = (i.start, i.stop, i.step)
+            if any(type(n) is not int and n is not None for n in part):
+                return None
+            parts.append(part)
+        elif kind is int or i is None or i is Ellipsis:
+            parts.append(i)
+        elif kind is Tensor and i.layout.ndim and i.dtype is dtypes.int64:
+            parts.append(_TENSOR)
+            tensors.append(i)
+        else:
+            return None
+    return tuple(parts), tensors
+
+
+@recalled("x tensors*")
+def _indexed(x, parts, tensors):
+    rest = iter(tensors)
+    return _getitem(x, tuple([next(rest) if p is _TENSOR else slice(*p) if type(p) is tuple else p for p in parts]))
+
+
+def _getitem(x, index):
     view, axes, indices = _prepare(x, index)
     if axes:
         coords, shape, lined = _coordinates(view, axes, indices)
@@ -273,6 +308,7 @@ def _along(n, d):
     return tuple(-1 if k == d else k for k in range(n))
 
 
+@recalled("input index")
 def gather(input, dim, index, *, sparse_grad=False, out=None):
     """out[i][j] = input[index[i][j]][j] for dim 0, and so on; out has index's shape."""
     index = _check_index("gather", index)
@@ -300,6 +336,7 @@ GATHER, INDEX_SELECT, EMBEDDING, INDEX = (gather_p.gradient.named(name + "Backwa
                                          ("Gather", "IndexSelect", "Embedding", "Index"))
 
 
+@recalled("input indices")
 def take_along_dim(input, indices, dim=None):
     """gather with broadcasting; over the flat input without a dim."""
     if dim is None:
@@ -324,6 +361,7 @@ def rows(input, dim, index, error, gradient):
     return apply(gather_p, (input, lined), dict(coords=coords, shape=shape, size=s, wrap=False, error=error), gradient)
 
 
+@recalled("input index")
 def index_select(input, dim, index, *, out=None):
     """Entries of one axis in the order of a 1-d index tensor."""
     if index.dim() > 1:
@@ -392,6 +430,7 @@ def scatter(input, dim, index, src=None, value=None, *, reduce=None):
                  "ScatterBackward0" if isinstance(src, Tensor) else "ScatterBackward1")
 
 
+@recalled("input index src")
 def scatter_add(input, dim, index, src):
     """input with src added at the places of index."""
     return _scatter("scatter_add", input, dim, index, src, "add")
@@ -485,6 +524,7 @@ def _index_write(input, dim, index, source, mode, alpha=1):
     return apply(scatter_p, (input, source, at), dict(coords=_along(n, d), mode=mode, wrap=False, error="gather"))
 
 
+@recalled("input index source")
 def index_add(input, dim, index, source, *, alpha=1):
     """input with alpha * source[i] added to entry index[i] of an axis."""
     return named(_index_write(input, dim, index, source, "add", alpha), "IndexAddBackward0")

@@ -6,7 +6,7 @@ from importlib import import_module
 from .. import dtypes
 from ..layout import packed_strides
 from ..autograd.grad_mode import mode
-from ..autograd.inplace import as_it_is, assign, check_writable
+from ..autograd.inplace import as_it_is, assign, check_writable, overwrite
 from ..autograd.node import is_tracked
 from ..tensor import Tensor
 from .interop import copy_, fill_, zero_
@@ -34,12 +34,22 @@ NAMES = {
 def in_place(name, op):
     """The in-place form of an operation; the result's dtype must fit x's."""
     def method(self, *args, **kwargs):
+        if mode.enabled and (self._root is not None or is_tracked(self) or any(
+                is_tracked(x) for x in args if isinstance(x, Tensor))):
+            return taped(self, *args, **kwargs)
+        y, l = op(self, *args, **kwargs), self.layout
+        if y.layout is l and l.packed and y.dtype is self.dtype and not y._requires_grad and overwrite(self, y):
+            return self
+        return finished(self, y)
+
+    def taped(self, *args, **kwargs):
         check_writable(self)
-        if mode.enabled and any(is_tracked(x) for x in (self, *args) if isinstance(x, Tensor)):
+        if any(is_tracked(x) for x in (self, *args) if isinstance(x, Tensor)):
             old = as_it_is(self)
-            y = op(old, *(old if x is self else x for x in args), **kwargs)
-        else:
-            y = op(self, *args, **kwargs)
+            return finished(self, op(old, *(old if x is self else x for x in args), **kwargs))
+        return finished(self, op(self, *args, **kwargs))
+
+    def finished(self, y):
         if y.dtype.rank > self.dtype.rank and y.dtype is not dtypes.bool:
             raise RuntimeError(f"result type {legacy_name(y.dtype)} can't be cast to the desired output type "
                                f"{legacy_name(self.dtype)}")

@@ -716,6 +716,11 @@ def cast(x, dtype):
     """x in another dtype; x itself if it has it already."""
     if x.dtype is dtype:
         return x
+    return _cast(x, dtype)
+
+
+@recalled("x")
+def _cast(x, dtype):
     return pointwise(p.cast, (x,), "cast", CAST, {"dtype": dtype})
 
 
@@ -723,6 +728,7 @@ CAST = Gradient("ToCopyBackward0", (lambda g, _y, _x, *, dtype: g,))
 CLONE = copy.gradient
 
 
+@recalled("input")
 def clone(input, *, memory_format=None):
     """A copy with memory of its own that stays on the tape; dense tensors keep their memory order."""
     if memory_format is not None and memory_format.name not in ("preserve_format", "contiguous_format"):
@@ -731,7 +737,7 @@ def clone(input, *, memory_format=None):
     x, l = input, input.layout
     whole = l.numel == x.storage.numel and (l.packed or memory_format is None or memory_format.name == "preserve_format")
     from ..layout import is_dense
-    if whole and x.storage.share is None and is_dense(l):
+    if whole and x.storage.share is None and (l.packed or is_dense(l)):
         y = wrap(Tensor, alias(x.storage), l, 0)
         if mode.enabled and x.requires_grad:
             from ..autograd.node import attach

@@ -10,11 +10,12 @@ from .. import dtypes
 from .. import layout as L
 from ..autograd.grad_mode import mode
 from ..autograd.inplace import AS_STRIDED, embed
-from ..autograd.node import attach_parts, edge_to, entry, is_tracked, named
+from ..autograd.recall import recalled
+from ..autograd.node import Cuts, attach_parts, edge_to, entry, is_tracked, named
 from ..layout import packed, wrap_dim, wrap_dims
 from ..prims.index import concat as concat_p, copy
 from ..prims.table import Gradient
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor
 from ..trace import record
 from .promote import apply, remember, result_type
 
@@ -94,20 +95,30 @@ def view_of(x, layout, offset, gradient, params) -> Tensor:
     return show(x, View(layout, offset - x.offset, gradient, params))
 
 
-def views_of(x, cuts, name, join) -> tuple:
-    """Several views of x, from (layout, offset change); `join` makes one gradient of theirs."""
-    outs = []
-    for l, at in cuts:
-        y = wrap(Tensor, x.storage, l, x.offset + at)
-        y._root = x if x._root is None else x._root
+def views_of(x, cuts: Cuts) -> tuple:
+    """Several views of x, taped as one function."""
+    storage, base, outs = x.storage, x._view_of if mode.enabled else None, []
+    root = x if x._root is None else x._root
+    for l, at in cuts.places:
+        y = _new(Tensor)
+        y.storage, y.layout, y.offset, y.dtype = storage, l, x.offset + at, x.dtype
+        y._root = root
         if x._is_data:
             y._is_data = True
         if mode.enabled:
-            y._view_of, y._view_version = x._view_of if x._view_of is not None else x, x.storage.version
+            y._view_of, y._view_version = x if base is None else base, storage.version
         outs.append(y)
     if outs and mode.enabled and is_tracked(x):
-        attach_parts(outs, name, x, join, record.override or record.user_line())
+        attach_parts(outs, cuts, x, record.override or record.user_line())
     return tuple(outs)
+
+
+def _known_cuts(key, make) -> Cuts:
+    """Cuts by what they follow from."""
+    try:
+        return _known.get(key) or remember(_known, key, make())
+    except TypeError:
+        return make()
 
 
 def _rule(name, fn):
@@ -484,11 +495,16 @@ def as_strided(input, size, stride, storage_offset=None):
 
 def split(input, split_size_or_sections, dim=0):
     """Parts of given size (the last may be smaller) or sizes along an axis."""
-    if not input.layout.ndim:
-        raise RuntimeError("split expects at least a 1-dimensional tensor")
-    d = wrap_dim(dim, input.layout.ndim)
-    n = input.layout.shape[d]
     sizes = split_size_or_sections
+    sizes = tuple(sizes) if isinstance(sizes, list) else sizes
+    return views_of(input, _known_cuts((split, input.layout, input.dtype, sizes, dim), lambda: _split(input.layout, sizes, dim)))
+
+
+def _split(l, sizes, dim) -> Cuts:
+    if not l.ndim:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    d = wrap_dim(dim, l.ndim)
+    n = l.shape[d]
     name = "SplitBackward0" if isinstance(sizes, int) else "SplitWithSizesBackward0"
     if isinstance(sizes, int):
         if sizes < 0 or sizes == 0 and n:
@@ -499,9 +515,9 @@ def split(input, split_size_or_sections, dim=0):
                            f"dimension {d}), but got split_sizes={list(sizes)}")
     cuts, start = [], 0
     for size in sizes:
-        cuts.append(L.narrow(input.layout, d, start, start + size))
+        cuts.append(L.narrow(l, d, start, start + size))
         start += size
-    return views_of(input, cuts, name, lambda grads: cat(grads, d))
+    return Cuts(cuts, name, lambda grads: cat(grads, d))
 
 
 split_with_sizes = unsafe_split = unsafe_split_with_sizes = split
@@ -562,9 +578,12 @@ def unbind(input, dim=0):
     """All entries of an axis."""
     if not input.layout.ndim:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
-    d = wrap_dim(dim, input.layout.ndim)
-    cuts = [L.select(input.layout, d, i) for i in range(input.layout.shape[d])]
-    return views_of(input, cuts, "UnbindBackward0", lambda grads: stack(grads, d))
+    return views_of(input, _known_cuts((unbind, input.layout, input.dtype, dim), lambda: _unbind(input.layout, dim)))
+
+
+def _unbind(l, dim) -> Cuts:
+    d = wrap_dim(dim, l.ndim)
+    return Cuts([L.select(l, d, i) for i in range(l.shape[d])], "UnbindBackward0", lambda grads: stack(grads, d))
 
 
 # -- a part replaced ---------------------------------------------------------------------------------------------
@@ -596,6 +615,7 @@ def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
 
 
 # -- joining ---------------------------------------------------------------------------------------------------
+@recalled("tensors*")
 def cat(tensors, dim=0, *, out=None):
     """Tensors joined along an axis that exists."""
     if isinstance(tensors, Tensor):
@@ -636,6 +656,7 @@ def _check_joinable(tensors, d):
                                f"number {i} in the list.")
 
 
+@recalled("tensors*")
 def stack(tensors, dim=0, *, out=None):
     """Tensors of equal shape joined along a new axis."""
     tensors = list(tensors)

@@ -274,3 +274,23 @@ def test_trace_leaves_nothing_pending():
     assert callable(recall.replay_of(lambda x: plain(F.gelu)(x), inputs, 1))
     assert recall.replay_of(lambda x: x.item(), inputs, 1) == recall.REFUSED
     assert not record.pending.nodes and before == (record.pending.capture, record.pending.limit)
+
+
+def test_clone_of_a_part_is_that_part():
+    x = T.arange(6.0)
+    for _ in range(TURNS):
+        assert T.clone(x).tolist() == list(range(6))
+        assert T.clone(x[:3]).tolist() == [0, 1, 2] and T.clone(x[3:]).tolist() == [3, 4, 5]
+        assert (x[3:] ** 1).tolist() == [3, 4, 5]
+        y = x[3:].clone()
+        y.add_(1)
+        assert x.tolist() == list(range(6))
+
+
+def test_gradients_that_are_parts():
+    """A rule that hands on its gradient may get a part of a larger one."""
+    for _ in range(TURNS):
+        x = make(4).requires_grad_()
+        y = T.cat([x.clone(), x * 2])
+        y.backward(T.arange(8.0))
+        assert x.grad.tolist() == [8, 11, 14, 17]
