@@ -641,6 +641,8 @@ def repeated(fn):
         if found is None:
             found = _note(memo, key)
         elif found == 1:
+            if any(type(k) is not float for k in numbers):
+                return fn(tensors, numbers, *flags)
             found = memo[key] = _with_numbers(fn, tensors, numbers, flags)
         return fn(tensors, numbers, *flags) if found == REFUSED else found(*tensors, *numbers)
     return call
@@ -649,7 +651,7 @@ def repeated(fn):
 def _with_numbers(fn, tensors, numbers, flags):
     """A replay that takes numbers, if two traces with different ones differ in nothing else."""
     n = len(tensors)
-    if any(x.storage.share is not None for x in tensors) or any(type(k) is not float for k in numbers):
+    if any(x.storage.share is not None for x in tensors):
         return REFUSED
     call = lambda *given: fn(given[:n], given[n:], *flags)
     try:
