@@ -64,7 +64,15 @@ def _native_ops() -> frozenset:
 
 
 def is_native(v) -> bool:
-    """Whether scalar instructions for this vertex exist in these dtypes."""
+    """Whether scalar instructions for this vertex exist in these dtypes; its signature remembers."""
+    try:
+        return v.sig.native
+    except AttributeError:
+        v.sig.native = _is_native(v)
+        return v.sig.native
+
+
+def _is_native(v) -> bool:
     if v.dtype.is_complex or any(u.dtype.is_complex for u in v.uses) or any(d.is_complex for d in v.sig.dtypes):
         return False
     if v.prim.kind == "reduce":

@@ -223,7 +223,8 @@ class Groups:
         if v.prim.kind == "write" or v.extra is not None:
             new |= self.readers_of(v, group)
         added = new & ~group.before
-        if not added:
+        if not added or len(group.vertices) == 1:       # nothing can wait for what has just been made
+            group.before = new
             return
         group.before = new
         bit = 1 << group.number

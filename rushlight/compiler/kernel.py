@@ -11,7 +11,6 @@ A kernel's code depends on structure only; sizes, strides and Python scalars com
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..dtypes import dtype
@@ -49,8 +48,7 @@ class View(NamedTuple):
         return self.dtype.itemsize
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     code: Code
     words: tuple
     units: int

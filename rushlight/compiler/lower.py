@@ -13,6 +13,7 @@ from ..trace.graph import Input, Use, Vertex
 from .chain_calls import chain_calls
 from .group import Group, Groups
 from .kernel import Ref, Scalar
+from .repeat import keep, lowered, remember, repeat, roles_of
 from .rows import RowGroup
 from .schedule import Access, LoopGroup, contract_calls, copy_calls
 from .sizes import times
@@ -88,9 +89,11 @@ class Builder:
         self.checks: list[Check] = []
         self.donors: dict[int, int] = {}
         self.scalars: dict = {}
+        self.asked: list = []               # keys of `scalars`, since the group began
         self.users: dict = {}
         self.block_bytes = 16               # the error record: check number + 1, index
         self.error_ref = Ref(0, 0)
+        self.lowered = {} if groups.graph.retold else lowered
         self.readers: dict[int, list] = {}
         for v in groups.graph.vertices:
             for use in v.uses:
@@ -118,6 +121,18 @@ class Builder:
                        self.block_bytes)
 
     def group(self, group: Group) -> None:
+        """The calls of a group, or of one that looks like it."""
+        roles = roles_of(group, self)
+        known = roles and self.lowered.get(roles.form)
+        if known:
+            self.calls += repeat(known, group, self, roles)
+            return
+        slots, calls, self.asked = len(self.slots), len(self.calls), []
+        self.lower(group)
+        if roles:
+            keep(self.lowered, roles, remember(group, self, roles, slots, self.asked, self.calls[calls:]))
+
+    def lower(self, group: Group) -> None:
         first = group.vertices[0]
         if group.kind == "contract":
             made = contract_calls(group, self)
@@ -168,6 +183,7 @@ class Builder:
     def scalar_ref(self, number, dtype) -> Ref:
         """A place in the plan's block that holds a run-time number."""
         key = (number, dtype)
+        self.asked.append(key)
         if key not in self.scalars:
             self.scalars[key] = self.block_bytes
             self.block_bytes += 8

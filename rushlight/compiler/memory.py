@@ -4,11 +4,14 @@ from __future__ import annotations
 from bisect import insort
 from operator import itemgetter
 
+import numpy as np
+
 from .kernel import Call, Ref
 from .lower import Program
 
 ALIGN = 64
 SLACK = 64
+FEW = 80                # so many slots are searched through one by one
 
 
 def refs_of(step) -> set[int]:
@@ -36,25 +39,56 @@ def lay_out(arena, nbytes) -> tuple[dict[int, int], int]:
 
     First fit by decreasing size: big slots, which cost most, are placed before small ones.
     """
-    placed: list = []
+    placed = Few() if len(arena) <= FEW else Many(len(arena))
     offsets: dict = {}
     total = 0
     for slot, first, last in sorted(arena, key=lambda s: (-nbytes[s[0]], s[1])):
         need = -(-(nbytes[slot] + SLACK) // ALIGN) * ALIGN
-        at = offsets[slot] = _hole(placed, first, last, need)
-        insort(placed, (at, at + need, first, last), key=itemgetter(0))
+        at = offsets[slot] = placed.hole(first, last, need)
+        placed.add(at, at + need, first, last)
         total = max(total, at + need)
     return offsets, total
 
 
-def _hole(placed, first, last, need) -> int:
-    """The lowest place that is free as long as the slot lives."""
-    at = 0
-    for low, high, begin, end in placed:
-        if end < first or last < begin:
-            continue
-        if low - at >= need:
-            return at
-        if high > at:
-            at = high
-    return at
+class Few:
+    """Places that are taken, with the first and last step: lowest first."""
+
+    def __init__(self):
+        self.taken: list = []
+
+    def add(self, *place) -> None:
+        insort(self.taken, place, key=itemgetter(0))
+
+    def hole(self, first, last, need) -> int:
+        """The lowest place that is free from the first to the last step."""
+        at = 0
+        for low, high, begin, end in self.taken:
+            if end < first or last < begin:
+                continue
+            if low - at >= need:
+                return at
+            if high > at:
+                at = high
+        return at
+
+
+class Many:
+    """The same in arrays, which is quicker for some hundreds."""
+
+    def __init__(self, most):
+        self.taken, self.count = np.empty((4, most + 1), np.int64), 0
+
+    def add(self, *place) -> None:
+        self.taken[:, self.count] = place
+        self.count += 1
+
+    def hole(self, first, last, need) -> int:
+        _, _, begin, end = taken = self.taken[:, :self.count]
+        lows, highs = taken[:2, (begin <= last) & (end >= first)]
+        order = lows.argsort()
+        tops = np.maximum.accumulate(highs[order])
+        fits = lows[order[1:]] - tops[:-1] >= need
+        if not len(order) or lows[order[0]] >= need:
+            return 0
+        at = fits.argmax() if len(fits) else 0
+        return int(tops[at] if len(fits) and fits[at] else tops[-1])

@@ -17,6 +17,7 @@ from ..trace import record
 from ..trace.graph import describe, spelled_out
 from .memory import lay_out
 from .recipe import families, plain_recipe, recipe_of
+from .repeat import lowered
 
 LIMIT = 4096                    # plans kept; the least recently used go first
 plans: OrderedDict = OrderedDict()
@@ -82,6 +83,7 @@ def forget(_value=None) -> None:
         generation += 1
         plans.clear()
         families.clear()
+        lowered.clear()
 
 
 config.winograd.watchers.append(forget)

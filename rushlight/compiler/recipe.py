@@ -7,7 +7,9 @@ and a new layout of the arena. Where a check fails the passes run again.
 """
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict, deque
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -45,7 +47,20 @@ def recipe_of(nodes, d):
 
 def plain_recipe(nodes, d) -> Recipe:
     """By the passes, for one size."""
-    return Recipe(compile_graph(build(nodes, d)))
+    with no_collections():
+        return Recipe(compile_graph(build(nodes, d)))
+
+
+@contextmanager
+def no_collections():
+    """Passes make many small objects and no cycles that matter: a tenth of their time went into looking for those."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class Family:
@@ -106,8 +121,9 @@ def trace(nodes, d, form, places) -> Recipe:
         variable = following.variable(form.values[same[0]])
         for place in same:
             numbers[place] = variable
-    program = compile_graph(build(nodes, d, form.retold(numbers)))
-    return Recipe(program, following, form.values, places)
+    with no_collections():
+        program = compile_graph(build(nodes, d, form.retold(numbers)))
+        return Recipe(program, following, form.values, places)
 
 
 class Recipe:

@@ -510,7 +510,7 @@ def _index_write(input, dim, index, source, mode, alpha=1):
     if isinstance(source, Tensor) and source.dtype is not input.dtype:
         raise RuntimeError(f"{name}(): self ({legacy_name(input.dtype)}) and source ({legacy_name(source.dtype)}) must have "
                            "the same scalar type")
-    if isinstance(source, Tensor) and n and source.dim() and source.shape[d] != index.numel():
+    if isinstance(source, Tensor) and n and d < source.dim() and source.shape[d] != index.numel():
         raise (RuntimeError if mode == "add" else IndexError)(
             f"{name}(): Number of indices ({index.numel()}) should be equal to source.size(dim): "
             f"({source.shape[d]}), for dim: {d}")
@@ -519,9 +519,27 @@ def _index_write(input, dim, index, source, mode, alpha=1):
         source = expand(tensor(source, dtype=input.dtype), shape)
     if not n:
         return _index_write(input.reshape(1), 0, index.reshape(-1), source.reshape(1), mode, alpha).reshape(())
+    if mode == "set" and not source.dim():
+        source = source.reshape([1] * n)
+    _check_slices(name, input.shape, source.shape, d)
     source = source if alpha == 1 else (source * alpha).to(source.dtype)
     at = expand(index.to(dtypes.int64).reshape(-1, *[1] * (n - d - 1)), source.layout.shape)
     return apply(scatter_p, (input, source, at), dict(coords=_along(n, d), mode=mode, wrap=False, error="gather"))
+
+
+def _check_slices(name, shape, source, d):
+    """Source and destination agree on all axes but d."""
+    if len(source) == len(shape) and _without(source, d) == _without(shape, d):
+        return
+    if name == "index_add_":
+        raise RuntimeError("source tensor shape must match self tensor shape, excluding the specified dimension. "
+                           f"Got self.shape = {list(shape)} source.shape = {list(source)}")
+    if len(source) != len(shape):
+        raise IndexError(f"{name}(): When source and destination are not scalars, their dimensionality must match. Source "
+                         f"dimensionality ({len(source)}), destination dimensionality ({len(shape)})")
+    mine, theirs = (" ".join(str(n) for k, n in enumerate(s) if k != d) for s in (shape, source))
+    raise RuntimeError(f"{name}(): Source/destination tensor must have same slice shapes. Destination slice shape: {mine} "
+                       f"at dimension {d} and source slice shape: {theirs} at dimension 0.")
 
 
 @recalled("input index source")

@@ -160,7 +160,7 @@ def how_made(nodes, d) -> list[str]:
     lines = [f"    {group}\n        {groups.why.get(group, 'nobody reads on')}" for group in groups.ordered()]
     if config.debug.value >= 4:
         builder = Builder(groups)
-        builder.backend = Listening(builder.backend, lines)
+        builder.backend, builder.lowered = Listening(builder.backend, lines), {}
         builder.program()
     return lines
 

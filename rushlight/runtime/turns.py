@@ -5,7 +5,6 @@ if each were a command of its own; so a recurrence is one command, and nothing w
 """
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
 from ..compiler.kernel import Call, Code
@@ -52,5 +51,5 @@ def turns_code() -> Code:
 def in_turns(call: Call, turns: int) -> Call:
     """The same call `turns` times, its first word counting them."""
     head = (threads.cell_address(), call.code, call.units, call.grain, turns)
-    return replace(call, code=turns_code(), words=(*head, *call.words), units=1, grain=1,
-                   flops=turns * call.flops, bytes=turns * call.bytes)
+    return call._replace(code=turns_code(), words=(*head, *call.words), units=1, grain=1,
+                         flops=turns * call.flops, bytes=turns * call.bytes)

@@ -41,19 +41,16 @@ class Use(NamedTuple):
 class Vertex:
     """One primitive application."""
 
-    __slots__ = ("sig", "uses", "scalars", "is_output", "number", "extra", "where", "id")
+    __slots__ = ("sig", "prim", "params", "shape", "dtype", "numel", "uses", "scalars", "is_output", "number", "extra",
+                 "where", "id")
 
     def __init__(self, sig, uses, scalars, number, extra, where):
-        self.sig, self.uses, self.scalars = sig, uses, scalars
+        self.sig, self.prim, self.params = sig, sig.prim, sig.params
+        self.shape, self.dtype, self.numel = sig.shape, sig.dtype, sig.numel
+        self.uses, self.scalars = uses, scalars
         self.number, self.extra, self.where = number, extra, where
         self.id = number        # of its node; `number` may change to that of another node with this value
         self.is_output = False
-
-    prim = property(lambda self: self.sig.prim)
-    params = property(lambda self: self.sig.params)
-    shape = property(lambda self: self.sig.shape)
-    dtype = property(lambda self: self.sig.dtype)
-    numel = property(lambda self: self.sig.numel)
 
     def __repr__(self):
         return f"v{self.number}:{self.sig}"
@@ -190,10 +187,12 @@ def spelled_out(d: Description) -> Description:
 
 
 class Graph:
-    __slots__ = ("vertices", "inputs", "extras")
+    """`retold`: with sizes of compiler/sizes.py; nothing that is made of it may be kept for other graphs."""
 
-    def __init__(self, vertices, inputs):
-        self.vertices, self.inputs = vertices, inputs
+    __slots__ = ("vertices", "inputs", "retold")
+
+    def __init__(self, vertices, inputs, retold=False):
+        self.vertices, self.inputs, self.retold = vertices, inputs, retold
 
 
 def build(nodes, d: Description, retold=None) -> Graph:
@@ -207,17 +206,18 @@ def build(nodes, d: Description, retold=None) -> Graph:
     alive = set(d.outputs)              # asked once: another thread may drop a tensor meanwhile
     next_scalar = next_extra = 0
     for node in nodes:
-        sig, uses, operands = node.sig, [], iter(zip(node.operands[::2], node.operands[1::2]))
-        sig = signatures[sig] if retold else sig
+        sig = signatures[node.sig] if retold else node.sig
+        uses, operands, at = [], node.operands, 0
         for view, dtype in zip(sig.layouts, sig.dtypes):
             if view is None:
                 continue
-            source, offset = next(operands)
+            source, offset = operands[at:at + 2]
+            at += 2
             if source.buffer is None:
                 uses.append(Use(vertices[source.index], view, next(offsets) if retold else offset, dtype))
             else:
                 uses.append(Use(inputs[places[numbers[source], offset]], view, 0, dtype))
-        scalars = tuple(range(next_scalar, next_scalar + len(node.scalars)))
+        scalars = tuple(range(next_scalar, next_scalar + len(node.scalars))) if node.scalars else ()
         next_scalar += len(scalars)
         extra = None
         if node.extra is not None:
@@ -225,7 +225,7 @@ def build(nodes, d: Description, retold=None) -> Graph:
         vertex = Vertex(sig, uses, scalars, node.index, extra, node.where)
         vertex.is_output = node in alive
         vertices.append(vertex)
-    return Graph(vertices, inputs)
+    return Graph(vertices, inputs, retold is not None)
 
 
 # -- form and sizes ---------------------------------------------------------------------------------

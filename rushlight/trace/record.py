@@ -25,7 +25,8 @@ class Signature:
     is packed in `shape`.
     """
 
-    __slots__ = ("prim", "params", "layouts", "dtypes", "shape", "dtype", "numel", "out", "result")
+    __slots__ = ("prim", "params", "layouts", "dtypes", "shape", "dtype", "numel", "out", "result",
+                 "native")      # whether kernels can compute it: set by compiler/bodies.py
 
     def __init__(self, prim, params, layouts, dtypes, shape, dtype, result: Layout | None = None):
         self.prim, self.params, self.layouts, self.dtypes = prim, params, layouts, dtypes

@@ -44,9 +44,16 @@ def made(nodes, d, known, faults):
         recipes.append(recipe)
         sizes = recipe.sizes(form.values)
     other = planning.Plan(recipe, sizes)
-    faults += [f"{name} of {names(nodes)}: {a} by the passes, {b} by a recipe" for (name, a), b in zip(
+    faults += [f"{name} of {names(nodes)}: {difference(a, b)}" for (name, a), b in zip(
         told(plan).items(), told(other).values(), strict=True) if not alike(a, b)]
     return other
+
+
+def difference(a, b) -> str:
+    if isinstance(a, np.ndarray) and a.shape == b.shape:
+        at = np.argwhere(a != b)[:20]
+        return "; ".join(f"{place.tolist()}: {a[tuple(place)]} by the passes, {b[tuple(place)]} by a recipe" for place in at)
+    return f"{a} by the passes, {b} by a recipe"
 
 
 def names(nodes) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from rushlight.compiler.kernel import Call, Code, Ref
 from rushlight.compiler.lower import ARENA, INPUT, Program, Slot
+from rushlight.compiler import memory
 from rushlight.compiler.memory import ALIGN, SLACK, lay_out, lifetimes
 
 from tests.compiler.graphs import through_all
@@ -68,3 +69,17 @@ def test_arena_of_a_real_program():
         return [y]
     total = check(through_all(program))
     assert 0 < total <= 3 * (40000 + 2 * ALIGN) + 100000      # values and the packing of products
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_few_and_many_slots_are_laid_out_alike(seed, monkeypatch):
+    rng = random.Random(seed)
+    n = rng.randrange(1, 120)
+    spans = [sorted((rng.randrange(200), rng.randrange(200))) for _ in range(n)]
+    arena = [(slot, *span) for slot, span in enumerate(spans)]
+    sizes = [rng.choice((0, 64, 1000, 1000, rng.randrange(1, 5000))) for _ in range(n)]
+    laid = []
+    for few in (0, 1000):
+        monkeypatch.setattr(memory, "FEW", few)
+        laid.append(lay_out(arena, sizes))
+    assert laid[0] == laid[1]
