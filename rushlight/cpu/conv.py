@@ -6,6 +6,9 @@ Input gradient: for each phase of the stride, the image positions that meet the 
     forward contraction of g with those taps of w, walked backwards.
 Weight gradient: dw[(c, taps), o] = sum over (n, p) of x at (n, p, taps) * g[o, (n, p)], transposed
     block by block; with few weights (n, p) is cut into parts of fixed size, added in order.
+
+All three are products of matrices where the only window is the whole image, as at the ends of a
+generator and of its judge; and many take Winograd's way.
 """
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from .contract import (BLOCK_K, BLOCK_ROWS, PANELS, PLENTY, Contraction, Cut, Le
                        balanced, ceil_div, columns_of, contract, cut_columns, whole_panels)
 from .depthwise import Weights, direct, may_spread, over_planes, upright, weight_grad
 from .finish import Finisher, Grid, finisher
-from .gemm import packed
+from .gemm import lower_matmul, packed, turned
 from .image import Along, Image, Lines, W, image_way, image_words, read_image
 from .micro import PANEL_BYTES, ROWS
 from .pack import Matrix, merged, pack_copy, pack_transpose, read_matrix
@@ -42,6 +45,9 @@ def lower_conv(out: View, x: View, w: View, stride, padding, dilation, groups: i
     """out [n, o, *p] = x [n, c, *size] convolved with w [o, c / groups, *taps], and epilogue."""
     if prod(out.shape) == 0:
         return []
+    if _is_one_window(x, out, w, padding, dilation, groups):
+        if made := _product(out, x, w, temp, epilogue, "forward"):
+            return made
     note = _note("conv", x, w, stride, padding)
     _, before, (x, w) = _prepare(temp, x, w)
     image = _image(x, groups, _windows(x, out.shape, w.shape, stride, padding, dilation))
@@ -65,6 +71,9 @@ def lower_conv_input_grad(out: View, g: View, w: View, stride, padding, dilation
     """
     if prod(out.shape) == 0:
         return []
+    if _is_one_window(out, g, w, padding, dilation, groups):
+        if made := _product(out, g, w, temp, epilogue, "input"):
+            return made
     note = _note("conv input grad", g, w, stride, padding)
     _, before, (g, w) = _prepare(temp, g, w)
     if spread := may_spread(stride):
@@ -144,6 +153,9 @@ def lower_conv_weight_grad(out: View, g: View, x: View, stride, padding, dilatio
     """out [o, c / groups, *taps] = gradient of a convolution in its weight, from g [n, o, *p]."""
     if prod(out.shape) == 0:
         return []
+    if _is_one_window(x, g, out, padding, dilation, groups):
+        if made := _product(out, g, x, temp, None, "weight"):
+            return made
     note = _note("conv weight grad", x, out, stride, padding)
     kind, before, (g, x) = _prepare(temp, g, x)
     image = _image(x, groups, _windows(x, g.shape, out.shape, stride, padding, dilation))
@@ -165,6 +177,44 @@ def lower_conv_weight_grad(out: View, g: View, x: View, stride, padding, dilatio
     c = Contraction(kind, groups, rows, columns, reading.cut, turned=True)
     left, result = _image_operand(image, reading, True), _finish_weights(kind, out, groups)
     return before + contract(c, left, _positions(g, c), result, temp, note)
+
+
+def _is_one_window(image: View, positions: View, w: View, padding, dilation, groups: int) -> bool:
+    """Whether the taps cover the image exactly, at one position."""
+    return groups == 1 and not any(padding) and all(d == 1 for d in dilation) \
+        and all(n == 1 for n in positions.shape[2:]) \
+        and all(n == k for n, k in zip(image.shape[2:], w.shape[2:], strict=True))
+
+
+def _product(out: View, a: View, b: View, temp: Temp, epilogue: Epilogue | None,
+             what: str) -> list[Call] | None:
+    """The convolution as a product; None where a view has no single step along what is one axis."""
+    for by_channel in (False, True)[:1 + (what == "input")]:
+        views = out, a, b, *(epilogue.inputs + epilogue.outputs if epilogue else ())
+        flat = [_flat(view, by_channel and view is not a) for view in views]
+        if None not in flat:
+            break
+    else:
+        return None
+    out, a, b, *others = flat
+    if by_channel:
+        a = a._replace(shape=(b.shape[0], *a.shape), strides=(0, *a.strides))
+    if epilogue:
+        count = len(epilogue.inputs)
+        epilogue = Epilogue(epilogue.body, tuple(others[:count]), tuple(others[count:]))
+    a, b = {"forward": (a, turned(b)), "input": (a, b), "weight": (turned(a), b)}[what]
+    return lower_matmul(out, a, b, temp, epilogue)
+
+
+def _flat(x: View, by_channel: bool) -> View | None:
+    """x as a matrix, all axes after the first one as one; or as such a matrix for each channel."""
+    (n, (step,)), *others = merged(x.shape[1 + by_channel:], [x.strides[1 + by_channel:]])
+    if others:
+        return None
+    shape, strides = (x.shape[0], n), (x.strides[0], step)
+    if by_channel:
+        shape, strides = (x.shape[1], *shape), (x.strides[1], *strides)
+    return x._replace(shape=shape, strides=strides)
 
 
 def _finish_weights(kind: dtype, out: View, groups: int) -> Finisher:
