@@ -14,7 +14,7 @@ from ..trace import record
 from ..trace.record import alias
 from .anomaly_mode import check, state as anomaly
 from .grad_mode import mode
-from .node import AccumulateGrad, accumulator, grad_fn_of, is_tracked
+from .node import RELEASED, AccumulateGrad, accumulator, grad_fn_of, is_tracked
 from .recall import fit, pull, sum_to        # noqa: F401
 
 
@@ -150,10 +150,19 @@ def run(seeds, retain_graph, create_graph, wanted=None):
         keep = None if wanted is None else needed(counts, wanted)
         heap = [(-fn.seq, id(fn), fn) for fn in arrived if counts[fn] == 0]
         heapq.heapify(heap)
+        plainly = wanted is None and not create_graph
         while heap:
             fn = heapq.heappop(heap)[2]
-            step(fn, arrived.pop(fn, None) or [None] * fn.outputs, arrived, counts, heap, keep, wanted, retain_graph,
-                 create_graph)
+            grads = arrived.pop(fn, None) or [None] * fn.outputs
+            if plainly and fn.token is not None and fn.hooks is fn.pre_hooks is None and not anomaly.enabled \
+                    and grads[0] is not None:
+                record.override = mode.line = fn.where
+                outs = pull(fn, grads[0])
+                if not retain_graph and fn.saved:
+                    fn.saved = RELEASED
+                send(fn, outs, arrived, counts, heap)
+            else:
+                step(fn, grads, arrived, counts, heap, keep, wanted, retain_graph, create_graph)
     finally:
         mode.enabled, mode.line = before, line
         record.set_line(line)
@@ -183,7 +192,11 @@ def step(fn, grads, arrived, counts, heap, keep, wanted, retain_graph, create_gr
             check(fn, outs)
         if not retain_graph:
             fn.release()
-    plainly = wanted is None and not create_graph
+    send(fn, outs, arrived, counts, heap, wanted is None and not create_graph)
+
+
+def send(fn, outs, arrived, counts, heap, plainly=True):
+    """Gradients to where fn's inputs came from; `plainly` to leaves at once."""
     for e, g in zip(fn.edges, outs):
         if e is None:
             continue

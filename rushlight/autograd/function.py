@@ -6,7 +6,7 @@ import functools
 from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
 from .grad_mode import mode
-from .node import RELEASED, GradFn, Saved, attach, edge_to, is_tracked, save
+from .node import RELEASED, GradFn, Saved, Untracked, attach, edge_to, is_tracked, save
 
 
 def differentiable(name: str, vjp: tuple):
@@ -36,7 +36,6 @@ def differentiable(name: str, vjp: tuple):
 
 
 def _or_nothing(x):
-    from ..ops.promote import Untracked
     return x if isinstance(x, Tensor) else Untracked(x)
 
 

@@ -209,6 +209,17 @@ def type_name(dtype) -> str:
     return f"torch.{names.get(dtype.name, dtype.name.capitalize())}Tensor"
 
 
+class Untracked:
+    """A Python number among the inputs of a taped operation; saved as it is."""
+
+    __slots__ = ("value",)
+    _requires_grad = False
+    _view_of = None
+
+    def __init__(self, value):
+        self.value = value
+
+
 class AccumulateGrad:
     """The end of the tape at a leaf: adds what arrives to its `.grad`."""
 
@@ -216,7 +227,7 @@ class AccumulateGrad:
     edges = ()
     outputs = 1
     seq = float("inf")          # runs as soon as it can
-    where = None
+    where = token = None
 
     def name(self) -> str:
         return "torch::autograd::AccumulateGrad"
@@ -304,17 +315,14 @@ def attach(out, gradient, inputs, params, where=None, token=None):
         positions = gradient.saves(mask)
     fn.positions = positions
     out._requires_grad, out._grad_fn = True, fn
-    fn.saved = tuple([_saved(out, inputs, p) for p in positions]) if positions else ()
+    fn.saved = ()
+    if positions:
+        saved = []
+        for p in positions:
+            x = inputs[p - 1] if p else out
+            saved.append(x.value if type(x) is Untracked else save(x, p, not p))
+        fn.saved = [Packed(item) if type(item) is Saved else item for item in saved] if SAVE_HOOKS else saved
     return out
-
-
-def _saved(out, inputs, position):
-    """What is kept of the output (position 0) or of an input."""
-    x = inputs[position - 1] if position else out
-    if not hasattr(x, "storage"):
-        return x.value
-    item = save(x, position, not position)
-    return Packed(item) if SAVE_HOOKS else item
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd.grad_mode import mode
-from ..autograd.node import attach, is_tracked
+from ..autograd.node import Untracked, attach, is_tracked
 from ..layout import broadcast_shapes, expand, packed, permute
 from ..prims.table import Gradient, Primitive
 from ..tensor import Tensor, wrap
@@ -236,17 +236,6 @@ def finish(sig: Signature, inputs, xs, gradient, params):
         if any(is_tracked(x) for x in taped):
             attach(y, gradient, taped, params, None, sig)
     return y
-
-
-class Untracked:
-    """A Python number among the inputs of a taped operation; saved as it is."""
-
-    __slots__ = ("value",)
-    _requires_grad = False
-    _view_of = None
-
-    def __init__(self, value):
-        self.value = value
 
 
 def untaped_cast(x, dtype):

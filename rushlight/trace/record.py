@@ -155,7 +155,12 @@ def emit(sig: Signature, operands: tuple, scalars: tuple = ()) -> Tensor:
     storage.version, storage.share = 0, None
     tensor.storage, tensor.layout, tensor.offset, tensor.dtype = storage, sig.result, 0, sig.dtype
     node.owner = ref(storage)
-    node.where = latest = override or user_line(3)      # whoever calls this is one of ours
+    where = override
+    if where is None:
+        frame = _frame(2)       # whoever calls this is one of ours; most often the program called that
+        code = frame.f_code
+        where = (code, frame.f_lasti) if _is_known_internal(code.co_filename) is False else user_line(3)
+    node.where = latest = where
     lock.acquire()
     try:
         nodes = pending.nodes
