@@ -288,7 +288,7 @@ def is_same_walk(use: Use) -> bool:
 
 def kind_of(v: Vertex) -> str:
     kind = v.prim.kind
-    if kind == "contract" and v.dtype.is_floating_point:
+    if kind == "contract" and (v.dtype.is_floating_point or v.prim.name == "matmul" and v.dtype.rank == 1):
         return "contract"
     if kind in ("pointwise", "reduce", "gather", "write") and has_body(v):
         return "loop"

@@ -22,7 +22,7 @@ from ..dtypes import dtype
 from .emit import Function, Value
 from .finish import C_HEADER, Finisher, Grid, combine, finisher
 from .micro import PANEL_BYTES, ROWS, VECTOR_BYTES, micro
-from .pack import W_HEADER, Matrix, call_word, dynamic_alloca, pack_view, pack_whole, turn
+from .pack import W_HEADER, Matrix, call_word, dynamic_alloca, pack_view, pack_whole, split, turn
 
 BLOCK_K = 256           # k of one block; 128 to 1024 are as fast, shorter sums are more exact
 BLOCK_ROWS = 256        # rows of a tile; with BLOCK_K a quarter of a megabyte of a
@@ -108,7 +108,7 @@ def _tile(f: Function, buffers: Buffers, batch, m0, rows, n0, cols) -> Tile:
 
 
 def _split(f: Function, index, word: int):
-    return f.udiv(index, f.word(word)), f.urem(index, f.word(word))
+    return split(f, index, f.word(word))
 
 
 def _extent(f: Function, index: Value, cut: int):

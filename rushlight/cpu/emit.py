@@ -250,6 +250,18 @@ class Function:
     def fmul(self, a, b): return self.binary("fmul", a, b)
     def fdiv(self, a, b): return self.binary("fdiv", a, b)
 
+    # floats or integers
+
+    def plus(self, a: Value, b: Value) -> Value:
+        return self.binary("fadd" if element_of(a.type) in BITS else "add", a, b)
+
+    def times(self, a: Value, b: Value) -> Value:
+        return self.binary("fmul" if element_of(a.type) in BITS else "mul", a, b)
+
+    def times_plus(self, a: Value, b: Value, c: Value) -> Value:
+        """a * b + c; a float is rounded once."""
+        return self.fma(a, b, c) if element_of(a.type) in BITS else self.plus(self.times(a, b), c)
+
     def fneg(self, a: Value) -> Value:
         return self.let(a.type, f"fneg {a.typed}")
 

@@ -15,7 +15,7 @@ from ..compiler.kernel import LANES, Body, Code, View
 from ..dtypes import bfloat16, dtype
 from .emit import Function, Value
 from .micro import VECTOR_BYTES, round_pairs
-from .pack import Matrix, call_word, table_offset
+from .pack import Matrix, call_word, split, table_offset
 from .scalar import cast, emit_body, from_memory, to_memory
 
 SHORT_BODY = 24         # instructions of an epilogue that are worth emitting twice
@@ -92,9 +92,9 @@ def finish_kernel(kind: dtype, body: Body | None, reads: tuple, writes: tuple,
                         f.add(f.mul(f.word(F_OUTERS), width), first), width, rows)
     end = f.add(f.n0, f.cols)
     with f.loop(f.n0, end) as run:
-        inner = f.urem(run.index, f.word(F_INNER))
+        outer, inner = split(f, run.index, f.word(F_INNER))
         run.step = f.umin(f.sub(end, run.index), f.sub(f.word(F_INNER), inner))
-        offsets = table_offset(f, f.udiv(run.index, f.word(F_INNER)), f.word(F_OUTERS), first,
+        offsets = table_offset(f, outer, f.word(F_OUTERS), first,
                                width, base)
         tile = f.at(f.tile, kind.llvm, f.sub(run.index, f.n0))
         Finish(f, kind, body, (*reads, *writes), len(reads), dots).rows(tile, inner, run.step, offsets)
@@ -212,5 +212,5 @@ def _add_parts(f: Function, element: str, row: Value, tile: Value, cols: Value) 
         with f.loop(1, f.word(C_COUNT),
                     carried=[f.masked_load(element, start, mask), start]) as part:
             place = f.at(part.values[1], "i8", f.word(C_STRIDE))
-            part.next(f.fadd(part.values[0], f.masked_load(element, place, mask)), place)
+            part.next(f.plus(part.values[0], f.masked_load(element, place, mask)), place)
         f.store(part.results[0], f.at(tile, element, at.index))

@@ -11,7 +11,7 @@ from math import prod
 
 from ..compiler.kernel import LANES, Call, Code, Epilogue, View
 from ..compiler.sizes import larger, times
-from ..dtypes import bfloat16, dtype, float32, float64
+from ..dtypes import bfloat16, dtype, float32, float64, int32, int64
 from .contract import (BLOCK_K, BLOCK_ROWS, PANELS, Contraction, Cut, Left, Right, Temp, balanced,
                        ceil_div, columns_of, contract, cut_columns, cut_rows)
 from .features import host
@@ -32,6 +32,7 @@ def lower_matmul(out: View, a: View, b: View, temp: Temp,
 
     Batch dimensions are equal in number and size (stride 0 broadcasts). With an epilogue only its
     outputs are written. float16 and bfloat16 are summed in float32 and rounded once.
+    Integers wrap.
     """
     *batch, m, n = out.shape
     k = a.shape[-1]
@@ -61,7 +62,7 @@ def planned(a: View, b: View) -> Contraction:
 
 def _cut(a: View, n: int) -> Contraction:
     *batch, m, k = a.shape
-    kind, dots = float64 if a.dtype is float64 else float32, has_dots(a.dtype)
+    kind, dots = accumulator(a.dtype), has_dots(a.dtype)
     rows = cut_rows(kind, prod(batch), m, n)
     columns = cut_columns(kind, prod(batch) * rows.pieces, n, WIDE if dots else PANELS)
     depth = balanced(ceil_div(k, 2) if dots else k, BLOCK_K, 16)
@@ -71,7 +72,7 @@ def _cut(a: View, n: int) -> Contraction:
 def _vector(before: list[Call], a: View, b: View, result: Finisher, temp: Temp,
             note: str) -> list[Call]:
     """One row: the matrix is read where it lies."""
-    (k, n), kind = b.shape[-2:], float64 if a.dtype is float64 else float32
+    (k, n), kind = b.shape[-2:], accumulator(a.dtype)
     if a.dtype is not kind or not adjacent(a, -1):
         a = packed(before, kind, a, temp)
     if not (adjacent(b, -1) or adjacent(b, -2)):
@@ -85,6 +86,13 @@ def _vector(before: list[Call], a: View, b: View, result: Finisher, temp: Temp,
 def is_vector(a: View, b: View) -> bool:
     """Whether the product has one row or column: its sums are added in another order."""
     return a.shape[-2] == 1 or b.shape[-1] == 1
+
+
+def accumulator(kind: dtype) -> dtype:
+    """In which dtype sums of this one are made; integers wrap as in their own."""
+    if kind.is_floating_point:
+        return float64 if kind is float64 else float32
+    return int64 if kind.itemsize == 8 else int32
 
 
 def has_dots(kind: dtype) -> bool:

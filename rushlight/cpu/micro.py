@@ -35,7 +35,7 @@ FAMILY = [(rows, vectors) for vectors in range(1, VECTORS + 1) for rows in range
 
 @cache
 def micro(kind: dtype, dots: bool = False, chain: int = 0) -> Code:
-    """The module of all micro-kernels of float32 or float64; its symbol has MICRO_PARAMS.
+    """The module of all micro-kernels of float32, float64, int32 or int64; its symbol has MICRO_PARAMS.
 
     With a `chain` so many products are summed at a time, and the sums added in order.
     """
@@ -92,7 +92,7 @@ def _products(f: Function, element: str, dots: bool, places, vectors: int, span)
                  for v in range(vectors)]
         values = (f.load_splat(unit, f.at(a, "i8", place), lanes) for place in places)
         products = [(value, column) for value in values for column in panel]
-        add = dot_pairs if dots else Function.fma
+        add = dot_pairs if dots else Function.times_plus
         loop.next(f.at(b, "i8", f.bs), *(add(f, *p, s) for p, s in zip(products, sums, strict=True)))
     return loop.results
 
@@ -116,5 +116,5 @@ def _store_rows(f: Function, sums, vectors: int, first: Value) -> None:
                 row = f.c
                 for k, value in enumerate(sums):
                     place = f.at(row, "i8", k % vectors * VECTOR_BYTES)
-                    f.store(f.fadd(f.load(value.type, place), value) if again else value, place)
+                    f.store(f.plus(f.load(value.type, place), value) if again else value, place)
                     row = f.at(row, "i8", f.cs) if k % vectors == vectors - 1 else row

@@ -52,16 +52,31 @@ class Matrix(NamedTuple):
                 *table)
 
 
+def split(f: Function, index, size) -> tuple[Value, Value]:
+    """index // size, index % size; a division only where neither is plain to see."""
+    with f.either(f.icmp("ult", index, size)) as either:
+        with either.yes:
+            either.give(0, index)
+        with either.no:
+            with f.either(f.icmp("eq", size, 1)) as whole:
+                with whole.yes:
+                    whole.give(index, 0)
+                with whole.no:
+                    whole.give(f.udiv(index, size), f.urem(index, size))
+            either.give(*whole.results)
+    return tuple(either.results)
+
+
 def table_offset(f: Function, rest, count, first: int, width: int, offsets: list) -> list:
     """Adds index * stride of `count` dimensions to each offset; rows are (size, stride, ...)."""
     with f.loop(0, count, carried=[rest, *offsets]) as loop:
         rest, *offsets = loop.values
         row = f.at(f.args, "i64", f.add(f.mul(loop.index, width), first))
         size = f.load("i64", row)
-        index = f.urem(rest, size)
+        rest, index = split(f, rest, size)
         moved = [f.add(offset, f.mul(index, f.load("i64", f.at(row, "i64", 1 + n))))
                  for n, offset in enumerate(offsets)]
-        loop.next(f.udiv(rest, size), *moved)
+        loop.next(rest, *moved)
     return loop.results[1:]
 
 
@@ -159,12 +174,12 @@ def pack_pairs() -> Code:
 
 
 def _interleave(f: Function, source: Value, dst: Value) -> None:
+    columns = VECTORS * LANES
+    even, odd = (f.load_vector("i16", row, columns)
+                 for row in (source, f.at(source, "i8", f.lshr(f.word(STEP), 1))))
     for v in range(VECTORS):
-        even, odd = (f.at(row, "i16", v * LANES)
-                     for row in (source, f.at(source, "i8", f.lshr(f.word(STEP), 1))))
-        low, high = (f.cast("zext", f.load_vector("i16", row), "i32") for row in (even, odd))
-        f.store(f.or_(low, f.shl(high, f.splat(f.value(16, "i32")))),
-                f.at(dst, "i8", v * VECTOR_BYTES))
+        pairs = [n for column in range(v * LANES, (v + 1) * LANES) for n in (column, columns + column)]
+        f.store(f.shuffle(even, odd, pairs), f.at(dst, "i8", v * VECTOR_BYTES))
 
 
 O_PACK, O_WORDS, O_LAST, O_PANEL = range(4)
@@ -336,7 +351,8 @@ def copy_call(out: Ref, kind: dtype, x: View) -> Call:
     *outer, (runs, (apart,)), (inner, (stride,)) = dims
     table = [word for n, (s,) in reversed(outer) for word in (n, s * x.itemsize)]
     words = (x.ref, out, inner, stride, runs, apart * x.itemsize, len(outer), *table)
-    code = copy_kernel(x.dtype.llvm, kind.llvm, "adjacent" if stride == 1 else "gather")
+    widen = "fpext" if kind.is_floating_point else "sext" if x.dtype.is_signed else "zext"
+    code = copy_kernel(x.dtype.llvm, kind.llvm, widen, "adjacent" if stride == 1 else "gather")
     units, work = prod(n for n, _ in outer), larger(1, runs * inner)
     return Call(code, words, units, smaller(units, larger(1, COPY_GRAIN // work)),
                 f"copy {times(x.shape)}",
@@ -359,7 +375,7 @@ def merged(sizes, strides) -> list[tuple[int, tuple[int, ...]]]:
 
 
 @cache
-def copy_kernel(source: str, target: str, way: str) -> Code:
+def copy_kernel(source: str, target: str, widen: str, way: str) -> Code:
     """A unit is one step of the outer dimensions: some runs of the last one."""
     f = Function(f"copy_{source}_{target}_{way}")
     with f.loop(f.lo, f.hi) as unit:
@@ -367,17 +383,18 @@ def copy_kernel(source: str, target: str, way: str) -> Code:
         written = f.mul(unit.index, f.mul(f.word(2), f.word(4)))
         places = f.at(f.word(0, "ptr"), "i8", offset), f.at(f.word(1, "ptr"), target, written)
         with f.loop(0, f.word(4), carried=places) as run:
-            _copy_run(f, source, target, way, *run.values)
+            _copy_run(f, source, target, widen, way, *run.values)
             run.next(f.at(run.values[0], "i8", f.word(5)), f.at(run.values[1], target, f.word(2)))
     return f.code()
 
 
-def _copy_run(f: Function, source: str, target: str, way: str, read: Value, write: Value) -> None:
+def _copy_run(f: Function, source: str, target: str, widen: str, way: str, read: Value,
+              write: Value) -> None:
     stride = 1 if way == "adjacent" else f.word(3)
     with f.loop(0, f.word(2), LANES) as loop:
         mask = f.lane_mask(f.sub(f.word(2), loop.index))
         place = f.at(read, source, f.mul(loop.index, stride))
         value = f.load_strided(source, place, stride, mask=mask)
         if source != target:
-            value = f.cast("fpext", value, target)
+            value = f.cast(widen, value, target)
         f.masked_store(value, f.at(write, target, loop.index), mask)

@@ -128,7 +128,7 @@ class Sweep:
         with f.loop(0, self.cols, LANES, nonempty=True) as at:
             place = f.at(self.tile, llvm, at.index)
             made = f.load_vector(llvm, f.at(self.sums, llvm, at.index))
-            total = f.fadd(f.load_vector(llvm, place), made)
+            total = f.plus(f.load_vector(llvm, place), made)
             f.store(f.select(is_first, made, total), place)
 
     def clear(self) -> None:
@@ -167,12 +167,12 @@ class Sweep:
         def added(rows: list[int]) -> list[Value]:
             if len(rows) == 1:
                 n, = rows
-                return [f.fmul(x(n), self.read(f.at(starts[n], self.element.llvm, column), masks[n]))
+                return [f.times(x(n), self.read(f.at(starts[n], self.element.llvm, column), masks[n]))
                         for column in columns]
-            return list(map(f.fadd, *(added(some) for some in (rows[::2], rows[1::2]))))
+            return list(map(f.plus, *(added(some) for some in (rows[::2], rows[1::2]))))
         for column, total in zip(columns, added(list(range(LANES))), strict=True):
             place = f.at(self.sums, self.kind.llvm, column)
-            f.store(f.fadd(f.load(total.type, place), total), place)
+            f.store(f.plus(f.load(total.type, place), total), place)
 
     # some columns of b at a time, and as many groups of each as make 16 vectors
 
@@ -195,7 +195,7 @@ class Sweep:
         nothing = constant(vector(self.kind.llvm, len(places)), -0.0)
         with f.loop(self.first, self.last, carried=[nothing]) as block:
             made = self.block(starts, block.index, nothing)
-            block.next(f.fadd(block.values[0], made))
+            block.next(f.plus(block.values[0], made))
         f.store(block.results[0], f.at(self.tile, self.kind.llvm, column))
 
     def block(self, starts: list[Value], block: Value, nothing: Value) -> Value:
@@ -220,13 +220,13 @@ class Sweep:
         def products(n: int) -> Value:
             group, column = divmod(n, len(starts))
             place = f.at(starts[column], self.element.llvm, ks[group])
-            return f.fmul(x[group], self.read(place, masks[group]))
+            return f.times(x[group], self.read(place, masks[group]))
         if len(starts) == 1:
-            return f.fadd(total, f.fold_lanes(products(0), f.fadd))
+            return f.plus(total, f.fold_lanes(products(0), f.plus))
         sums = fold_columns(f, products, SIZES[llvm])
         for group, left in enumerate(few):
             lanes = range(group * len(starts), (group + 1) * len(starts))
-            more = f.fadd(total, f.shuffle(sums, None, list(lanes)))
+            more = f.plus(total, f.shuffle(sums, None, list(lanes)))
             total = more if left is None else f.select(f.icmp("ne", left, 0), more, total)
         return total
 
@@ -240,7 +240,7 @@ def fold_columns(f: Function, column: Callable[[int], Value], size: int) -> Valu
         half = len(columns) // 2
         a, b = (folded(some, 2 * width) for some in (columns[:half], columns[half:]))
         low = _low_halves(width, size)
-        return f.fadd(f.shuffle(a, b, low), f.shuffle(a, b, [lane + width for lane in low]))
+        return f.plus(f.shuffle(a, b, low), f.shuffle(a, b, [lane + width for lane in low]))
 
     order = _order(list(range(LANES)), 1, size)
     return folded([order.index(n) for n in range(LANES)], 1)

@@ -26,7 +26,8 @@ def product(a, b, threads=1, epilogue=lambda memory, out: None, out=None):
     """(a @ b as the kernels make it, the calls)."""
     set_num_threads(threads)
     memory = Memory()
-    out = memory.put(np.full((*a.shape[:-1], b.shape[-1]), np.nan, a.dtype) if out is None else out)
+    poison = 77 if a.dtype.kind in "iu" else np.nan
+    out = memory.put(np.full((*a.shape[:-1], b.shape[-1]), poison, a.dtype) if out is None else out)
     calls = lower_matmul(out, memory.put(a), memory.put(b), memory.temp, epilogue(memory, out))
     memory.run(calls)
     return memory.array(out).copy(), calls
@@ -119,6 +120,15 @@ def test_sums_of_minus_zeros_have_one_sign_in_every_layout():
         b = -np.zeros((k, n), np.float32)
         signs = [np.signbit(product(np.ones((1, k), np.float32), x)[0]).tobytes() for x in (b, np.asfortranarray(b))]
         assert signs[0] == signs[1]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int32, np.int64])
+@pytest.mark.parametrize("right", [False, True])
+def test_integers_wrap(kind, right):
+    rng, limits = np.random.default_rng(10), np.iinfo(kind)
+    for batch, m, k, n in SIZES:
+        a, b = (rng.integers(limits.min, limits.max, s, kind, True) for s in ((*batch, m, k), (*batch, k, n)))
+        assert (product(a, np.asfortranarray(b) if right else b)[0] == a @ b).all()
 
 
 needs_dots = pytest.mark.skipif(not gemm.has_dots(bfloat16), reason="this CPU has no dot products of bfloat16")
