@@ -50,6 +50,8 @@ def to_memory(f: Function, kind: dtype, value: Value) -> Value:
 
 def from_word(f: Function, index: int, kind: dtype, lanes: int = LANES) -> Value:
     """A Scalar word, which holds the bits of `kind` in its low bytes, in every lane."""
+    if kind in NARROW:          # LLVM would keep a lone 16-bit float as a float and convert it in every turn
+        return f.cast("bitcast", f.splat(f.word(index, "i16"), lanes), kind.llvm)
     return f.splat(from_memory(f, kind, f.word(index, kind.llvm)), lanes)
 
 
