@@ -90,7 +90,8 @@ class Epilogue(NamedTuple):
 # is walked in vectors of 16 lanes: the last kept one (style "map", and "columns", where each lane folds
 # its own column), or the last folded one (style "rows", where the lanes are folded at the end). All
 # other axes are plain loops. How each access moves along each axis is part of the structure only as a
-# way: "0" stays, "1" moves by one element, "s" by a stride that is a word. A tiled map takes `tile`
+# way: "0" stays, "1" moves by one element, "2" by two,
+# "s" by a stride that is a word. A tiled map takes `tile`
 # neighbours on the last but one axis together: loads that are contiguous there ("1") are turned in registers.
 
 class Load(NamedTuple):
@@ -126,6 +127,7 @@ class Nest(NamedTuple):
     stores: tuple[Store, ...]
     folds: tuple[Fold, ...]
     flat_index: bool = False
+    nested: bool = False                # columns: a loop for each folded axis, no parts
     tile: int = 0                       # rows that are walked together, 0: one by one
 
 

@@ -23,6 +23,7 @@ COLUMN_BLOCK = 4 * LANES
 TILED_INSTRS = 24       # longer bodies are not repeated for each row of a tile
 GRAIN = 16384           # elements that are worth handing to another thread
 ARGS = ("argmax", "argmin")
+FREE = (*ARGS, "amax", "amin", "any", "all")        # to be taken in any order
 
 
 class Access:
@@ -218,6 +219,8 @@ class LoopGroup:
         kept = [d for d in order if d not in dims]
         folded = [d for d in order if d in dims]
         rows = bool(run) and (prod(space[d] for d in run) >= SHORT_ROW or not kept)
+        if rows and kept and all(v.prim.name in FREE for v in folds):
+            rows = self.runs_along(run)
         parts_ok = not any(v.prim.name in ARGS for v in folds)
         length, lines = prod(space[d] for d in run), prod(space[d] for d in folded if d not in run)
         if rows:
@@ -231,6 +234,11 @@ class LoopGroup:
         keeps = keeps or [(1, [0] * len(accesses), False)]
         inner = self.axes(accesses, folded) or [(1, [0] * len(accesses), True)]
         return self.fold_columns(stores, values, folds, keeps, inner, parts_ok)
+
+    def runs_along(self, run) -> bool:
+        """Whether the run is walked in memory; windows, say, are not."""
+        *_, (n, strides, _) = self.axes(self.loads, run)
+        return n >= SHORT_ROW and all(s in (0, 1) for s in strides)
 
     def inner_run(self, order):
         """The folded axes at the end of the walk."""
@@ -309,7 +317,8 @@ class LoopGroup:
             structure.append(Fold(v.prim.name, inside, out, len(values), ways))
             values.append(self.made[v])
             targets.append((ref, strides, width))
-        nest = self.nest(style, merged, len(merged) - kept, stores, values, structure)
+        nested = style == "columns" and len(merged) - kept > 1 and parts == 1
+        nest = self.nest(style, merged, len(merged) - kept, stores, values, structure, nested=nested)
         fill = self.words(nest, merged, stores, block, blocks, per, parts, targets)
         calls = [self.call(nest, fill, rows * parts, larger(1, GRAIN // larger(work, 1)))]
         for op, inside, out, ref, final in after:
@@ -317,7 +326,7 @@ class LoopGroup:
         return calls
 
     # -- structure and words -----------------------------------------------------------------------------------
-    def nest(self, style, merged, folded, stores, values, folds, tile=0) -> Nest:
+    def nest(self, style, merged, folded, stores, values, folds, tile=0, nested=False) -> Nest:
         kept = len(merged) - folded
         vector = kept - 1 if style != "rows" else len(merged) - 1
         walked = (vector, vector - 1) if tile else (vector,)
@@ -325,7 +334,7 @@ class LoopGroup:
         loads = tuple(Load(a.dtype, ways(i), a.indices, a.wrap) for i, a in enumerate(self.loads))
         saved = tuple(Store(a.dtype, ways(len(self.loads) + i), i) for i, a in enumerate(stores))
         return Nest(style, kept, folded, loads, tuple(d for _, d in self.scalars), self.builder_k.body(values),
-                    saved, tuple(folds), self.flat_index, tile)
+                    saved, tuple(folds), self.flat_index, nested, tile)
 
     def words(self, nest, merged, stores, block, blocks, per, parts, targets=()):
         w = NestWords(nest)
@@ -371,7 +380,9 @@ def way(stride, is_vector) -> str:
     """How an access moves along an axis, as structure."""
     if stride == 0:
         return "0"
-    return "1" if stride == 1 and is_vector else "s"
+    if not is_vector:
+        return "s"
+    return "1" if stride == 1 else "2" if stride == 2 else "s"
 
 
 SIZE_CLASSES = {2: 1, 4: 3, 8: 6, 64: 32}, 256      # below the key: as if it were the value; all others

@@ -420,7 +420,15 @@ class Function:
                 self.load_vector(element, pointer, lanes)
         if isinstance(stride, int) and stride == 0:
             return self.load_splat(element, pointer, lanes)
+        if isinstance(stride, int) and stride == 2 and mask is None:
+            return self._every_second(element, pointer, lanes)
         return self.gather(element, pointer, self.strided_offsets(stride, lanes), mask)
+
+    def _every_second(self, element: str, pointer: Value, lanes: int) -> Value:
+        """Nothing behind the last element is touched."""
+        low = self.load_vector(element, pointer, lanes)
+        high = self.masked_load(element, self.at(pointer, element, lanes), self.lane_mask(lanes - 1, lanes))
+        return self.shuffle(low, high, list(range(0, 2 * lanes, 2)))
 
     def store_strided(self, value: Value, pointer: Value, stride, mask: Value | None = None) -> None:
         if isinstance(stride, int) and stride == 1:

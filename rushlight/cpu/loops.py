@@ -19,7 +19,7 @@ from typing import NamedTuple
 from .. import dtypes
 from ..compiler.kernel import LANES, TILE_BLOCK, Code, Nest, NestWords, RowNest
 from .emit import Function, Value, constant, iota, lanes_of, mangle, vector
-from .scalar import cast, emit_body, emit_instr, from_memory, from_word, literal_value, to_memory
+from .scalar import bits_of, cast, emit_body, emit_instr, from_memory, from_word, literal_value, to_memory
 from .turned import load_turned
 
 
@@ -81,7 +81,7 @@ class Emitter:
 
     def stride(self, access, words, axis):
         way = access.ways[axis]
-        return int(way) if way in "01" else self.f.word(words[1][axis])
+        return int(way) if way in "012" else self.f.word(words[1][axis])
 
     # -- the three styles -----------------------------------------------------------------------------
     def map(self, unit):
@@ -193,13 +193,9 @@ class Emitter:
         piece, lines = (f.urem(part, f.word(w.blocks)), f.udiv(part, f.word(w.blocks))) if outer else (part, None)
         first = f.mul(piece, f.word(w.block))
         last = f.umin(f.add(first, f.word(w.block)), self.size(axis))
-        state = [s for fold in nest.folds for s in identity(f, fold)]
+        state = [s for fold in nest.folds for s in identity(f, fold, f.binary("add", f.splat(f.value(first)), iota(vector("i64"))))]
         if outer:
-            total = 1
-            for d in outer:
-                total = f.mul(total, self.size(d))
-            begin = f.mul(lines, f.word(w.fold_block))
-            end = f.umin(f.add(begin, f.word(w.fold_block)), total)
+            begin, end = self.lines_of(lines, outer)
             with f.loop(begin, end, carried=state) as line:
                 here = at | self.decode(line.index, outer)
                 line.next(*self.row(here, axis, first, last, line.values, f.mul(line.index, self.size(axis))))
@@ -207,6 +203,14 @@ class Emitter:
         else:
             state = self.row(at, axis, first, last, state, 0)
         self.put_rows(state, at, part)
+
+    def lines_of(self, part, axes):
+        """Of all steps along these axes, those of a part."""
+        f, total = self.f, 1
+        for d in axes:
+            total = f.mul(total, self.size(d))
+        begin = f.mul(part, f.word(self.words.fold_block))
+        return begin, f.umin(f.add(begin, f.word(self.words.fold_block)), total)
 
     def row(self, at, axis, first, last, state, base):
         """Fold one contiguous run of the vector axis into the lanes."""
@@ -221,11 +225,7 @@ class Emitter:
         at = self.decode(row, list(range(axis)))
         first = f.mul(piece, f.word(w.block))
         last = f.umin(f.add(first, f.word(w.block)), self.size(axis))
-        total = 1
-        for d in inner:
-            total = f.mul(total, self.size(d))
-        begin = f.mul(part, f.word(w.fold_block))
-        end = f.umin(f.add(begin, f.word(w.fold_block)), total)
+        begin, end = self.lines_of(part, inner)
         together = self.abreast() * LANES
         many = f.sub(last, f.urem(f.sub(last, first), together))
         walk = lambda vs: self.down(vs, at, inner, begin, end, part)
@@ -244,15 +244,35 @@ class Emitter:
     def down(self, vs, at, inner, begin, end, part):
         """Fold the lines begin..end of these vectors of columns."""
         f, axis = self.f, self.nest.kept - 1
-        start = [s for _ in vs for fold in self.nest.folds for s in identity(f, fold)]
+        start = [s for _ in vs for fold in self.nest.folds for s in identity(f, fold, f.splat(f.value(begin)))]
         width = len(start) // len(vs)
-        with f.loop(begin, end, carried=start) as line:
-            here = at | self.decode(line.index, inner)
-            starts = [self.start(a, words, here) for a, words in self.accesses]
-            line.next(*(s for k, v in enumerate(vs) for s in self.folded(
-                starts, axis, v, line.values[k * width:][:width], line.index, per_lane=True)))
+        step = lambda here, number, state: [
+            s for k, v in enumerate(vs) for s in self.folded(here, axis, v, state[k * width:][:width], number, per_lane=True)]
+        starts = [self.start(a, words, at) for a, words in self.accesses]
+        results = self.nested(starts, inner, 0, start, step) if self.nest.nested else \
+            self.stepped(starts, inner, begin, end, start, step)
         for k, v in enumerate(vs):
-            self.put_columns(line.results[k * width:][:width], at, axis, v, part)
+            self.put_columns(results[k * width:][:width], at, axis, v, part)
+
+    def stepped(self, starts, inner, begin, end, state, step):
+        """The lines begin..end, whose places on several axes are worked out one by one."""
+        f = self.f
+        with f.loop(begin, end, carried=state) as line:
+            here = starts
+            for axis, index in self.decode(line.index, inner).items():
+                here = self.moved(here, axis, index)
+            line.next(*step(here, line.index, line.values))
+        return line.results
+
+    def nested(self, starts, inner, number, state, step):
+        """All lines, a loop for each axis."""
+        if not inner:
+            return step(starts, number, state)
+        f, (axis, *inner) = self.f, inner
+        with f.loop(0, self.size(axis), carried=state) as line:
+            count = f.add(f.mul(number, self.size(axis)), line.index)
+            line.next(*self.nested(self.moved(starts, axis, line.index), inner, count, line.values, step))
+        return line.results
 
     # -- vectors of the inner axis ------------------------------------------------------------------------
     def vectors(self, first, last):
@@ -485,29 +505,40 @@ START = {"sum": 0, "prod": 1, "any": False, "all": True, "amax": "lowest", "amin
 STEP = {"sum": "add", "prod": "mul", "any": "or_", "all": "and_", "amax": "max", "amin": "min"}
 
 
-def identity(f: Function, fold) -> list[Value]:
-    """What a part starts from; an arg-reduction also carries an index that loses every tie."""
+def identity(f: Function, fold, number: Value | None = None) -> list[Value]:
+    """What a part starts from; an arg-reduction also carries an index, first that of each lane's first element."""
     start = START[fold.op]
-    number = LIMITS[start](fold.dtype) if isinstance(start, str) else start
-    value = literal_value(fold.dtype, number)
-    if fold.op in ("argmax", "argmin"):
-        return [value, constant(vector("i64"), (1 << 63) - 1)]
-    return [value]
+    value = literal_value(fold.dtype, LIMITS[start](fold.dtype) if isinstance(start, str) else start)
+    return [value, number] if fold.op in ("argmax", "argmin") else [value]
 
 
 def combine(f: Function, fold, old, new, ties=False) -> list[Value]:
-    """One step of a reduction. For arg-reductions the better value wins, of equal ones the lower index."""
+    """One step of a reduction. For arg-reductions the better value wins, of equal ones the lower index.
+
+    Without `ties` the new element is behind the old one.
+    """
     d = fold.dtype
     lanes = lanes_of(old[0].type)
     if fold.op not in ("argmax", "argmin"):
         if d is dtypes.bool and fold.op in ("amax", "amin"):
             return [f.binary("or" if fold.op == "amax" else "and", old[0], new[0])]
+        if fold.op in ("amax", "amin") and d.is_floating_point:
+            return [_extreme_of_floats(f, fold, old[0], new[0])]
         return [emit_instr(f, STEP[fold.op], d, d, [old[0], new[0]], lanes=lanes)]
-    better = _better(f, fold, d, new[0], old[0])
-    same = f.not_(f.binary("or", better, _better(f, fold, d, old[0], new[0])))
-    earlier = f.icmp("slt", new[1], old[1])
-    take = f.binary("or", better, f.binary("and", same, earlier))
+    take = _better(f, fold, d, new[0], old[0])
+    if ties:
+        same = f.not_(f.binary("or", take, _better(f, fold, d, old[0], new[0])))
+        take = f.binary("or", take, f.binary("and", same, f.icmp("slt", new[1], old[1])))
     return [f.select(take, n, o) for n, o in zip(new, old)]
+
+
+def _extreme_of_floats(f, fold, old, new):
+    """The same in whatever order: of zeros of both signs the positive one is the greater."""
+    d, lanes = fold.dtype, lanes_of(old.type)
+    taken = emit_instr(f, STEP[fold.op], d, d, [old, new], lanes=lanes)
+    same = emit_instr(f, "eq", dtypes.bool, d, [old, new], lanes=lanes)
+    both = f.binary("and" if fold.op == "amax" else "or", bits_of(f, old), bits_of(f, new))
+    return f.select(same, f.cast("bitcast", both, d.llvm), taken)
 
 
 def _better(f, fold, d, a, b):
