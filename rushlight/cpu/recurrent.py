@@ -22,7 +22,8 @@ from ..compiler.sizes import larger, smaller, times
 from ..dtypes import dtype, float32, float64
 from ..prims.recurrent import CELLS, Planes, back_planes
 from ..runtime.turns import in_turns
-from .contract import BLOCK_K, SMALL, Contraction, Cut, Temp, balanced, columns_of, whole_panels
+from .contract import (BLOCK_K, SMALL, Contraction, Cut, Temp, balanced, ceil_div, columns_of,
+                       whole_panels)
 from .emit import Function, Value, constant, vector
 from .gemm import packed
 from .lanes import FUNCTIONS, Lanes, select
@@ -31,6 +32,7 @@ from .pack import (Matrix, call_word, copy_call, dynamic_alloca, fill_table, pac
                    pack_transpose)
 
 TILE_ROWS = 32          # of the batch in a unit: its tile stays in the first-level cache
+UNITS = 8               # that occupy the threads, if the batch allows for so many
 FUNCTION = 16           # multiplications that a gate costs by itself
 NAMES = ("recurrence", "recurrence_grad", "cell", "cell_grad")
 
@@ -99,7 +101,19 @@ class Emitter:
             with either.yes:
                 self.clear()
             with either.no:
+                self.fetch()
                 self.multiply(panels)
+
+    def fetch(self) -> None:
+        """Begin to load what the functions will read, so that it comes while the product is made."""
+        f, start = self.f, self.f.mul(self.column, self.size)
+        with f.loop(0, self.rows, nonempty=True) as row:
+            number = f.add(self.first, row.index)
+            for base, step in self.streams():
+                place = f.at(f.at(base, "i8", f.mul(number, step)), "i8", start)
+                for line in range(0, PANEL_BYTES, VECTOR_BYTES):
+                    f.call("void", "llvm.prefetch.p0", f.at(place, "i8", line),
+                           *(f.value(n, "i32") for n in (0, 2, 1)))
 
     def clear(self) -> None:
         """No product in this turn."""
@@ -190,6 +204,12 @@ class Forward(Emitter):
         steps |= {KEPT: STEP} if self.s.more and self.cell.kept else {}
         self.bases = {at: self.base(at, step) for at, step in steps.items()}
 
+    def streams(self):
+        """(address, bytes between rows) of what comes from far."""
+        x, row = self.bases[X], self.f.word(X_ROW)
+        return [(self.f.at(x, "i8", self.f.mul(self.row_bytes, gate)), row)
+                for gate in range(self.cell.gates)]
+
     def factors(self):
         return [(self.bases[BEFORE], self.row_bytes, 0, self.f.word(HIDDEN))]
 
@@ -252,6 +272,12 @@ class Backward(Emitter):
         self.bases = {at: self.base(at, step) for at, step in steps.items()}
         ago = self.f.sub(self.turn, 1)
         self.came = [self.base(at, steps[at], ago) for at in (OUT, Q) if at in steps]
+
+    def streams(self):
+        """(address, bytes between rows) of what comes from far."""
+        before = self.bases[C_BEFORE if self.cell.inner else BEFORE]
+        planes = [before, *map(self.kept, range(self.cell.kept))]
+        return [(self.bases[X], self.f.word(X_ROW)), *((x, self.row_bytes) for x in planes)]
 
     def factors(self):
         """The gradient of the gates one turn ago; that of q stands in for n's in a gru."""
@@ -343,7 +369,10 @@ class Sizes(NamedTuple):
 
     @property
     def rows(self) -> Cut:
-        return balanced(self.batch, TILE_ROWS, ROWS)
+        """Of the batch: fewer in a unit where there were too few units to share out."""
+        pieces = smaller(self.batch // ROWS, ceil_div(UNITS, self.tiles))
+        most = ceil_div(self.batch, larger(1, pieces))
+        return balanced(self.batch, smaller(TILE_ROWS, most), ROWS)
 
     @property
     def tiles(self) -> int:
