@@ -6,7 +6,7 @@ import functools
 from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
 from .grad_mode import mode
-from .node import RELEASED, GradFn, Saved, Untracked, attach, edge_to, is_tracked, save
+from .node import RELEASED, SAVE_HOOKS, GradFn, Packed, Saved, Untracked, attach, edge_to, is_tracked, save
 
 
 def differentiable(name: str, vjp: tuple):
@@ -69,7 +69,7 @@ class FunctionCtx:
         if fn is not None and fn.saved is RELEASED:
             fn.unpack()
         items = self._saved if fn is not None else self.to_save
-        return tuple(x.unpack(fn) if type(x) is Saved else x for x in items)
+        return tuple(x.unpack(fn) if type(x) in (Saved, Packed) else x for x in items)
 
 
 class CustomFn(GradFn):
@@ -177,7 +177,8 @@ def _link(r, fn, i, ctx, tensors):
 def _save(x, results):
     if x is None or not isinstance(x, Tensor):
         return x
-    return save(x, 1, own=any(x is r for r in results))
+    saved = save(x, 1, own=any(x is r for r in results))
+    return Packed(saved) if SAVE_HOOKS else saved
 
 
 def once_differentiable(fn):

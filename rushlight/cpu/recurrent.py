@@ -32,7 +32,7 @@ from .pack import (Matrix, call_word, copy_call, dynamic_alloca, fill_table, pac
                    pack_transpose)
 
 TILE_ROWS = 32          # of the batch in a unit: its tile stays in the first-level cache
-UNITS = 8               # that occupy the threads, if the batch allows for so many
+UNITS = 16              # that occupy the threads, if the batch allows for so many
 FUNCTION = 16           # multiplications that a gate costs by itself
 NAMES = ("recurrence", "recurrence_grad", "cell", "cell_grad")
 

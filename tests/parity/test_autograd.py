@@ -1123,6 +1123,25 @@ def saved_tensors_hooks(T):
 
 
 @program
+def saved_tensors_hooks_of_a_function(T):
+    class Square(T.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            x, = ctx.saved_tensors
+            return 2 * g * x
+    x, seen = ramp(T, 3, grad=True), []
+    with T.autograd.graph.saved_tensors_hooks(lambda x: seen.append(tuple(x.shape)) or x * 2, lambda x: x):
+        y = Square.apply(x)
+    y.sum().backward()
+    return x.grad, seen
+
+
+@program
 def graph_helpers(T):
     x = ramp(T, 2, grad=True)
     with T.autograd.graph.save_on_cpu():

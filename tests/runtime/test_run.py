@@ -13,7 +13,7 @@ from rushlight import config
 from rushlight.compiler.kernel import Code
 from rushlight.cpu import jit
 from rushlight.runtime import run as runner
-from rushlight.runtime import threads
+from rushlight.runtime import threads, turns
 
 from .conftest import RAISE_FLAG
 
@@ -191,8 +191,8 @@ def test_the_pool_compiles_for_other_machines(triple, has):
         machine = llvm.Target.from_triple(triple).create_target_machine(features=has)
     except RuntimeError:
         pytest.skip("this LLVM has no such target")
-    for code in (threads.WORKER, runner.WALK):
-        text = threads.for_machine(code.ir, triple.partition("-")[0])
+    for ir in (threads.WORKER.ir, runner.WALK.ir, turns.TURNS):
+        text = threads.for_machine(ir, triple.partition("-")[0])
         module = llvm.parse_assembly(text, llvm.create_context())
         module.triple = triple
         module.verify()
