@@ -18,7 +18,7 @@ from .rows import RowGroup
 from .sizes import larger, smaller, times
 from .schedule import MAP_BLOCK, Access, LoopGroup, make_epilogue, view_of
 
-CACHED = 1 << 17        # bytes of a value's rows in a tile
+CACHED = 1 << 18  # bytes of a value's rows in a tile
 GRAIN = 1 << 21         # multiplications that are worth claiming
 PIECES = 16             # units are not made coarser than leaves so many pieces
 
@@ -75,7 +75,7 @@ class ChainCalls:
         self.cut = products.block_of(self.rows)
         self.tile = self.tile_rows()
         self.block = self.cut.tile if chain.columns else self.tile
-        self.granule = self.tile
+        self.granule = 64 if self.tile >= 64 else 32
         self.place_scratch()
         self.before: list[Call] = []
         self.tamed: dict = {}
@@ -151,7 +151,7 @@ class ChainCalls:
             out, a, b, epilogue = turned(out), turned(b), turned(a), turned_epilogue(epilogue)
         packed = self.pack(v, 1 - (multiplied or 0), out, b)
         rows = products.Cut(self.rows, -(-self.rows // self.tile), self.tile)
-        made = products.product(out, a, packed, rows, products.block_of(a.shape[-1]), epilogue, self.temp, self.before)
+        made = products.product(out, a, packed, rows, epilogue, self.temp, self.before)
         return products.tile_step(made, multiplied is None, multiplied is not None)
 
     def sums(self, part) -> list:

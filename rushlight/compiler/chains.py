@@ -21,7 +21,7 @@ from .rows import is_row_value, is_spread, row_axis
 
 LEAST_ROWS = 32         # of a chain, and
 LEAST_LENGTH = 32       # columns: below that arrays are in cache anyway
-LEAST_BATCHES = 8       # where sums over rows keep a batch on one thread
+LEAST_BATCHES = 4       # where sums over rows keep a batch on one thread
 
 
 class Chain(Group):
@@ -230,7 +230,7 @@ class Finder:
         graph.vertices = sorted([*graph.vertices, *twins.values()], key=self.groups.place_of.__getitem__)
 
     def ancestors(self, origin, wanted) -> set:
-        """What of the origin must be computed again: not what has its place in memory."""
+        """What of the origin must be computed again: not what is in memory, as numbers of rows are."""
         steps, todo = set(), list(wanted)
         while todo:
             v = todo.pop()
@@ -238,7 +238,7 @@ class Finder:
                 continue
             steps.add(v)
             todo += [u.source for u in v.uses if self.home.get(u.source) is origin
-                     and not self.is_kept(u.source, origin)]
+                     and is_value(u.source, origin.space) and not self.is_kept(u.source, origin)]
         return steps
 
     def is_kept(self, v, origin) -> bool:
@@ -247,11 +247,11 @@ class Finder:
             return True
         if all(self.home.get(w) is origin for w in self.users.get(v, ())):
             return False
-        return not (is_value(v, origin.space) and self.comes_of_product(v, origin) and self.is_read_by_chains(v))
+        return not (self.comes_of_product(v, origin) and self.is_read_by_chains(v))
 
     def twin(self, part, vertices, twins, c) -> Group:
         copy = Group(part.kind, part.space, vertices[0], part.number)
-        copy.dims, copy.passes, copy.vertices = part.dims, part.passes, []
+        copy.vertices = []
         for v in vertices:
             uses = [Use(twins.get(u.source, u.source), *u[1:]) for u in v.uses]
             twins[v] = w = Vertex(v.sig, uses, v.scalars, v.number, None, v.where)
@@ -334,7 +334,7 @@ def facing_of(use, space) -> str | None:
     """"straight" if a matrix is seen as rows x length, "turned" if it is transposed."""
     layout = use.layout
     shape = tuple(layout.shape)
-    if len(shape) < 2 or layout.numel != use.source.numel or use.offset:
+    if use.offset or len(shape) < 2 or layout.numel != use.source.numel:
         return None
     if shape[-2:] == space[1:] and layout.packed:
         return "straight"

@@ -2,7 +2,9 @@
 
 Each value of the chain's rows is followed through the parts, at a column that the mask hides: a
 score that is -inf there becomes a weight of 0, which adds nothing to any sum. If every fold and
-product finds such a value, the columns behind the last visible one need not be computed.
+product finds such a value, the columns behind the last visible one need not be computed. That
+numbers of rows (a maximum, a sum) are finite is taken for granted here: where one is not, no element
+of its row is, and the kernel looks at the first one of each row that is multiplied (`probes`).
 """
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from ..cpu.chain import ADDED, FALSE_HIDES, TRUE_HIDES, Mask
 from ..cpu.chain_products import BLOCK_SLOT
 from ..layout import view
 from ..trace.graph import Vertex
-from .chains import is_value
+from .chains import Chain, is_value
 from .kernel import Scalar
 
 ANY, FINITE, LOW, ZERO, ROW = "any", "finite", "-inf", "zero", "row"
@@ -36,7 +38,7 @@ class Hiding:
     def __init__(self, calls):
         self.calls, self.chain = calls, calls.chain
         self.state: dict = {}
-        self.found, self.condition, self.fills = None, None, []
+        self.found, self.condition, self.fills, self.probes = None, None, [], []
         self.fine = True
 
     def mask(self) -> Mask:
@@ -45,16 +47,9 @@ class Hiding:
                 self.state[v] = self.of(v)
         for part in self.chain.columns:
             self.product(part.vertices[0])
-        probe = self.probe()
-        if not self.fine or self.found is None or self.chain.columns and probe is None:
+        if not self.fine or self.found is None:
             return Mask()
-        return self.found._replace(fills=tuple(self.fills), probe=probe.offset if self.chain.columns else -1,
-                                   in_block=probe is not None and probe.slot == BLOCK_SLOT)
-
-    def probe(self):
-        """Scratch memory of weights: a nan in their first column means that no weight is a zero."""
-        return next((self.calls.scratch[v] for v, s in self.state.items()
-                     if s == ZERO and v in self.calls.scratch and v.dtype.is_floating_point), None)
+        return self.found._replace(fills=tuple(self.fills), probes=tuple(self.probes))
 
     def of(self, v) -> str:
         if v.prim.kind == "contract":
@@ -72,7 +67,11 @@ class Hiding:
         """A product of the rows skips what is hidden; one that makes rows is finite if its operands are."""
         multiplied = self.calls.multiplied(v)
         if multiplied is not None:
-            self.fine &= self.state.get(v.uses[multiplied].source) == ZERO
+            source = v.uses[multiplied].source
+            self.fine &= self.state.get(source) == ZERO and source in self.calls.scratch
+            if self.fine:
+                place = self.calls.scratch[source]
+                self.probes.append((place.offset, int(place.slot == BLOCK_SLOT)))
             return ANY
         self.fine &= v in self.calls.scratch or not self.calls.is_needed(v, self.calls.part[v])
         looked_at = {w.uses[n].source for w, n in self.calls.tamed}
@@ -82,9 +81,11 @@ class Hiding:
         source = use.source
         if source in self.state:
             return self.state[source]
-        if isinstance(source, Vertex) and (source.prim.name == "full" or is_draw(source)):
-            return FINITE
-        return ANY
+        if not isinstance(source, Vertex):
+            return ANY
+        if isinstance(self.calls.home.get(source), Chain) and not is_value(source, self.chain.space):
+            return ROW
+        return FINITE if source.prim.name == "full" or is_draw(source) else ANY
 
     def pointwise(self, v) -> str:
         uses = iter(v.uses)

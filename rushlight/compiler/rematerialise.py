@@ -10,13 +10,9 @@ from __future__ import annotations
 
 from ..trace.graph import Use, Vertex
 from .group import GROUP_LIMIT, Groups, is_same_walk
+from .prices import price
 
-# Nanoseconds of one core for an element (docs/accuracy.md measures the functions); moving 4 bytes costs as much as MOVE.
-MOVE = 0.4
-CHEAP = 0.05
-COSTS = {"exp": 0.2, "log": 0.4, "tanh": 0.4, "sin": 0.5, "cos": 0.5, "erf": 0.5, "div": 0.15, "sqrt": 0.15, "rsqrt": 0.2,
-         "exp2": 0.2, "expm1": 0.3, "log1p": 0.4, "pow": 2.0}
-RARE = 2.0              # any other function
+MOVE = 0.4              # nanoseconds to move 4 bytes
 
 
 def rematerialise(groups: Groups) -> Groups:
@@ -123,17 +119,6 @@ def tree(v, source, groups):
 def fits(v, steps, group, groups) -> bool:
     """Whether these steps can walk the group's space."""
     return all(groups.fits_space(w, group.space) for w in steps)
-
-
-def price(v) -> float:
-    name = v.prim.name
-    if name in COSTS:
-        return COSTS[name]
-    return CHEAP if len(v.sig.layouts) > 1 or name in SIMPLE else RARE
-
-
-SIMPLE = {"neg", "abs", "sign", "cast", "copy", "floor", "ceil", "trunc", "round", "isnan", "signbit", "bitwise_not", "full",
-          "reciprocal"}
 
 
 def is_constant(x) -> bool:

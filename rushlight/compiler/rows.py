@@ -4,6 +4,8 @@
                stage 1   e = exp(x - m); fold sum of e       after: s
                stage 2   store exp(x - m) / s                (instructions again, the row from cache)
 
+What is dear, as an exponential, is not done again but waits in the row of a result until that is made.
+
 A vertex walks the row, or it is a number of the row ("row value"): a reduction's result or made
 of such. A stage holds what can be computed once the row values of the stages before it are known.
 """
@@ -15,11 +17,13 @@ from ..layout import packed_strides, view
 from ..trace.graph import Use
 from .bodies import BodyBuilder
 from .kernel import LANES, Call, Fold, Load, NestWords, RowNest, Scalar, Stage, Store
+from .prices import price
 from .sizes import larger, smaller, times
 from .schedule import GRAIN, ROW_PART, SHORT_ROW, Access, LoopGroup, accumulator, way
 
 LONG_ROW = 4096         # rows longer than this are worth it only if there are some to share out
 FEW_ROWS = 8
+DEAR = 0.2              # nanoseconds of a step that is rather stored than done again for the same row
 
 
 def row_axis(space, dims):
@@ -40,7 +44,7 @@ def is_row_value(v, space, first) -> bool:
 
 def is_spread(use: Use, space, first) -> bool:
     """A row value seen along its row: stride 0 on folded axes, packed on the others."""
-    if use.layout.numel != prod(space) or use.offset:
+    if use.offset or use.layout.numel != prod(space):
         return False
     seen = use.layout if use.layout.shape == tuple(space) else view(use.layout, space)
     if seen is None:
@@ -86,10 +90,14 @@ class RowGroup(LoopGroup):
 
     # -- bodies ------------------------------------------------------------------------------------------
     def body(self, targets, number_of):
-        """(body over what the targets need, loads, scalars, row values read). Earlier row steps are done again."""
-        steps, rows = self.needed(targets, number_of)
+        """(body over what the targets need, loads, scalars, row values read).
+
+        Earlier row steps are done again, but for those that wait in memory.
+        """
+        steps, stops = self.needed(targets, number_of.keys() | self.waiting.keys())
+        rows, waiting = [v for v in stops if v in number_of], [v for v in stops if v in self.waiting]
         sources = [self.values[v, i] for v in steps for i in range(len(v.sig.layouts))]
-        loads = sorted({n for kind, n in sources if kind == "load"})
+        loads = sorted({n for kind, n in sources if kind == "load"} | {self.waiting[v] for v in waiting})
         scalars = sorted({n for kind, n in sources if kind == "scalar"})
         read = sorted({number_of[r] for r in rows})
         by_number = {number_of[r]: r for r in rows}
@@ -98,6 +106,7 @@ class RowGroup(LoopGroup):
         place = {("load", i): n for n, i in enumerate(loads)}
         place |= {("scalar", i): len(loads) + n for n, i in enumerate(scalars)}
         made = {by_number[r]: len(loads) + len(scalars) + n for n, r in enumerate(read)}
+        made |= {v: place["load", self.waiting[v]] for v in waiting}
         for v in steps:
             made[v] = self.vertex(v, k, place, made)
         outs, operands = [], {}
@@ -110,9 +119,9 @@ class RowGroup(LoopGroup):
             outs.append(operands[v])
         return k, k.body(outs), (tuple(loads), tuple(scalars), tuple(read)), [k.dtype(o) for o in outs]
 
-    def needed(self, targets, number_of):
-        """Vertices to compute for the targets, in order, and the row values they start from."""
-        todo, steps, rows = list(targets), set(), set()
+    def needed(self, targets, known):
+        """Vertices to compute for the targets, in order, and what is known that they start from."""
+        todo, steps, stops = list(targets), set(), set()
         while todo:
             v = todo.pop()
             if v in steps:
@@ -120,11 +129,11 @@ class RowGroup(LoopGroup):
             steps.add(v)
             for use in v.uses:
                 if use.source in self.members:
-                    if use.source in number_of:
-                        rows.add(use.source)
+                    if use.source in known:
+                        stops.add(use.source)
                     else:
                         todo.append(use.source)
-        return [v for v in self.group.vertices if v in steps], rows
+        return [v for v in self.group.vertices if v in steps], stops
 
     def vertex(self, v, k, place, made) -> int:
         return 0 if v.prim.kind == "reduce" else super().vertex(v, k, place, made)
@@ -138,8 +147,10 @@ class RowGroup(LoopGroup):
         self.straighten(run, whole)
         number_of: dict = {}
         stages, stores, puts = [], [], []
-        for members in self.stages():
-            stages.append(self.stage(members, number_of, stores, puts))
+        levels = self.stages()
+        self.waiting, hosts = {}, self.hosts(levels)
+        for members in levels:
+            stages.append(self.stage(members, hosts, number_of, stores, puts))
         accesses = self.loads + [a for a, _ in stores] + [a for a, _ in puts]
         kept = self.axes(accesses, [d for d in range(self.first) if self.space[d] != 1])
         merged = kept + self.axes(accesses, run)
@@ -152,16 +163,41 @@ class RowGroup(LoopGroup):
                        len(merged) - len(kept))
         return [self.row_call(nest, self.row_words(nest, merged, accesses))]
 
-    def stage(self, members, number_of, stores, puts) -> Stage:
+    def hosts(self, levels) -> dict:
+        """Dear steps that a later stage needs again: each waits where a result will be, until that is made."""
+        goals = [self.goals(members) for members in levels]
+        known, found = {v for v in self.group.vertices if self.is_value(v)}, {}
+        for s, targets in enumerate(goals):
+            for v in reversed(self.needed(targets, known | found.keys())[0]):
+                if self.is_value(v) or price(v) < DEAR:
+                    continue
+                later = [t for t in range(s + 1, len(goals))
+                         if v in self.needed(goals[t], known | found.keys())[0]]
+                free = (h for t in range(max(later, default=len(goals)), len(goals)) for h in goals[t]
+                        if not self.is_value(h) and h.dtype is v.dtype and h not in found.values())
+                host = next(free, None)
+                if host is not None and host is not v:
+                    found[v] = host
+        return found
+
+    def goals(self, members) -> list:
+        """What a stage folds and what it stores."""
+        return [v for v in members if v.prim.kind == "reduce"] + [
+            v for v in members if not self.is_value(v) and self.builder.is_needed(v, self.group)]
+
+    def stage(self, members, hosts, number_of, stores, puts) -> Stage:
         needed = lambda v: self.builder.is_needed(v, self.group)
         folds = [v for v in members if v.prim.kind == "reduce"]
-        kept = [v for v in members if not self.is_value(v) and needed(v)]
-        _, body, (loads, scalars, rows), kinds = self.body(folds + kept, number_of)
+        kept = [v for v in self.goals(members) if v not in folds]
+        steps, _ = self.needed(folds + kept, number_of.keys() | self.waiting.keys())
+        wait = [v for v in steps if v in hosts]
+        _, body, (loads, scalars, rows), kinds = self.body(folds + kept + wait, number_of)
         structure = tuple(self.fold_of(v, kind, i) for i, (v, kind) in enumerate(zip(folds, kinds)))
         saved = []
-        for i, v in enumerate(kept, len(folds)):
+        for i, v in enumerate(kept + wait, len(folds)):
             saved.append((len(stores), i))
-            stores.append((self.target(v), v))
+            stores.append((self.target(hosts[v] if i >= len(folds) + len(kept) else v), v))
+        self.waiting.update((v, self.add_load(self.target(hosts[v]))) for v in wait)
         for v in folds:
             number_of[v] = len(number_of)
         values = [v for v in members if self.is_value(v) and v.prim.kind != "reduce"]

@@ -12,7 +12,7 @@ that run alone, so no bit changes.
 
 Where a mask hides all columns from some number on from all rows of a tile, steps are told to end
 there. That is allowed if everything behind would have been an exact zero: weights are, unless their
-row holds a nan, and so is their product with what is finite. Both are looked at (`probe`, `tame`).
+row is not finite, and so is their product with what is finite. Both are looked at (`probes`, `tame`).
 """
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .pack import dynamic_alloca, table_offset
 
 (PIECES, PER_PIECE, BLOCKS, ROWS, BLOCK_ROWS, TILE_ROWS, LENGTH, GRANULE, PITCH, SCRATCH, BYTES,
  TEMPLATE, TILE_STEPS, TILE_COUNT, BLOCK_STEPS, BLOCK_COUNT, MASK_KIND, MASK, MASK_ROW, MASK_DIMS,
- MASK_TABLE, FILLS, FILL_COUNT, TAMED, TAMED_COUNT, PROBE, PROBE_STEP) = range(27)
+ MASK_TABLE, FILLS, FILL_COUNT, TAMED, TAMED_COUNT, PROBES, PROBE_COUNT) = range(27)
 HEADER = 27
 NO_MASK, TRUE_HIDES, FALSE_HIDES, ADDED = range(4)
 BY_ROWS, BY_TILES, BY_COLUMNS = range(3)        # how a step's units follow from the rows
@@ -67,8 +67,7 @@ class Mask(NamedTuple):
     row: int = 0
     batch: tuple = ()           # (size, stride), outermost first
     fills: tuple = ()           # (word, -inf or 0)
-    probe: int = -1             # where in scratch memory a row's nan shows
-    in_block: bool = False      # whether that is memory for a block's rows
+    probes: tuple = ()          # (where in scratch memory, 1 if that is for a block's rows)
 
 
 class Tamed(NamedTuple):
@@ -113,13 +112,13 @@ def chain_call(frame: Frame, tiles: list[Step], blocks: list[Step], mask: Mask,
     patches_at = steps_at + STEP_WORDS * len(steps)
     first, total = _cumulated(PATCH_WORDS * len(s.patches) for s in steps)
     tamed_at = patches_at + total
-    template = tamed_at + TAMED_WORDS * len(tamed)
+    template = tamed_at + TAMED_WORDS * len(tamed) + 2 * len(mask.probes)
     per = frame.blocks if frame.together else 1
     header = (frame.blocks // per, per, frame.blocks, frame.rows, frame.block, frame.tile,
               frame.length, frame.granule, frame.pitch, frame.scratch + 4 * SLACK, 8 * table, template,
               steps_at, len(tiles), steps_at + STEP_WORDS * len(tiles), len(blocks), mask.kind,
               mask.ref, mask.row, len(mask.batch), HEADER, HEADER + len(dims), len(mask.fills),
-              tamed_at, len(tamed), mask.probe, int(mask.in_block))
+              tamed_at, len(tamed), template - 2 * len(mask.probes), len(mask.probes))
     words = [*header, *dims, *fills]
     for n, s in enumerate(steps):
         words += [s.call.code, at[n], s.kind, s.factor, s.when, patches_at + first[n],
@@ -129,6 +128,7 @@ def chain_call(frame: Frame, tiles: list[Step], blocks: list[Step], mask: Mask,
             words += p
     lanes = VECTOR_BYTES // SIZES[frame.element]
     words += [word for t in tamed for word in (t.ref, t.batch, ceil_div(t.columns, lanes), t.panel, t.k)]
+    words += [word for probe in mask.probes for word in probe]
     for s in steps:
         words += [0 if isinstance(w, Ref) and w.slot < 0 else w for w in s.call.words]
     return Call(chain(frame.element), tuple(words), frame.units, grain, note,
@@ -409,15 +409,17 @@ def _visible(f: Function, element: str, row: Value, first) -> Value:
 
 
 def _is_poisoned(f: Function, element: str, memory: Memory, tile, count, limit) -> Value:
-    """Whether a row of weights that were cut short begins with a nan: then no weight is a zero."""
-    cut = f.icmp("ne", limit, f.word(LENGTH))
-    with f.when(f.binary("and", cut, f.icmp("sge", f.word(PROBE), 0)),
-                otherwise=[constant("i1", False)]) as branch:
-        before = f.mul(f.mul(tile, f.word(PROBE_STEP)), f.word(PITCH))
-        start = f.at(memory.scratch, "i8", f.add(f.word(PROBE), before))
-        with f.loop(0, count, carried=[start, constant("i1", False)]) as row:
-            weight = f.load(element, row.values[0])
-            bad = f.fcmp("uno", weight, weight)
-            row.next(f.at(row.values[0], "i8", f.word(PITCH)), f.binary("or", row.values[1], bad))
-        branch.give(row.results[1])
+    """Whether a row that was cut short begins with no finite number: then nothing in it is a zero."""
+    with f.when(f.icmp("ne", limit, f.word(LENGTH)), otherwise=[constant("i1", False)]) as branch:
+        with f.loop(0, f.word(PROBE_COUNT), carried=[constant("i1", False)]) as probe:
+            pair = f.at(f.args, "i64", f.add(f.word(PROBES), f.mul(probe.index, 2)))
+            offset, in_block = (f.load("i64", f.at(pair, "i64", n)) for n in range(2))
+            before = f.mul(f.mul(tile, in_block), f.word(PITCH))
+            start = f.at(memory.scratch, "i8", f.add(offset, before))
+            with f.loop(0, count, carried=[start, *probe.values]) as row:
+                number = f.load(element, row.values[0])
+                bad = f.fcmp("uno", f.fsub(number, number), number)
+                row.next(f.at(row.values[0], "i8", f.word(PITCH)), f.binary("or", row.values[1], bad))
+            probe.next(row.results[1])
+        branch.give(probe.results[0])
     return branch.results[0]

@@ -10,10 +10,11 @@ from ..dtypes import float32, float64
 from .chain import (ALWAYS, BLOCK_AT, BY_COLUMNS, BY_ROWS, BY_TILES, COUNT, FIRST, LATER, LIMIT,
                     START, STARTED_AT, TILE_AT, Patch, Step, Tamed)
 from .contract import (BLOCK_K, HEADER, K_BLOCKS, K_IMAGE, K_TILES, N, N_TILES, Contraction, Cut,
-                       Right, Temp, balanced, ceil_div, cut_columns, driver_call, whole_panels)
-from .gemm import adjacent, finish_matrix, is_vector, packed, packer, planned, read_left
+                       Left, Right, Temp, balanced, ceil_div, cut_columns, driver_call, whole_panels)
+from .gemm import (adjacent, finish_matrix, is_vector, packed, packed_rows, packer, planned, read_left,
+                   turned, turned_epilogue)
 from .micro import PANEL_BYTES
-from .pack import DIMS, POINTER
+from .pack import DIMS, POINTER, R_HEADER
 
 TILES = (64, 48, 32, 16)
 
@@ -48,20 +49,27 @@ def block_of(k: int) -> Cut:
     return balanced(k, BLOCK_K, 16)
 
 
-def product(out: View, a: View, b: Packed, rows: Cut, k: Cut, epilogue: Epilogue | None,
+def product(out: View, a: View, b: Packed, rows: Cut, epilogue: Epilogue | None,
             temp: Temp, before: list[Call]) -> Product:
     """out = a @ b through the epilogue, in tiles of the given rows."""
-    c = _shape(out, rows, k)
+    c = _shape(out, rows, block_of(a.shape[-1]))
+    return _driven(c, out, a, read_left(before, c, a, temp), b, epilogue)
+
+
+def _driven(c: Contraction, out: View, a: View, left: Left, b: Packed,
+            epilogue: Epilogue | None) -> Product:
     note = times((*out.shape[:-1], a.shape[-1], out.shape[-1]))
-    call = driver_call(c, read_left(before, c, a, temp), b.right,
-                       finish_matrix(c.kind, out, epilogue, False), note)
-    return Product(call, c)
+    if c.turned:
+        out, epilogue = turned(out), turned_epilogue(epilogue)
+    result = finish_matrix(c.kind, out, epilogue, False)
+    return Product(driver_call(c, left, b.right, result, note), c)
 
 
 def _shape(out: View, rows: Cut, k: Cut) -> Contraction:
     *batch, _, n = out.shape
     kind, batches = float64 if out.dtype is float64 else float32, prod(batch)
-    return Whole(kind, batches, rows, cut_columns(kind, 8 * rows.pieces * batches, n), k)
+    columns = cut_columns(kind, 8 * rows.pieces * batches, n)
+    return Whole(kind, batches, rows, columns, k, out.strides[-2] == 1 != out.strides[-1])
 
 
 def pack(out: View, b: View, temp: Temp, before: list[Call]) -> Packed:
@@ -111,21 +119,23 @@ def column_steps(out: View, a: View, b: Packed, granule: int, block: int, temp: 
                  before: list[Call]) -> list[Step]:
     """out = a @ b where k counts the chain's rows: a step for the first block, one that adds."""
     rows, k = Cut(out.shape[-2], ceil_div(out.shape[-2], granule), granule), Cut(block, 1, block)
-    make = lambda epilogue: product(out, a, b, rows, k, epilogue, temp, before)
+    c = _shape(out, rows, k)
+    left = packed_rows(before, c, a, temp)          # from rows that are far apart
+    make = lambda epilogue, when: _column_step(_driven(c, out, a, left, b, epilogue), a, when)
     if block >= a.shape[-1]:
-        return [_column_step(make(None), a, ALWAYS)]
+        return [make(None, ALWAYS)]
     add = Body((out.dtype, out.dtype), (Instr("add", out.dtype, (0, 1)),), (2,))
-    return [_column_step(make(None), a, FIRST),
-            _column_step(make(Epilogue(add, (out,), (out,))), a, LATER)]
+    return [make(None, FIRST), make(Epilogue(add, (out,), (out,)), LATER)]
 
 
 def _column_step(p: Product, a: View, when: int) -> Step:
     call, at_b = p.call, p.call.words[4]
-    pointer = call.words[HEADER + POINTER]
+    at_a = HEADER + R_HEADER + POINTER
+    pointer = call.words[at_a]
     if isinstance(pointer, Ref) and pointer.slot < 0:
-        rows = Patch(HEADER + POINTER, STARTED_AT, pointer.offset)
+        rows = Patch(at_a, STARTED_AT, pointer.offset)
     else:
-        rows = Patch(HEADER + POINTER, START, pointer, a.strides[-1] * a.itemsize)
+        rows = Patch(at_a, START, pointer, a.strides[-1] * a.itemsize)
     panels = Patch(at_b + POINTER, START, call.words[at_b + POINTER], PANEL_BYTES)
     counts = Patch(K_IMAGE, COUNT), Patch(K_BLOCKS, COUNT, 1, 0), Patch(K_TILES, COUNT, 1, 0)
     return Step(call, BY_COLUMNS, p.shape.m.pieces, (rows, panels, *counts), when)

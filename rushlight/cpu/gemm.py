@@ -142,7 +142,7 @@ def read_left(before: list[Call], c: Contraction, a: View, temp: Temp) -> Left:
     if not c.dots and a.dtype is not c.kind:
         a = converted(before, c.kind, a, temp)
     if c.dots and not _lies_in_pairs(a):
-        return _packed_rows(before, c, a, temp)
+        return packed_rows(before, c, a, temp)
     row, step = (s * a.itemsize for s in a.strides[-2:])
     words = Matrix(a.ref, row, 4 if c.dots else step, 1, 0, batch_table(a)).words()
     return Left(read_matrix(), words)
@@ -153,7 +153,7 @@ def _lies_in_pairs(a: View) -> bool:
     return a.strides[-1] == 1 and a.shape[-1] % 2 == 0
 
 
-def _packed_rows(before: list[Call], c: Contraction, a: View, temp: Temp) -> Left:
+def packed_rows(before: list[Call], c: Contraction, a: View, temp: Temp) -> Left:
     """Rows of a, packed as columns of b are."""
     panel = c.k.tile * PANEL_BYTES
     code, words = packer(before, c, turned(a), panel, temp)
