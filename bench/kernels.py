@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from . import limits
 from .report import Table
-from .sweep import Index, fastest, inputs_of, runner, torch_here
+from .sweep import Index, Of, fastest, inputs_of, runner, torch_here
 
 HEADER = ("kernel", "direction", "rushlight", "PyTorch", "ratio", "rate", "PyTorch's rate", "of the limit")
 NOTE = ("Both: forward and gradients of all inputs. Of the limit: our rate by that of multiply-adds in registers, or of the "
-        "large copy; what stays in a cache passes 100%. Winograd counts as the convolution that it replaces.")
+        "large copy; what stays in a cache passes 100%, and so may dot products of bfloat16. Winograd counts as the "
+        "convolution that it replaces.")
 
 
 class Kernel(NamedTuple):
@@ -39,14 +40,30 @@ def bytes_of(*shapes) -> float:
 
 # -- the cases --------------------------------------------------------------------------------------
 def products():
-    for m, k, n in [(128,) * 3, (512,) * 3, (1024,) * 3, (64, 784, 256), (256, 768, 3072), (4096, 64, 64), (1, 4096, 4096)]:
-        work = 2.0 * m * k * n
-        yield Kernel(f"matmul {m}x{k}x{n}", ((m, k), (k, n)), lambda t, a, b: a @ b, work, 3 * work, True)
-    for left, right in ((True, False), (False, True)):
-        yield Kernel(f"matmul 512, {'left' if left else 'right'} transposed", ((512, 512),) * 2,
-                     lambda t, a, b, l=left, r=right: (a.t() if l else a) @ (b.t() if r else b), 2.0 * 512**3, 0, True)
-    work = 2.0 * 64 * 128 * 32 * 128
-    yield Kernel("bmm 64 of 128x32x128", ((64, 128, 32), (64, 32, 128)), lambda t, a, b: t.bmm(a, b), work, 3 * work, True)
+    """Squares, layers, few rows, one row, short and long sums; transposes; batches; other dtypes."""
+    for m, k, n in [(128,) * 3, (512,) * 3, (1024,) * 3, (64, 784, 256), (256, 768, 3072), (4096, 64, 64), (257,) * 3,
+                    (16, 256, 1024), (4, 768, 768), (1, 1024, 1024), (1, 4096, 4096), (1024, 1024, 1), (1000, 1000, 10),
+                    (512, 3, 512), (64, 16384, 64)]:
+        yield product((m, k), (k, n))
+    for left, right in ((True, False), (False, True), (True, True)):
+        for sizes in ((512,) * 3, (16, 256, 1024), (1, 1024, 1024)):
+            yield product(sizes[:2], sizes[1:], left, right)
+    for batch, m, k, n in [((64,), 128, 32, 128), ((64, 12), 64, 64, 64), ((1000,), 8, 8, 8), ((48,), 1, 64, 128)]:
+        yield product((*batch, m, k), (*batch, k, n))
+    for dtype in ("bfloat16", "float16", "float64", "int64"):
+        for sizes in ((512,) * 3, (256, 1024, 1024), (1, 1024, 1024)):
+            yield product(sizes[:2], sizes[1:], right=True, dtype=dtype)
+
+
+def product(a, b, left=False, right=False, dtype="float32") -> Kernel:
+    """A matrix product; `left` and `right`: that operand lies transposed."""
+    shapes = [(*s[:-2], s[-1], s[-2]) if flip else s for s, flip in ((a, left), (b, right))]
+    turned = f", {' and '.join(['left'] * left + ['right'] * right)} transposed" * (left or right)
+    name = f"matmul {'x'.join(map(str, (*a, b[-1])))}{turned}" + f", {dtype}" * (dtype != "float32")
+    work = 2.0 * math.prod(a) * b[-1]
+    return Kernel(name, tuple(shapes) if dtype == "float32" else tuple(Of(s, dtype) for s in shapes),
+                  lambda t, x, y: (x.mT if left else x) @ (y.mT if right else y), work,
+                  3 * work if dtype in ("float32", "bfloat16") and not left else 0, True)
 
 
 def convolutions():

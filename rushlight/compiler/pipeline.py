@@ -10,7 +10,7 @@ from .group import group
 from .lower import lower
 from .memory import lifetimes
 from .rematerialise import rematerialise
-from .simplify import dedupe, drop_copies, drop_dead
+from .simplify import dedupe, drop_copies, drop_dead, outer_products
 
 
 class Pass(NamedTuple):
@@ -24,6 +24,7 @@ class Pass(NamedTuple):
 
 PASSES = [
     Pass(drop_copies, "clones of values that nobody writes to; first, so that equal nodes show as equal"),
+    Pass(outer_products, "before grouping, so that they join loops"),
     Pass(dedupe,      "equal nodes become one"),
     Pass(drop_dead,   "after dedupe, so that the losers of a merge go too"),
     Pass(group,       "nodes -> kernels; the only place that decides fusion"),

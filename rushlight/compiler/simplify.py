@@ -1,7 +1,11 @@
 """Passes from graph to graph: what need not be computed, or not twice."""
 from __future__ import annotations
 
+from ..layout import expand
+from ..prims.contract import matmul
+from ..prims.pointwise import mul
 from ..trace.graph import Graph, Use, Vertex
+from ..trace.record import Signature
 
 
 def redirect(graph: Graph, to: dict) -> Graph:
@@ -32,6 +36,19 @@ def drop_copies(graph: Graph) -> Graph:
             source.is_output, source.number = True, v.number
         to[v] = source
     return redirect(graph, to)
+
+
+def outer_products(graph: Graph) -> Graph:
+    """A matrix product over a single k is a product of elements: a loop, which others may join.
+
+    before:  c = matmul(a[m, 1], b[1, n])                 after:  c = mul(a[m, n], b[m, n]), strides 0
+    """
+    for v in graph.vertices:
+        if v.prim is matmul and v.uses[0].layout.shape[-1] == 1:
+            v.uses = [u._replace(layout=expand(u.layout, v.shape)) for u in v.uses]
+            v.sig = Signature(mul, {}, tuple(u.layout for u in v.uses), v.sig.dtypes, v.shape, v.dtype)
+            v.prim, v.params = mul, v.sig.params
+    return graph
 
 
 def dedupe(graph: Graph) -> Graph:

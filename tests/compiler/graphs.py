@@ -4,7 +4,7 @@ from __future__ import annotations
 from rushlight.compiler.group import group
 from rushlight.compiler.lower import lower
 from rushlight.compiler.pipeline import PASSES
-from rushlight.compiler.simplify import dedupe, drop_copies, drop_dead
+from rushlight.compiler.simplify import dedupe, drop_copies, drop_dead, outer_products
 from rushlight.trace import record
 from rushlight.trace.graph import build, describe
 
@@ -20,7 +20,7 @@ def graph_of(program):
 
 
 def simplified(program):
-    return drop_dead(dedupe(drop_copies(graph_of(program))))
+    return drop_dead(dedupe(outer_products(drop_copies(graph_of(program)))))
 
 
 def groups_of(program):

@@ -26,6 +26,14 @@ def test_pointwise_chain_is_one_kernel():
     assert len(found) == 1 and found[0].kind == "loop"
 
 
+def test_outer_product_is_part_of_a_loop():
+    x, y, w = data(6, 1), data(1, 10), data(6, 10)
+    (only,) = groups_of(lambda: [w - 2 * (x @ y)])
+    assert only.kind == "loop" and "matmul" not in names(only)
+    assert (w - 2 * (x @ y)).tolist() == (w - 2 * (x * y)).tolist()
+    assert (x[:, :0] @ y[:0]).tolist() == T.zeros(6, 10).tolist()
+
+
 def test_reshaped_values_walk_alike():
     x = data(6, 10)
     assert count(lambda: [((x + 1).reshape(60) * 2).reshape(3, 20) - 1]) == 1
