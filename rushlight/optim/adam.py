@@ -10,34 +10,25 @@ from .rounding import single
 __all__ = ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
 
 
-def _decayed(p, g, lr, decay, decoupled):
+def _decayed(p, g, shrink, decays, decoupled):
     """The gradient with weight decay, or the parameter itself made smaller."""
-    if decay == 0:
-        return g
-    if decoupled:
-        put(p, p.mul(1 - lr * decay))
-        return g
-    return g.add(p, alpha=decay)
+    if decays and decoupled:
+        put(p, p.mul(shrink))
+    return g.add(p, alpha=shrink) if decays and not decoupled else g
 
 
-def _moments(g, state, beta1, beta2):
+def _move(m, v, g, mean, beta2, rest):
     """Move the running means towards g and g^2."""
-    m, v = state["exp_avg"], state["exp_avg_sq"]
-    put(m, m.lerp(g, 1 - beta1))
-    put(v, v.mul(beta2).addcmul(g, g, value=1 - beta2))
-    return m, v
+    put(m, m.lerp(g, mean))
+    put(v, v.mul(beta2).addcmul(g, g, value=rest))
 
 
 @repeated
 def _adam(tensors, numbers, decays, decoupled, amsgrad):
     p, g, m, v, *largest = tensors
     shrink, mean, beta2, rest, scale, eps, rate = numbers
-    if decays and decoupled:
-        put(p, p.mul(shrink))
-    elif decays:
-        g = g.add(p, alpha=shrink)
-    put(m, m.lerp(g, mean))
-    put(v, v.mul(beta2).addcmul(g, g, value=rest))
+    g = _decayed(p, g, shrink, decays, decoupled)
+    _move(m, v, g, mean, beta2, rest)
     if amsgrad:
         v = put(largest[0], ops.maximum(largest[0], v))
     put(p, p.addcdiv(m, v.sqrt().div(scale).add(eps), value=rate))
@@ -143,14 +134,21 @@ class Adamax(Optimizer):
 
     def _update(self, todo, group):
         beta1, beta2 = group["betas"]
-        lr, decay, eps = number(group["lr"]), group["weight_decay"], group["eps"]
+        lr, decay = number(group["lr"]), number(group["weight_decay"])
         for p, g, state in todo:
-            step = state.advance()
-            g = _decayed(p, g, lr, decay, False)
-            m, u = state["exp_avg"], state["exp_inf"]
-            put(m, m.lerp(g, 1 - beta1))
-            put(u, ops.maximum(u.mul(beta2), g.abs().add(eps)))
-            put(p, p.addcdiv(m, u, value=-lr / (1 - beta1 ** step)))
+            rate = -lr / (1 - beta1 ** state.advance())
+            _adamax((p, g, *tensors_of(state, "exp_avg", "exp_inf")), floats(decay, 1 - beta1, beta2, group["eps"], rate),
+                    decay != 0)
+
+
+@repeated
+def _adamax(tensors, numbers, decays):
+    p, g, m, u = tensors
+    decay, mean, beta2, eps, rate = numbers
+    g = g.add(p, alpha=decay) if decays else g
+    put(m, m.lerp(g, mean))
+    put(u, ops.maximum(u.mul(beta2), g.abs().add(eps)))
+    put(p, p.addcdiv(m, u, value=rate))
 
 
 class NAdam(_Adaptive):
@@ -179,18 +177,28 @@ class NAdam(_Adaptive):
 
     def _update(self, todo, group):
         beta1, beta2 = group["betas"]
-        lr, decay, eps = number(group["lr"]), group["weight_decay"], group["eps"]
+        lr, decay, eps = number(group["lr"]), number(group["weight_decay"]), group["eps"]
+        decoupled = group["decoupled_weight_decay"]
+        shrink = 1 - lr * decay if decoupled else decay
         for p, g, state in todo:
             step = state.advance()
             mu, mu_next = (beta1 * (1.0 - 0.5 * 0.96 ** (t * group["momentum_decay"]))
                            for t in (step, step + 1))
             product = single(state.number("mu_product") * single(mu))
             state["mu_product"] = product
-            g = _decayed(p, g, lr, decay, group["decoupled_weight_decay"])
-            m, v = _moments(g, state, beta1, beta2)
-            spread = v.div(1 - beta2 ** step).sqrt().add(eps)
-            moved = p.addcdiv(g, spread, value=-lr * (1.0 - mu) / (1.0 - product))
-            put(p, moved.addcdiv(m, spread, value=-lr * mu_next / (1.0 - product * mu_next)))
+            numbers = floats(shrink, 1 - beta1, beta2, 1 - beta2, 1 - beta2 ** step, eps,
+                             -lr * (1.0 - mu) / (1.0 - product), -lr * mu_next / (1.0 - product * mu_next))
+            _nadam((p, g, *tensors_of(state, "exp_avg", "exp_avg_sq")), numbers, decay != 0, decoupled)
+
+
+@repeated
+def _nadam(tensors, numbers, decays, decoupled):
+    p, g, m, v = tensors
+    shrink, mean, beta2, rest, scale, eps, rate, rate_of_mean = numbers
+    g = _decayed(p, g, shrink, decays, decoupled)
+    _move(m, v, g, mean, beta2, rest)
+    spread = v.div(scale).sqrt().add(eps)
+    put(p, p.addcdiv(g, spread, value=rate).addcdiv(m, spread, value=rate_of_mean))
 
 
 class RAdam(_Adaptive):
@@ -211,17 +219,26 @@ class RAdam(_Adaptive):
 
     def _update(self, todo, group):
         beta1, beta2 = group["betas"]
-        lr, decay = number(group["lr"]), group["weight_decay"]
+        lr, decay, decoupled = number(group["lr"]), number(group["weight_decay"]), group["decoupled_weight_decay"]
+        shrink = 1 - lr * decay if decoupled else decay
         for p, g, state in todo:
             step = state.advance()
-            g = _decayed(p, g, lr, decay, group["decoupled_weight_decay"])
-            m, v = _moments(g, state, beta1, beta2)
-            change = m.div(1 - beta1 ** step).mul(lr)
-            rectification = _rectification(step, beta2)
-            if rectification is not None:
-                rate = (1 - beta2 ** step) ** 0.5 / v.sqrt().add(group["eps"])
-                change = change * rate * rectification
-            put(p, p.add(change, alpha=-1.0))
+            factor = _rectification(step, beta2)
+            numbers = floats(shrink, 1 - beta1, beta2, 1 - beta2, 1 - beta1 ** step, lr, (1 - beta2 ** step) ** 0.5,
+                             group["eps"], 1.0 if factor is None else factor)
+            _radam((p, g, *tensors_of(state, "exp_avg", "exp_avg_sq")), numbers, decay != 0, decoupled, factor is not None)
+
+
+@repeated
+def _radam(tensors, numbers, decays, decoupled, rectified):
+    p, g, m, v = tensors
+    shrink, mean, beta2, rest, bias, lr, scale, eps, factor = numbers
+    g = _decayed(p, g, shrink, decays, decoupled)
+    _move(m, v, g, mean, beta2, rest)
+    change = m.div(bias).mul(lr)
+    if rectified:
+        change = change * (scale / v.sqrt().add(eps)) * factor
+    put(p, p.add(change, alpha=-1.0))
 
 
 def _rectification(step, beta2):

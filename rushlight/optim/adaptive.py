@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 from .. import ops
-from .optimizer import Optimizer, ParamState, check_at_least_zero, number, put
+from ..autograd.recall import repeated
+from .optimizer import Optimizer, ParamState, check_at_least_zero, floats, number, put, tensors_of
 from .rounding import single
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop", "Rprop", "ASGD"]
@@ -33,15 +34,22 @@ class Adadelta(Optimizer):
                           acc_delta=ops.zeros_like(param))
 
     def _update(self, todo, group):
-        lr, rho, eps = number(group["lr"]), group["rho"], group["eps"]
+        rho, decay = group["rho"], number(group["weight_decay"])
+        numbers = floats(decay, rho, 1 - rho, group["eps"], -number(group["lr"]))
         for p, g, state in todo:
             state.advance()
-            g = _decayed(p, g, group)
-            v, a = state["square_avg"], state["acc_delta"]
-            put(v, v.mul(rho).addcmul(g, g, value=1 - rho))
-            change = a.add(eps).sqrt().div(v.add(eps).sqrt()).mul(g)
-            put(a, a.mul(rho).addcmul(change, change, value=1 - rho))
-            put(p, p.add(change, alpha=-lr))
+            _adadelta((p, g, *tensors_of(state, "square_avg", "acc_delta")), numbers, decay != 0)
+
+
+@repeated
+def _adadelta(tensors, numbers, decays):
+    p, g, v, a = tensors
+    decay, rho, rest, eps, rate = numbers
+    g = g.add(p, alpha=decay) if decays else g
+    put(v, v.mul(rho).addcmul(g, g, value=rest))
+    change = a.add(eps).sqrt().div(v.add(eps).sqrt()).mul(g)
+    put(a, a.mul(rho).addcmul(change, change, value=rest))
+    put(p, p.add(change, alpha=rate))
 
 
 class Adagrad(Optimizer):
@@ -71,13 +79,19 @@ class Adagrad(Optimizer):
             state["sum"].share_memory_()
 
     def _update(self, todo, group):
-        lr, eps = number(group["lr"]), group["eps"]
+        lr, decay = number(group["lr"]), number(group["weight_decay"])
         for p, g, state in todo:
             rate = lr / (1 + (state.advance() - 1) * group["lr_decay"])
-            g = _decayed(p, g, group)
-            total = state["sum"]
-            put(total, total.addcmul(g, g))
-            put(p, p.addcdiv(g, total.sqrt().add(eps), value=-rate))
+            _adagrad((p, g, *tensors_of(state, "sum")), floats(decay, group["eps"], -rate), decay != 0)
+
+
+@repeated
+def _adagrad(tensors, numbers, decays):
+    p, g, total = tensors
+    decay, eps, rate = numbers
+    g = g.add(p, alpha=decay) if decays else g
+    put(total, total.addcmul(g, g))
+    put(p, p.addcdiv(g, total.sqrt().add(eps), value=rate))
 
 
 class RMSprop(Optimizer):
@@ -103,26 +117,28 @@ class RMSprop(Optimizer):
         return state
 
     def _update(self, todo, group):
-        lr, alpha, momentum = number(group["lr"]), group["alpha"], group["momentum"]
+        alpha, momentum, decay = group["alpha"], group["momentum"], number(group["weight_decay"])
+        keys = ["square_avg"] + ["grad_avg"] * group["centered"] + ["momentum_buffer"] * (momentum > 0)
+        numbers = floats(decay, alpha, 1 - alpha, group["eps"], momentum, -number(group["lr"]))
         for p, g, state in todo:
             state.advance()
-            g = _decayed(p, g, group)
-            size = self._size(g, state, alpha, group)
-            if momentum > 0:
-                buffer = state["momentum_buffer"]
-                put(buffer, buffer.mul(momentum).addcdiv(g, size))
-                put(p, p.add(buffer, alpha=-lr))
-            else:
-                put(p, p.addcdiv(g, size, value=-lr))
+            _rmsprop((p, g, *tensors_of(state, *keys)), numbers, decay != 0, group["centered"], momentum > 0)
 
-    def _size(self, g, state, alpha, group):
-        v = state["square_avg"]
-        put(v, v.mul(alpha).addcmul(g, g, value=1 - alpha))
-        if group["centered"]:
-            mean = state["grad_avg"]
-            put(mean, mean.lerp(g, 1 - alpha))
-            v = v.addcmul(mean, mean, value=-1)
-        return v.sqrt().add(group["eps"])
+
+@repeated
+def _rmsprop(tensors, numbers, decays, centered, moves):
+    p, g, v, *more = tensors
+    decay, alpha, rest, eps, momentum, rate = numbers
+    g = g.add(p, alpha=decay) if decays else g
+    size = put(v, v.mul(alpha).addcmul(g, g, value=rest))
+    if centered:
+        mean = put(more[0], more[0].lerp(g, rest))
+        size = v.addcmul(mean, mean, value=-1)
+    size = size.sqrt().add(eps)
+    if moves:
+        put(p, p.add(put(more[-1], more[-1].mul(momentum).addcdiv(g, size)), alpha=rate))
+    else:
+        put(p, p.addcdiv(g, size, value=rate))
 
 
 class Rprop(Optimizer):

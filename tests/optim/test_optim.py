@@ -297,3 +297,32 @@ def test_a_learning_rate_that_is_a_tensor():
     assert step_with(o, p, 1.0) == [0.5]
     s.step()
     assert o.param_groups[0]["lr"].item() == 0.25
+
+
+REPLAYED = [("SGD", {}), ("SGD", dict(momentum=0.9, weight_decay=0.1, nesterov=True)), ("Adam", {}),
+            ("Adam", dict(amsgrad=True, weight_decay=0.1)), ("AdamW", {}), ("Adamax", {}), ("NAdam", {}), ("RAdam", {}),
+            ("Adadelta", {}), ("Adagrad", dict(lr_decay=0.1)), ("RMSprop", dict(centered=True, momentum=0.5))]
+
+
+@pytest.mark.parametrize("name,options", REPLAYED)
+def test_replayed_steps_are_the_steps(name, options):
+    """Bit for bit, with a rate that changes, for whole parameters and for parts of one memory."""
+    from rushlight.autograd import recall
+
+    def run():
+        memory = torch.arange(24.0) / 10 - 1
+        parameters = [memory[:8].requires_grad_(), (torch.arange(6.0).reshape(2, 3) - 2).requires_grad_(), memory[12:].requires_grad_()]
+        optimizer = getattr(torch.optim, name)(parameters, lr=0.1, **options)
+        for turn in range(7):
+            optimizer.param_groups[0]["lr"] = 0.1 / (1 + turn)
+            for i, p in enumerate(parameters):
+                p.grad = (p.detach() * 3 + i + turn).sin()
+            optimizer.step()
+        return [memory.numpy().tobytes(), *[p.detach().numpy().tobytes() for p in parameters],
+                *[p._version for p in parameters]]
+    recall.paused.append("test")
+    try:
+        expected = run()
+    finally:
+        recall.paused.pop()
+    assert run() == expected

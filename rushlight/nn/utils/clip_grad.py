@@ -6,6 +6,7 @@ import warnings
 
 from ... import ops
 from ...autograd.grad_mode import no_grad
+from ...autograd.recall import recalled, repeated
 from ...tensor import Tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_norm", "clip_grad_value_", "clip_grads_with_norm_",
@@ -16,6 +17,7 @@ def _listed(parameters):
     return [parameters] if isinstance(parameters, Tensor) else list(parameters)
 
 
+@recalled("x")
 def _norm(x, order):
     """The norm of all elements together."""
     if order == math.inf:
@@ -46,7 +48,12 @@ def clip_grads_with_norm_(parameters, max_norm: float, total_norm: Tensor,
         scale = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
         for p in _listed(parameters):
             if p.grad is not None:
-                p.grad.mul_(scale)
+                _scale((p.grad, scale), ())
+
+
+@repeated
+def _scale(tensors, _numbers):
+    tensors[0].mul_(tensors[1])
 
 
 def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0,
