@@ -11,7 +11,8 @@ from ..layout import is_dense, packed, permute
 from ..prims.pointwise import full as full_p, iota
 from ..tensor import Tensor, check_device, wrap
 from ..trace.flush import from_array, share_array
-from .promote import output_order, source
+from ..trace.record import emit
+from .promote import output_order, remember, source
 
 
 def sizes(args, name="empty") -> tuple[int, ...]:
@@ -56,7 +57,14 @@ def filled(shape, value, dtype) -> Tensor:
     if dtype.rank < 2:
         value = bool(value) if dtype is dtypes.bool else int(value)
         _check_fits(value, dtype)
-    return source(full_p, dict(shape=tuple(shape), dtype=dtype), (value,), (dtype,))
+    shape = tuple(shape)
+    sig = _filled.get((shape, dtype))
+    if sig is None:
+        sig = remember(_filled, (shape, dtype), full_p.signature([None], (dtype,), dict(shape=shape, dtype=dtype)))
+    return emit(sig, (), (value,))
+
+
+_filled: dict = {}          # signatures by shape and dtype
 
 
 def _check_fits(value, dtype):
@@ -66,9 +74,22 @@ def _check_fits(value, dtype):
             raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
 
 
+def _is_plain(args) -> bool:
+    """Whether sizes can be looked up as they are: numbers, or one tuple of them."""
+    for n in args[0] if len(args) == 1 and isinstance(args[0], tuple) else args:
+        if type(n) is not int:
+            return False
+    return True
+
+
 def _factory(value, name):
+    known: dict = {}
     def make(*args, size=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, out=None,
              memory_format=None):
+        if device is out is size is memory_format is None:
+            found = known.get((args, dtype, dtypes.default)) if _is_plain(args) else None
+            if found is not None:
+                return finished(emit(*found), requires_grad)
         check_device(device)
         check_dtype(name, dtype)
         d = dtypes.as_dtype(dtype) or (out.dtype if out is not None else dtypes.default)
@@ -77,6 +98,9 @@ def _factory(value, name):
         if out is not None:
             from .pointwise import into
             return into(out, y)
+        if memory_format is None and _is_plain(args) and args:
+            node = y.storage.node
+            remember(known, (args, dtype, dtypes.default), (node.sig, (), node.scalars))
         return finished(y, requires_grad)
 
     def like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):

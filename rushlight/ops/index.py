@@ -241,6 +241,12 @@ def setitem(x, index, value):
     if isinstance(index, Tensor) and index.dtype is dtypes.bool and _is_number(value) and index.shape == x.shape:
         x.masked_fill_(index, value)
         return
+    spelled = _spelled(index) if x.layout.ndim else None
+    if spelled is not None and not spelled[1]:
+        view = _indexed(x, *spelled)
+        if view.layout is not x.layout:
+            _put(view, value)
+            return
     view, axes, indices = _prepare(x, index)
     if not axes:
         _put(view, value)
