@@ -221,8 +221,9 @@ class Builder:
         """The memory of a write's result: the old value's own if nobody else needs that, else a copy."""
         old = v.uses[0].source
         if self.is_constant(old) and old not in self.slot_of:
+            kind = OUTPUT if v.is_output else ARENA         # of its own: what is filled first takes over no input
+            slot = self.slot_of[v] = self.new_slot(kind, v.numel * v.dtype.itemsize, v.number)
             self.calls += self.filled(old, v)
-            slot = self.slot_of[v] = self.result(v).slot
             return Ref(slot, offset * v.dtype.itemsize)
         slot = self.slot_of[v] = self.overwritten(v, old) if self.may_overwrite(v, old) else self.copied(v, old)
         if isinstance(old, Input):
