@@ -281,9 +281,12 @@ def _ones(bits: int):
 
 
 def is_same_walk(use: Use) -> bool:
-    """The operand is read element by element in its own order."""
-    return use.layout.packed and use.offset == 0 and isinstance(use.source, Vertex) and \
-        use.layout.numel == use.source.numel and use.source.prim.kind != "write"
+    """The operand is read element by element in its own order.
+
+    The offset is asked about last: that of a part may be another in the next graph of this form (compiler/sizes.py).
+    """
+    return use.layout.packed and isinstance(use.source, Vertex) and use.layout.numel == use.source.numel and \
+        use.offset == 0 and use.source.prim.kind != "write"
 
 
 def kind_of(v: Vertex) -> str:

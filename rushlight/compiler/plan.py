@@ -55,15 +55,14 @@ def plan_of(nodes, d):
 def _new_plan(nodes, d):
     """A plan for a key that is not known; the same applications may be known in other bundles."""
     global misses
-    key = d.key
-    if d.nodes is not nodes:
-        d = spelled_out(d)
-        nodes = d.nodes
-    plan = plans.get(d.key)
+    key, d = d.key, spelled_out(d)
+    among_applications = d.key, *d.merged
+    plan = plans.get(among_applications)
     if plan is None:
         misses += 1
-        plan = make(nodes, d)
-    plans[key] = plans[d.key] = plan
+        plan = make(d.nodes, d)
+        plan.merged = d.merged
+    plans[key] = plans[among_applications] = plan
     while len(plans) > LIMIT:
         plans.popitem(last=False)
     return plan
@@ -109,6 +108,7 @@ class Plan:
                                   recipe.grains.bind(numbers)], 1)
         first = self.commands.__array_interface__["data"][0]
         self.segments = [[first + COMMAND_BYTES * s[0], s[1]] if type(s) is list else s for s in recipe.segments]
+        self.merged = range(len(recipe.itemsizes))      # inputs of the description by those of the recipe
         self.bound = None       # whose buffers the words hold, if that is known (replay/program.py)
 
     def execute(self, d, watch=None) -> None:
@@ -131,7 +131,7 @@ class Plan:
         bases += [b.address for b in outputs]
         held = []
         for _, number in recipe.inputs:
-            leaf, offset = d.inputs[number]
+            leaf, offset = d.inputs[self.merged[number]]
             buffer = d.leaves[leaf].buffer
             if buffer.shared and not buffer.has_slack:
                 held.append(buffer := _with_slack(buffer))
@@ -139,7 +139,7 @@ class Plan:
         bases += [d.leaves[leaf].buffer.address for _, leaf in recipe.whole_leaves]
         for _, number, target in recipe.shifted:
             base = bases[recipe.bases[target]] + self.offsets.get(target, 0)
-            bases.append(base + d.inputs[number][1] * recipe.itemsizes[number])
+            bases.append(base + d.inputs[self.merged[number]][1] * recipe.itemsizes[number])
         bases = np.array(bases, np.int64)
         self.words[recipe.places] = bases[recipe.which] + self.addends
         self.bound = None

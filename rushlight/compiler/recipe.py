@@ -66,12 +66,13 @@ def no_collections():
 class Family:
     """Graphs of one form: the sizes that were met, and recipes for ranges of them."""
 
-    __slots__ = ("seen", "recipes", "found", "missed", "closed")
+    __slots__ = ("seen", "recipes", "found", "missed", "closed", "moved")
 
     def __init__(self):
         self.seen: deque = deque(maxlen=REMEMBERED)
         self.recipes: list[Recipe] = []
         self.found = self.missed = 0    # how often a recipe fitted, and how often none did
+        self.moved: set = set()         # places of offsets that changed
         self.closed = False     # nothing is gained by tracing
 
     def recipe(self, nodes, d, form):
@@ -85,9 +86,16 @@ class Family:
                 self.recipes.insert(0, recipe)
                 return recipe, sizes
         self.missed += 1
+        self.watch_offsets(form)
         made = self.traced(nodes, d, form) if self.pays() else None
         self.seen.append(form.values)
         return made or (plain_recipe(nodes, d), ())
+
+    def watch_offsets(self, form):
+        """Remember which offsets ever were others than the time before."""
+        if self.seen:
+            before, now = self.seen[-1], form.values
+            self.moved.update([k for k in form.places_of_offsets if before[k] != now[k]])
 
     def pays(self) -> bool:
         """A trace takes a few times as long as the passes: there are not to be more than recipes are good for."""
@@ -99,7 +107,10 @@ class Family:
         global traced
         groups: dict = {}           # places that were always equal are one variable
         for place, values in enumerate(zip(*self.seen, form.values)):
-            if len(set(values)) > 1:
+            if place in form.places_of_offsets:
+                if place in self.moved:         # offsets are chosen by data: equal ones are so by chance
+                    groups[place] = [place]
+            elif len(set(values)) > 1:
                 groups.setdefault(values, []).append(place)
         places = list(groups.values())
         try:

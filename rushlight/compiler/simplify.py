@@ -28,7 +28,7 @@ def drop_copies(graph: Graph) -> Graph:
             continue
         use = v.uses[0]
         source = to.get(use.source, use.source)
-        if not isinstance(source, Vertex) or use.offset or not use.layout.packed or use.layout.numel != source.numel:
+        if not isinstance(source, Vertex) or not use.layout.packed or use.layout.numel != source.numel or use.offset:
             continue
         if v.is_output and (source.is_output or source.prim.kind == "write"):
             continue

@@ -21,6 +21,7 @@ from ..compiler.sizes import larger, smaller, times
 from ..dtypes import dtype, float32, float64
 from .contract import (BLOCK_K, BLOCK_ROWS, PANELS, PLENTY, Contraction, Cut, Left, Right, Temp,
                        balanced, ceil_div, columns_of, contract, cut_columns, whole_panels)
+from .channels import grad_over_channels, is_wide, over_channels, plan_of, tap_step
 from .depthwise import Weights, direct, may_spread, over_planes, upright, weight_grad
 from .finish import Finisher, Grid, finisher
 from .gemm import lower_matmul, packed, turned
@@ -109,6 +110,10 @@ def _spread_input_grad(out, g, w, geometry, groups, temp, epilogue, note) -> lis
                          strides=(inner * o, c, o, *steps))
     plain = Along(0, 1, 1, 1, 0, 1, 1)
     image = _image(g, groups, along)._replace(along=(*[plain] * (3 - len(along)), *along))
+    if 0 not in g.shape:
+        made = _by_channels(out, g, image, weights, temp, epilogue, note, spread)
+        if made is not None:
+            return made
     seen, taps = upright(image, Weights(w.ref, _five_strides(weights)))
     plan = direct(seen, inner, rows, g.itemsize, spread)
     if plan is None or 0 in g.shape:
@@ -159,6 +164,12 @@ def lower_conv_weight_grad(out: View, g: View, x: View, stride, padding, dilatio
     note = _note("conv weight grad", x, out, stride, padding)
     kind, before, (g, x) = _prepare(temp, g, x)
     image = _image(x, groups, _windows(x, g.shape, out.shape, stride, padding, dilation))
+    if out.shape[:2] == (groups, 1) and plan_of(image, groups, kind):
+        seen, near = _adjacent_channels(before, x, image, temp), g
+        if 1 not in (g.strides[1], g.strides[-1]):
+            near = packed(before, kind, g, temp)
+        plan = plan_of(seen, groups, kind)
+        return before + grad_over_channels(plan, near, _finish_weights(kind, out, 1), temp, note)
     if not _is_packed(g, 2):
         g = packed(before, kind, g, temp)
     if plan := direct(image, x.shape[1] // groups, out.shape[0] // groups, kind.itemsize):
@@ -368,6 +379,9 @@ def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp,
     (groups, outputs), images = w.shape[:2], x.shape[0]
     kind, result = x.dtype, _finish_image(x.dtype, out, groups, epilogue)
     seen, weights = upright(image, Weights(w.ref, _five_strides(w)))
+    made = _by_channels(out, x, image, w, temp, epilogue, note)
+    if made is not None:
+        return made
     if plan := direct(seen, w.shape[2], outputs, kind.itemsize):
         return [over_planes(plan, weights, images, groups, kind, result, note)]
     if suits(seen, w.shape[2], outputs, images, groups, kind):
@@ -393,6 +407,22 @@ def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp,
     return before + contract(c, left, _patch_panels(image, c), result, temp, note)
 
 
+def _by_channels(out: View, x: View, image: Image, w: View, temp: Temp, epilogue: Epilogue | None,
+                 note: str, spread: tuple[int, int] = (1, 1)) -> list[Call] | None:
+    """A depthwise convolution with channels in lanes; None if it does not suit."""
+    groups, outputs, inner = w.shape[:3]
+    seen, weights = upright(image, Weights(*_bytes(w)))
+    if outputs != 1 or inner != 1 or spread == (1, 1) and is_wide(seen) \
+            or plan_of(seen, groups, x.dtype, spread) is None:
+        return None
+    before: list[Call] = []
+    if tap_step(weights, seen) is None:
+        _, weights = upright(image, Weights(*_bytes(packed(before, x.dtype, w, temp))))
+    plan = plan_of(_adjacent_channels(before, x, seen, temp), groups, x.dtype, spread)
+    result = _finish_image(x.dtype, out, 1, epilogue)
+    return [*before, over_channels(plan, weights, x.shape[0], result, note)]
+
+
 def _bytes(w: View) -> tuple[Ref, tuple[int, ...]]:
     return w.ref, _five_strides(w)
 
@@ -402,9 +432,9 @@ def _adjacent_channels(before: list[Call], x: View, image: Image, temp: Temp) ->
     if 1 in (x.strides[1], x.strides[-1]):
         return image
     x = packed(before, x.dtype, x, temp)
-    n, channel, row, col = (s * x.itemsize for s in x.strides)
+    n, channel, *inner = (s * x.itemsize for s in x.strides)
     deep, high, wide = image.along
-    along = deep, high._replace(stride=row), wide._replace(stride=col)
+    along = deep, high._replace(stride=(0, *inner)[-2]), wide._replace(stride=inner[-1])
     return Image(x.ref, image.group, n, channel, along)
 
 

@@ -241,14 +241,14 @@ def _all_rows(f: Function, element: str, kernel: Kernel, lines, weights, tile, r
     with f.loop(0, groups, carried=[lines, tile], nonempty=True) as group:
         line, out = group.values
         count = f.add(small, f.cast("zext", f.icmp("ult", group.index, larger), "i64"))
-        _dispatch(f, count, range(1, ROWS + 1), lambda n: _rows(element, kernel, n), "rows",
+        dispatch(f, count, range(1, ROWS + 1), lambda n: _rows(element, kernel, n), "rows",
                   [line, f.word(ROW_STEP), table, f.word(ENTRIES), weights, f.word(W_ROW), out,
                    cols])
         group.next(f.at(line, "i8", f.mul(count, f.word(GROUP_STEP))),
                    f.at(out, element, f.mul(count, cols)))
 
 
-def _dispatch(f: Function, key: Value, cases, make, name: str, arguments) -> None:
+def dispatch(f: Function, key: Value, cases, make, name: str, arguments) -> None:
     """Calls the helper made for the case that `key` is."""
     stem, done = f.fresh("case"), f.fresh("called")
     labels = " ".join(f"i64 {n}, label %{stem}.{n}" for n in cases)
@@ -507,7 +507,7 @@ def _grad_chunks(f: Function, element, kernel, lines, sums, g, rows, cols) -> No
         count = f.umin(f.word(CHUNK), f.sub(f.word(ENTRIES), chunk.index))
         offsets = f.at(f.at(f.args, "i64", OFFSETS), "i64", chunk.index)
         place = f.at(sums, "i8", f.mul(chunk.index, VECTOR_BYTES))
-        _dispatch(f, count, range(1, SUMS // kernel.taps + 1),
+        dispatch(f, count, range(1, SUMS // kernel.taps + 1),
                   lambda n: _grad_rows(element, kernel, n), "taps",
                   [lines, f.word(ROW_STEP), f.word(GROUP_STEP), offsets, g, f.word(G_ROW), rows,
                    cols, place, f.word(SUM_ROW)])

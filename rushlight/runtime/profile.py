@@ -37,12 +37,13 @@ def say(text: str) -> None:
 
 def run(nodes, d) -> None:
     """Run pending nodes as plan.run does, and say what happens."""
-    known = planning.plans.get(d.key) or planning.plans.get(told(nodes, d)[1].key)
-    why = "" if known is not None else reason(told(nodes, d)[1].key)
+    e = spelled_out(d)
+    known = planning.plans.get(d.key) or planning.plans.get((e.key, *e.merged))
+    why = "" if known is not None else reason(e.key)
     started = perf_counter()
     plan = planning.plan_of(nodes, d)
     compiled = perf_counter()
-    making = how_made(*told(nodes, d)) if config.debug.value >= 3 and known is None else []
+    making = how_made(e.nodes, e) if config.debug.value >= 3 and known is None else []
     began = perf_counter()
     times = Times()
     plan.execute(d, times if config.debug.value >= 2 else None)
@@ -50,12 +51,6 @@ def run(nodes, d) -> None:
     say("\n".join([headline(nodes, d, plan, why, compiled - started, ran - began), *making]))
     if config.debug.value >= 2:
         times.show(plan)
-
-
-def told(nodes, d):
-    """What compilers get of a description."""
-    d = d if d.nodes is nodes else spelled_out(d)
-    return d.nodes, d
 
 
 def headline(nodes, d, plan, why, compiling, running) -> str:
@@ -79,7 +74,8 @@ def line(where) -> str:
 def reason(key: tuple) -> str:
     """What tells this key from the nearest plan's."""
     nearest, common = None, -1
-    for other, _ in zip(reversed(planning.plans), range(NEIGHBOURS)):
+    spelled_out_keys = (k[0] for k in reversed(planning.plans) if type(k[0]) is tuple)
+    for other, _ in zip(spelled_out_keys, range(NEIGHBOURS)):
         n = shared_length(key, other)
         if n > common:
             nearest, common = other, n

@@ -59,7 +59,7 @@ class Vertex:
 class Description:
     """One pass over pending nodes: the key and the binding."""
 
-    __slots__ = ("nodes", "key", "leaves", "inputs", "scalars", "extras", "outputs", "donated")
+    __slots__ = ("nodes", "key", "leaves", "inputs", "scalars", "extras", "outputs", "donated", "places", "merged")
 
 
 def describe(nodes) -> Description:
@@ -168,22 +168,36 @@ class Steps:
 
 
 def spelled_out(d: Description) -> Description:
-    """The same description of applications: what compilers get."""
+    """The same description of applications: what compilers get.
+
+    Here inputs are told apart by their layouts, too: whether a part of a tensor begins where the whole
+    does depends on an offset, and the form of the graph is not to. `merged` are their numbers in `d`.
+    """
     found = {source: k for k, source in enumerate(d.leaves)}
+    numbers = {place: k for k, place in enumerate(d.inputs)}
     key: list = []
-    alive = set(d.outputs)
-    places = {place: k for k, place in enumerate(d.inputs)}
+    alive, places = set(d.outputs), {}
     for i, step in enumerate(d.nodes):
         step.index = i
         key.append(step.sig)
-        for source, offset in zip(step.operands[::2], step.operands[1::2]):
-            key += [source.index, offset] if source.buffer is None else [~places[found[source], offset]]
-        key.append(step.is_last and step.origin in alive)
+        for source, offset, view in seen_operands(step):
+            if source.buffer is None:
+                key += [source.index, offset]
+            else:
+                key.append(~places.setdefault((found[source], offset, view), len(places)))
+        key.append(getattr(step, "is_last", True) and getattr(step, "origin", step) in alive)
     e = Description()
-    e.nodes, e.leaves, e.inputs, e.scalars, e.extras = d.nodes, d.leaves, d.inputs, d.scalars, d.extras
-    e.outputs = [step for step in d.nodes if step.is_last and step.origin in alive]
-    e.donated, e.key = d.donated, (*key, *d.key[-2:])
+    e.nodes, e.leaves, e.scalars, e.extras, e.donated = d.nodes, d.leaves, d.scalars, d.extras, d.donated
+    e.inputs, e.places = [place[:2] for place in places], places
+    e.merged = [numbers[place] for place in e.inputs]
+    e.outputs = [s for s in d.nodes if s.is_last and s.origin in alive] if type(d.nodes) is Steps else d.outputs
+    e.key = (*key, d.donated, tuple([leaf for leaf, _ in e.inputs]))
     return e
+
+
+def seen_operands(node):
+    """(source, offset, layout) of each operand."""
+    return zip(node.operands[::2], node.operands[1::2], [view for view in node.sig.layouts if view is not None])
 
 
 class Graph:
@@ -198,7 +212,6 @@ class Graph:
 def build(nodes, d: Description, retold=None) -> Graph:
     """The graph of pending nodes (numbered by `describe`); `retold` says it with other sizes (`Form.retold`)."""
     numbers = {source: k for k, source in enumerate(d.leaves)}
-    places = {place: k for k, place in enumerate(d.inputs)}
     signatures, offsets, donated = retold or (None, None, d.donated)
     offsets = iter(offsets) if retold else None
     inputs = [Input(k, leaf, donated[leaf]) for k, (leaf, _) in enumerate(d.inputs)]
@@ -207,16 +220,15 @@ def build(nodes, d: Description, retold=None) -> Graph:
     next_scalar = next_extra = 0
     for node in nodes:
         sig = signatures[node.sig] if retold else node.sig
-        uses, operands, at = [], node.operands, 0
+        uses, operands = [], seen_operands(node)
         for view, dtype in zip(sig.layouts, sig.dtypes):
             if view is None:
                 continue
-            source, offset = operands[at:at + 2]
-            at += 2
+            source, offset, before = next(operands)
             if source.buffer is None:
                 uses.append(Use(vertices[source.index], view, next(offsets) if retold else offset, dtype))
             else:
-                uses.append(Use(inputs[places[numbers[source], offset]], view, 0, dtype))
+                uses.append(Use(inputs[d.places[numbers[source], offset, before]], view, 0, dtype))
         scalars = tuple(range(next_scalar, next_scalar + len(node.scalars))) if node.scalars else ()
         next_scalar += len(scalars)
         extra = None
@@ -239,7 +251,7 @@ SIZES = {"shape", "size", "sizes", "n", "offset"}       # parameters that are si
 class Form:
     """The form of a description (`key`) and its sizes (`values`)."""
 
-    __slots__ = ("key", "values", "layouts", "signatures", "offsets")
+    __slots__ = ("key", "values", "layouts", "signatures", "offsets", "places_of_offsets")
 
     def __init__(self, d: Description):
         self.layouts: dict = {}         # -> number, in the order in which they are met
@@ -257,6 +269,7 @@ class Form:
                 if name in SIZES:
                     values += _numbers(value)
         self.values = (*values, *self.offsets, *donated)
+        self.places_of_offsets = range(len(values), len(values) + len(self.offsets))
 
     def wire(self, key, kinds) -> list:
         """The key with numbers in place of signatures, and without offsets.

@@ -6,7 +6,7 @@ from rushlight.compiler.lower import lower
 from rushlight.compiler.pipeline import PASSES
 from rushlight.compiler.simplify import dedupe, drop_copies, drop_dead, outer_products
 from rushlight.trace import record
-from rushlight.trace.graph import build, describe
+from rushlight.trace.graph import build, describe, spelled_out
 
 
 def graph_of(program):
@@ -14,7 +14,7 @@ def graph_of(program):
     record.pending.flush()
     alive = program()
     nodes = [n for r in record.pending.nodes if (n := r()) is not None and n.buffer is None]
-    graph = build(nodes, describe(nodes))
+    graph = build(nodes, spelled_out(describe(nodes)))
     del alive
     return graph
 
