@@ -114,7 +114,7 @@ def _spread_input_grad(out, g, w, geometry, groups, temp, epilogue, note) -> lis
         made = _by_channels(out, g, image, weights, temp, epilogue, note, spread)
         if made is not None:
             return made
-    seen, taps = upright(image, Weights(w.ref, _five_strides(weights)))
+    seen, taps = upright(image, _weights(weights))
     plan = direct(seen, inner, rows, g.itemsize, spread)
     if plan is None or 0 in g.shape:
         return []
@@ -378,7 +378,7 @@ def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp,
         return []
     (groups, outputs), images = w.shape[:2], x.shape[0]
     kind, result = x.dtype, _finish_image(x.dtype, out, groups, epilogue)
-    seen, weights = upright(image, Weights(w.ref, _five_strides(w)))
+    seen, weights = upright(image, _weights(w))
     made = _by_channels(out, x, image, w, temp, epilogue, note)
     if made is not None:
         return made
@@ -387,7 +387,7 @@ def _over_positions(out: View, x: View, image: Image, w: View, temp: Temp,
     if suits(seen, w.shape[2], outputs, images, groups, kind):
         before = []
         if not are_near(weights, way_of(seen)):
-            seen, weights = upright(image, Weights(*_bytes(packed(before, kind, w, temp))))
+            seen, weights = upright(image, _weights(packed(before, kind, w, temp)))
         seen = _adjacent_channels(before, x, seen, temp)
         return before + winograd(seen, weights, w.shape[2], outputs, images, result, temp, note)
     depth, before = _channel_blocks(image, w.shape[2], BLOCK_K), []
@@ -411,20 +411,16 @@ def _by_channels(out: View, x: View, image: Image, w: View, temp: Temp, epilogue
                  note: str, spread: tuple[int, int] = (1, 1)) -> list[Call] | None:
     """A depthwise convolution with channels in lanes; None if it does not suit."""
     groups, outputs, inner = w.shape[:3]
-    seen, weights = upright(image, Weights(*_bytes(w)))
+    seen, weights = upright(image, _weights(w))
     if outputs != 1 or inner != 1 or spread == (1, 1) and is_wide(seen) \
             or plan_of(seen, groups, x.dtype, spread) is None:
         return None
     before: list[Call] = []
     if tap_step(weights, seen) is None:
-        _, weights = upright(image, Weights(*_bytes(packed(before, x.dtype, w, temp))))
+        _, weights = upright(image, _weights(packed(before, x.dtype, w, temp)))
     plan = plan_of(_adjacent_channels(before, x, seen, temp), groups, x.dtype, spread)
     result = _finish_image(x.dtype, out, 1, epilogue)
     return [*before, over_channels(plan, weights, x.shape[0], result, note)]
-
-
-def _bytes(w: View) -> tuple[Ref, tuple[int, ...]]:
-    return w.ref, _five_strides(w)
 
 
 def _adjacent_channels(before: list[Call], x: View, image: Image, temp: Temp) -> Image:
@@ -433,15 +429,16 @@ def _adjacent_channels(before: list[Call], x: View, image: Image, temp: Temp) ->
         return image
     x = packed(before, x.dtype, x, temp)
     n, channel, *inner = (s * x.itemsize for s in x.strides)
-    deep, high, wide = image.along
-    along = deep, high._replace(stride=(0, *inner)[-2]), wide._replace(stride=inner[-1])
+    strides = (0, 0, *inner)[-3:]
+    along = tuple(a._replace(stride=s) for a, s in zip(image.along, strides, strict=True))
     return Image(x.ref, image.group, n, channel, along)
 
 
-def _five_strides(w: View) -> tuple[int, ...]:
-    """Bytes between groups, outputs, channels, rows of taps, columns of taps."""
-    taps = (0, 0, *w.strides[3:])[-2:]
-    return tuple(s * w.itemsize for s in (*w.strides[:3], *taps))
+def _weights(w: View) -> Weights:
+    """w [group, output, channel, *taps] in bytes."""
+    deep, *taps = (0, 0, 0, *w.strides[3:])[-3:]
+    strides = tuple(s * w.itemsize for s in (*w.strides[:3], *taps))
+    return Weights(w.ref, strides, deep * w.itemsize)
 
 
 def _suits_rows(image: Image, outputs: int, depth: Cut, reading: Reading) -> bool:

@@ -64,6 +64,7 @@ class Weights(NamedTuple):
     """[group, output, channel, tap row, tap column] anywhere in memory; strides in bytes."""
     ref: Ref
     strides: tuple[int, int, int, int, int]
+    deep: int = 0           # the stride from one plane of taps to the next
 
 
 class Plan(NamedTuple):
@@ -165,7 +166,7 @@ def upright(image: Image, w: Weights) -> tuple[Image, Weights]:
             along[dim] = a._replace(start=a.start + last * a.step, step=larger(1, abs(a.step)))
             offset, strides[tap] = offset + last * strides[tap], -strides[tap]
     return (image._replace(along=(*along,)),
-            Weights(Ref(w.ref.slot, w.ref.offset + offset), (*strides,)))
+            w._replace(ref=Ref(w.ref.slot, w.ref.offset + offset), strides=(*strides,)))
 
 
 def _grain(units: int, work: int) -> int:

@@ -15,6 +15,7 @@ whole vectors; images and weights are transposed on their way in, results on the
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 from typing import NamedTuple
 
 from ..compiler.kernel import LANES, Code
@@ -168,15 +169,18 @@ def _run(f: Function, tile: Value, left: Value, high: int, wide: int):
 
 READ_PARAMS = (("ptr", "args"), ("ptr", "dst"), ("i64", "row"), ("i64", "xi"), ("i64", "t0"),
                ("i64", "tiles"), ("i64", "c0"), ("i64", "channels"))
-(X, X_BATCH, X_CHANNEL, X_ROW, X_COL, X_CHANNELS, HEIGHT, WIDTH, START_H, START_W, HIGH,
- WIDE) = range(12)
+(X, X_BATCH, X_CHANNEL, X_ROW, X_COL, X_CHANNELS, HEIGHT, WIDTH, START_H, START_W, HIGH, WIDE,
+ X_DEEP, OUT_D, MOVE_D, FIRST_D, DEPTH) = range(17)
 LINE = TILE * RUN + max(METHODS) - 1 + 4    # pixels of a line: those of a run, and overrun
 
 
-def tile_words(ref, batch: int, channel: int, high: Along, wide: Along, channels: int) -> tuple:
+def tile_words(ref, batch: int, channel: int, along: tuple[Along, Along, Along],
+               channels: int) -> tuple:
     """The words of `read_tiles`: strides in bytes, sizes, and how tiles cover the positions."""
+    deep, high, wide = along
     return (ref, batch, channel, high.stride, wide.stride, channels, high.size, wide.size,
-            high.start, wide.start, -(-high.out // TILE), -(-wide.out // TILE))
+            high.start, wide.start, -(-high.out // TILE), -(-wide.out // TILE), deep.stride,
+            deep.out, deep.move, deep.start, deep.size)
 
 
 @cache
@@ -187,16 +191,26 @@ def read_tiles(taps: int, of: str, way: str) -> Code:
     lines = f.alloca("float", side * LINE * LANES)
     pointers = f.alloca("ptr", LANES)
     with f.loop(0, f.tiles, nonempty=True) as run:
-        place, length = _run(f, f.add(f.t0, run.index), f.sub(f.tiles, run.index), HIGH, WIDE)
+        (plane, *place), length = _run(f, f.add(f.t0, run.index), f.sub(f.tiles, run.index), HIGH,
+                                       WIDE)
         run.step = length
         pixels = f.add(f.mul(length, TILE), side - TILE)
         dst = f.at(f.dst, "i8", f.mul(run.index, f.row))
+        image, height = _plane(f, plane)
         with f.loop(0, f.channels, LANES, nonempty=True) as block:
-            image = f.at(f.word(X, "ptr"), "i8", f.mul(place[0], f.word(X_BATCH)))
             _point_at_channels(f, pointers, image, f.add(f.c0, block.index))
-            _fill_lines(f, side, way, lines, pointers, place, pixels)
+            _fill_lines(f, side, way, lines, pointers, (*place, height), pixels)
             _transform_run(f, METHODS[taps], of, lines, length, f.at(dst, "float", block.index))
     return f.code()
+
+
+def _plane(f: Function, number: Value):
+    """(address of the plane that this one of the output meets, its height: none if there is none)."""
+    index = f.add(f.mul(f.urem(number, f.word(OUT_D)), f.word(MOVE_D)), f.word(FIRST_D))
+    offset = f.add(f.mul(f.udiv(number, f.word(OUT_D)), f.word(X_BATCH)),
+                   f.mul(index, f.word(X_DEEP)))
+    height = f.select(f.icmp("ult", index, f.word(DEPTH)), f.word(HEIGHT), 0)
+    return f.at(f.word(X, "ptr"), "i8", offset), height
 
 
 def _point_at_channels(f: Function, pointers: Value, image: Value, first: Value) -> None:
@@ -209,12 +223,12 @@ def _point_at_channels(f: Function, pointers: Value, image: Value, first: Value)
 
 def _fill_lines(f: Function, side: int, way: str, lines, pointers, place, pixels) -> None:
     """The lines of a run, [pixel][channel]; zeros where there is no image."""
-    _, row, col = place
+    row, col, height = place
     x0 = f.add(f.mul(col, TILE), f.word(START_W))
     first = f.smin(f.smax(f.sub(0, x0), 0), pixels)
     with f.loop(0, side, carried=[lines], nonempty=True) as line:
         y = f.add(f.add(f.mul(row, TILE), f.word(START_H)), line.index)
-        inside = f.icmp("ult", y, f.word(HEIGHT))
+        inside = f.icmp("ult", y, height)
         end = f.smin(f.sub(f.word(WIDTH), x0), pixels)
         last = f.select(inside, f.smax(end, first), first)
         source = f.add(f.mul(y, f.word(X_ROW)), f.mul(x0, f.word(X_COL)))
@@ -393,12 +407,14 @@ G_WORDS = 2                         # then those of the finisher
 
 
 @cache
-def write_weights(taps: int, every: int) -> Code:
+def write_weights(taps: int, every: int, deep: int) -> Code:
     """The finisher gets rows of outputs, columns of (channel, tap); `part` is its batch.
 
-    Every second tap has sums of its own, `phase` bytes apart, if `every` is 2.
+    Each of `deep` planes of taps has sums of its own, `phase` bytes apart, and if `every` is 2 so
+    has every second row and column of them.
     """
-    f, depth = Function(f"write_weights{taps}_{every}", GRAD_PARAMS), (taps * every) ** 2
+    f = Function(f"write_weights{taps}_{every}_{deep}", GRAD_PARAMS)
+    depth = deep * (taps * every) ** 2
     depths = LANES * depth + LANES
     kernel, result = f.alloca("float", depths * LANES), f.alloca("float", depths * LANES)
     words = f.at(f.args, "i64", G_WORDS)
@@ -408,7 +424,7 @@ def write_weights(taps: int, every: int) -> Code:
         with f.loop(0, f.channels, LANES, nonempty=True) as chunk:
             count = f.umin(f.sub(f.channels, chunk.index), LANES)
             first = f.at(start, "i8", f.mul(chunk.index, f.row))
-            _gather_weights(f, METHODS[taps], every, kernel, first, count)
+            _gather_weights(f, METHODS[taps], (deep, every), kernel, first, count)
             cols = f.mul(count, depth)
             call_word(f, "void", G_TURN, [kernel, VECTOR_BYTES, cols, LANES, result, 4 * depths])
             call_word(f, "void", G_FINISH, [
@@ -417,16 +433,17 @@ def write_weights(taps: int, every: int) -> Code:
     return f.code()
 
 
-def _gather_weights(f: Function, method, every: int, kernel, source: Value, count: Value) -> None:
+def _gather_weights(f: Function, method, phases, kernel, source: Value, count: Value) -> None:
     """kernel[channel][tap][16 outputs]."""
+    deep, every = phases
     width = method.taps * every
     with f.loop(0, count, carried=[source, kernel], nonempty=True) as channel:
         place, dst = channel.values
-        for phase in range(every * every):
+        for plane, a, b in product(range(deep), range(every), range(every)):
             rows = _both_sides(f, gather, method, method.weight, _load_all(f, method, place))
-            for i, row in enumerate(rows):
-                for j, value in enumerate(row):
-                    down, right = i * every + phase // every, j * every + phase % every
-                    f.store(value, f.at(dst, "float", (down * width + right) * LANES))
+            for (i, row), j in product(enumerate(rows), range(method.taps)):
+                tap = (plane * width + i * every + a) * width + j * every + b
+                f.store(row[j], f.at(dst, "float", tap * LANES))
             place = f.at(place, "i8", f.phase)
-        channel.next(f.at(channel.values[0], "i8", f.row), f.at(dst, "float", width * width * LANES))
+        channel.next(f.at(channel.values[0], "i8", f.row),
+                     f.at(dst, "float", deep * width * width * LANES))

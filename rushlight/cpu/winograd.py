@@ -3,8 +3,8 @@
 A 4x4 tile of the output is A' (sum over channels of (G w G') * (B d B')) A, the product element by
 element: for each xi a small matrix product over channels, for which the micro-kernels serve. The
 gradient of the weights is G' (sum over tiles of (A g A') * (B d B')) G. The transforms are in
-tiles.py. With 4x4 taps and stride 2 every second row and column of the image and of the taps is a
-convolution by itself, so there are four such phases to sum.
+tiles.py. What is a sum of such convolutions has phases: with 4x4 taps and stride 2 every second row
+and column of the image and of the taps, in three dimensions each plane of the taps.
 
     multiply    m[xi][tile][output] (+)= v[xi][tile][channel] u[xi][channel][output]; a unit is a
                 block of tiles by a block of outputs
@@ -20,6 +20,7 @@ the latter.
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 from typing import NamedTuple
 
 from .. import config
@@ -49,17 +50,20 @@ PANEL = PANEL_BYTES // 4
 PLENTY = 8              # units that there should be
 GRAD_BLOCK = 128, 64    # channels and outputs whose products a unit of the gradient adds up
 SHARED = 2              # units that need the same tiles: more are worth making them ahead
+MOST_DEEP = 4           # planes of taps
 NEAR = 16               # floats among which the taps of a channel must be
 
 
 class Way(NamedTuple):
-    """Taps of the method along a side, and how many positions and taps lie between two of a phase."""
+    """The method's taps along a side, the step of a phase's positions and taps, planes of taps."""
     taps: int
     every: int
+    deep: int
 
     @property
-    def phases(self) -> list[tuple[int, int]]:
-        return [(a, b) for a in range(self.every) for b in range(self.every)]
+    def phases(self) -> list[tuple[int, int, int]]:
+        """(plane, first row, first column) of taps."""
+        return list(product(range(self.deep), range(self.every), range(self.every)))
 
     @property
     def xi(self) -> int:
@@ -68,17 +72,16 @@ class Way(NamedTuple):
     @property
     def depth(self) -> int:
         """Taps of the whole kernel."""
-        return (self.taps * self.every) ** 2
+        return self.deep * (self.taps * self.every) ** 2
 
 
 def way_of(image: Image) -> Way | None:
     deep, high, wide = image.along
-    if (deep.out, deep.taps, deep.size, deep.start) != (1, 1, 1, 0):
+    if not 1 <= deep.taps <= MOST_DEEP:
         return None
-    for way in (Way(3, 1), Way(2, 1), Way(2, 2)):
-        if all((a.taps, a.step, a.move) == (way.taps * way.every, 1, way.every)
-               for a in (high, wide)):
-            return way
+    for taps, every in ((3, 1), (2, 1), (2, 2)):
+        if all((a.taps, a.step, a.move) == (taps * every, 1, every) for a in (high, wide)):
+            return Way(taps, every, int(deep.taps))
     return None
 
 
@@ -86,9 +89,10 @@ def suits(image: Image, channels: int, outputs: int, images: int, groups: int, k
     """Whether tiles are possible and faster; follows from sizes alone, and the switch."""
     if not config.winograd.value or kind is not float32 or groups != 1 or way_of(image) is None:
         return False
-    _, high, wide = image.along
+    deep, high, wide = image.along
     tiles = ceil_div(high.out, TILE) * ceil_div(wide.out, TILE)
-    return smaller(channels, outputs) >= LEAST_CHANNELS and images * tiles >= LEAST_TILES \
+    return smaller(channels, outputs) >= LEAST_CHANNELS \
+        and images * deep.out * tiles >= LEAST_TILES \
         and high.out * wide.out >= LEAST_USE * tiles * TILE * TILE
 
 
@@ -126,14 +130,15 @@ class Tiles(NamedTuple):
 
 
 def _tiles(way: Way, image: Image, channels: int, images: int, of: str = "image") -> Tiles:
-    words = []
-    for a, b in way.phases:
-        (down, high), (right, wide) = (_phase(along, way.every, n) for along, n in zip(
-            image.along[1:], (a, b), strict=True))
+    words, (deep, *sides) = [], image.along
+    for plane, *taps in way.phases:
+        (down, high), (right, wide) = (_phase(along, way.every, n)
+                                       for along, n in zip(sides, taps, strict=True))
+        met = deep._replace(start=deep.start + plane * deep.step)
         ref = Ref(image.ref.slot, image.ref.offset + down + right)
-        words.append(tile_words(ref, image.batch, image.channel, high, wide, channels))
+        words.append(tile_words(ref, image.batch, image.channel, (met, high, wide), channels))
     lie = {4: "columns", 8: "second"}.get(int(wide.stride), "channels")
-    total = images * ceil_div(high.out, TILE) * ceil_div(wide.out, TILE)
+    total = images * deep.out * ceil_div(high.out, TILE) * ceil_div(wide.out, TILE)
     return Tiles(read_tiles(way.taps, of, lie), words, total, channels)
 
 
@@ -196,7 +201,7 @@ def winograd(image: Image, w: Weights, channels: int, outputs: int, images: int,
     """The convolution of `image` with w, through the finisher."""
     way, before, (_, high, wide) = way_of(image), [], image.along
     tiles = _tiles(way, image, channels, images)
-    few = way.every == 1 and tiles.total <= FEW_TILES
+    few = len(way.phases) == 1 and tiles.total <= FEW_TILES
     depth = balanced(channels, MOST_CHANNELS, 1)
     cut_t, cut_o = _cut(tiles.total, outputs, depth, few)
     v, m = block(cut_t.tile, depth.tile), block(cut_t.tile, cut_o.tile)
@@ -211,7 +216,7 @@ def winograd(image: Image, w: Weights, channels: int, outputs: int, images: int,
              cut_t.tile, channels, depth.tile, outputs, cut_o.tile, cut_o.pieces, u.ref, u.panel,
              u.xi, *given, m.row, m.xi, u.nbytes, 0 if few else v.bytes(way), m.bytes(way),
              8 * cut_t.tile + 64, 8 * depth.tile + 64, way.xi, *tiles.all_words, *u.words, *write)
-    flops = 2 * images * high.out * wide.out * way.depth * channels * outputs
+    flops = 2 * images * image.positions * way.depth * channels * outputs
     return [*before, Call(multiply(), words, cut_t.pieces * cut_o.pieces, 1, f"{note}, Winograd",
                           flops=flops)]
 
@@ -249,18 +254,18 @@ def are_near(w: Weights, way: Way) -> bool:
     return max(picked(w, way)) < NEAR
 
 
-def _reader(w: Weights, way: Way, phase: tuple[int, int], outputs: int) -> tuple[Code, tuple]:
+def _reader(w: Weights, way: Way, phase: tuple[int, int, int], outputs: int) -> tuple[Code, tuple]:
     """What reads the weights of a phase, and its words."""
     _, output, channel, row, col = w.strides
     taps = picked(w, way)
-    skip = phase[0] * row + phase[1] * col - 4 * taps[0]
+    skip = phase[0] * w.deep + phase[1] * row + phase[2] * col - 4 * taps[0]
     return read_weights(tuple(taps)), (Ref(w.ref.slot, w.ref.offset + skip), output, channel,
                                        outputs)
 
 
 def _some_of(w: Weights, way: Way, channels: int, block_outputs: int, outputs: int) -> Transformed:
     """Weights that each unit transforms for itself."""
-    panel, (code, words) = channels * PANEL_BYTES, _reader(w, way, (0, 0), outputs)
+    panel, (code, words) = channels * PANEL_BYTES, _reader(w, way, (0, 0, 0), outputs)
     xi = Block(ceil_div(block_outputs, PANEL), panel).xi
     return Transformed(0, panel, xi, code, words, way.xi * xi + PANEL_BYTES)
 
@@ -273,7 +278,7 @@ def _all_weights(before: list[Call], w: Weights, way: Way, channels: int, output
                  temp: Temp) -> Transformed:
     """Weights transformed by calls of their own, the channels of all phases one after the other."""
     panels, blocks = ceil_div(outputs, PANEL), ceil_div(channels, LANES)
-    panel = channels * way.every ** 2 * PANEL_BYTES
+    panel = channels * len(way.phases) * PANEL_BYTES
     xi = Block(panels, panel).xi
     ref = temp(way.xi * xi + PANEL_BYTES)
     for n, phase in enumerate(way.phases):
@@ -406,14 +411,15 @@ def winograd_weight_grad(image: Image, g: View, channels: int, result: Finisher,
                          note: str) -> list[Call]:
     """The gradient in weights of a convolution of `image`, from g [n, o, *p]."""
     (images, outputs), way, before, after = g.shape[:2], way_of(image), [], []
-    x, y = _tiles(way, image, channels, images), _tiles(Way(way.taps, 1), _as_image(g), outputs,
-                                                        images, "gradient")
+    x, y = _tiles(way, image, channels, images), _tiles(Way(way.taps, 1, 1), _as_image(g),
+                                                        outputs, images, "gradient")
     cut_c, cut_o = (balanced(n, most // d, LANES) for n, most, d in zip(
-        (channels, outputs), GRAD_BLOCK, (way.every ** 2, 1), strict=True))
+        (channels, outputs), GRAD_BLOCK, (len(way.phases), 1), strict=True))
     blocks, cut_t = cut_c.pieces * cut_o.pieces, balanced(x.total, TILES[0], 1)
     per_part = ceil_div(cut_t.pieces, larger(1, PLENTY // blocks))
     parts, keep = ceil_div(cut_t.pieces, per_part), result
-    v = _factor(before, way, x, cut_t, cut_c, way.every == 1 and cut_o.pieces > SHARED, temp, note)
+    v = _factor(before, way, x, cut_t, cut_c, len(way.phases) == 1 and cut_o.pieces > SHARED, temp,
+                note)
     h = _factor(before, way, y, cut_t, cut_o, cut_c.pieces > SHARED, temp, note)
     if parts > 1:
         keep, add = in_parts(float32, parts, 1, outputs, channels * way.depth, result, temp, note)
@@ -426,7 +432,7 @@ def winograd_weight_grad(image: Image, g: View, channels: int, result: Finisher,
              cut_o.pieces, *v.given, *h.given, d.row, d.xi, d.bytes(way), v.scratch, h.scratch,
              d.bytes(way) * len(x.words), 8 * cut_c.tile + 64, 8 * cut_t.tile + 64, way.xi,
              *x.all_words, *y.all_words, *write)
-    flops = 2 * images * g.shape[2] * g.shape[3] * way.depth * channels * outputs
+    flops = 2 * images * image.positions * way.depth * channels * outputs
     return [*before, Call(grad(), words, parts * blocks, 1, f"{note}, Winograd", flops=flops),
             *after]
 
@@ -440,9 +446,10 @@ def _factor(before: list[Call], way: Way, tiles: Tiles, cut_t: Cut, cut_c: Cut, 
 
 
 def _as_image(g: View) -> Image:
-    batch, channel, row, col = (s * g.itemsize for s in g.strides)
-    high, wide = (Along(s, n, n, 1, 0, 1, 1) for s, n in ((row, g.shape[2]), (col, g.shape[3])))
-    return Image(g.ref, 0, batch, channel, (Along(0, 1, 1, 1, 0, 1, 1), high, wide))
+    batch, channel, *inner = (s * g.itemsize for s in g.strides)
+    along = [Along(s, n, n, 1, 0, 1, 1) for s, n in zip(inner, g.shape[2:], strict=True)]
+    plain = Along(0, 1, 1, 1, 0, 1, 1)
+    return Image(g.ref, 0, batch, channel, (*[plain] * (3 - len(along)), *along))
 
 
 @cache

@@ -19,6 +19,10 @@ CASES = [   # x, w, stride, padding, dilation, groups
     ((5, 40, 15, 17), (48, 40, 4, 4), (2, 2), (1, 1), (1, 1), 1),       # four phases
     ((3, 150, 37, 34), (140, 150, 4, 4), (2, 2), (0, 3), (1, 1), 1),
     ((9, 16, 16, 15), (20, 16, 2, 2), (1, 1), (0, 1), (1, 1), 1),       # 2x2 taps
+    ((2, 20, 5, 9, 10), (24, 20, 3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1), 1),     # planes of taps
+    ((2, 20, 6, 12, 10), (24, 20, 2, 3, 3), (2, 1, 1), (1, 1, 0), (1, 1, 1), 1),
+    ((2, 20, 8, 12, 14), (24, 20, 4, 4, 4), (2, 2, 2), (1, 1, 1), (1, 1, 1), 1),
+    ((2, 20, 8, 12, 10), (24, 20, 3, 2, 2), (1, 1, 1), (2, 0, 1), (2, 1, 1), 1),
     ((18, 40, 4, 4), (300, 40, 3, 3), (1, 1), (1, 1), (1, 1), 1),       # one tile in an image
     ((5, 270, 7, 6), (50, 270, 3, 3), (1, 1), (1, 1), (1, 1), 1),       # tiles made ahead
     ((9, 16, 29, 31), (17, 16, 3, 3), (1, 1), (0, 1), (1, 1), 1),       # the gradient in parts
@@ -56,9 +60,11 @@ def in_order(a, axes):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("axes", [(0, 2, 3, 1), (3, 1, 0, 2)])
-def test_neither_threads_nor_memory_order_change_a_bit(case, axes):
+@pytest.mark.parametrize("first", [0, -1])
+def test_neither_threads_nor_memory_order_change_a_bit(case, first):
+    """Channels adjacent in memory, or nothing that is like an image."""
     x, g, w, geometry = operands(case)
+    axes = (0, *range(2, x.ndim), 1) if first == 0 else (x.ndim - 1, 1, 0, *range(2, x.ndim - 1))
     one, two = all_three(x, g, w, geometry, 1), all_three(x, g, w, geometry, 2)
     other = all_three(*(in_order(a, axes) for a in (x, g, w)), geometry)
     for a, b, c in zip(one, two, other, strict=True):
