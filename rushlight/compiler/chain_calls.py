@@ -86,9 +86,8 @@ class ChainCalls:
     # -- memory ---------------------------------------------------------------------------------------
     def tile_rows(self) -> int:
         """Rows of a tile: a part of a block, few enough for the cache, a quarter of all at most."""
-        fitting = [t for t in products.TILES if self.cut.tile % t == 0 and 4 * t * self.length <= CACHED
-                   and (4 * t <= self.rows or t <= 32)]
-        return fitting[0] if fitting else 16
+        return next((t for t in products.TILES if self.cut.tile % t == 0 and 4 * t * self.length <= CACHED
+                     and (4 * t <= self.rows or t <= 32)), 16)
 
     def place_scratch(self) -> None:
         """Where in scratch memory each value lies that only later parts read."""

@@ -20,7 +20,9 @@ from .recipe import families, plain_recipe, recipe_of
 from .repeat import lowered
 
 LIMIT = 4096                    # plans kept; the least recently used go first
+BYTES = 256 << 20               # and about as much memory for all of them
 plans: OrderedDict = OrderedDict()
+held = 0                        # bytes of `plans`
 hits = misses = 0
 generation = 0                  # how often all plans were forgotten
 
@@ -62,10 +64,20 @@ def _new_plan(nodes, d):
         misses += 1
         plan = make(d.nodes, d)
         plan.merged = d.merged
-    plans[key] = plans[among_applications] = plan
-    while len(plans) > LIMIT:
-        plans.popitem(last=False)
+    for name in (key, among_applications):
+        keep(name, plan)
     return plan
+
+
+def keep(key, plan) -> None:
+    """Remember a plan; the least recently used ones make room."""
+    global held
+    if key not in plans:
+        held = (held if plans else 0) + plan.size(key)
+        plans[key] = plan
+    while len(plans) > LIMIT or held > BYTES and len(plans) > 1:
+        oldest, gone = plans.popitem(last=False)
+        held -= gone.size(oldest)
 
 
 def make(nodes, d) -> Plan:
@@ -101,7 +113,7 @@ class Plan:
         self.offsets = offsets
         self.addends = recipe.offsets.bind(numbers) + base[recipe.slots]
         self.host_addends = recipe.host_offsets.bind(numbers) + base[recipe.host_slots]
-        self.words = recipe.words.bind(numbers).copy()
+        self.words = recipe.take_words(numbers)
         self.address = self.words.__array_interface__["data"][0]
         self.words[recipe.own_places] = self.address + recipe.own_offsets
         self.commands = np.stack([recipe.addresses, self.address + 8 * recipe.starts, recipe.units.bind(numbers),
@@ -110,6 +122,11 @@ class Plan:
         self.segments = [[first + COMMAND_BYTES * s[0], s[1]] if type(s) is list else s for s in recipe.segments]
         self.merged = range(len(recipe.itemsizes))      # inputs of the description by those of the recipe
         self.bound = None       # whose buffers the words hold, if that is known (replay/program.py)
+
+    def size(self, key) -> int:
+        """About how many bytes it takes to keep this plan under a key."""
+        own = 8 * (len(self.words) + self.commands.size + 2 * len(self.addends)) + 100 * len(self.nbytes) + 20 * len(key)
+        return own + (0 if self.recipe.formula else self.recipe.size)
 
     def execute(self, d, watch=None) -> None:
         """Run on the buffers and numbers of one description; outputs are handed over only at the end.

@@ -172,6 +172,19 @@ class Recipe:
                 return None
         return self.formula.evaluate([values[n] for n in self.first])
 
+    def take_words(self, sizes: np.ndarray) -> np.ndarray:
+        """The args blocks of a plan; of a recipe without a formula there is only one."""
+        words = self.words.bind(sizes)
+        if self.formula is not None:
+            return words.copy()
+        self.words = None
+        return words
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes to keep it."""
+        return 32 * len(self.places) + 500 * len(self.steps)
+
     def column(self, numbers) -> Column:
         known, at, which = [], [], []
         for place, n in enumerate(numbers):

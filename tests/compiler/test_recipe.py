@@ -178,3 +178,14 @@ def test_a_form_tells_apart_what_differs_by_more_than_sizes():
         np.testing.assert_array_equal((x + tensor(n, 1)).numpy(), x.numpy() + tensor(n, 1).numpy())
         np.testing.assert_array_equal((x + tensor(1, 4)).numpy(), x.numpy() + tensor(1, 4).numpy())
         np.testing.assert_array_equal((x + x).numpy(), x.numpy() * 2)
+
+
+def test_plans_are_bounded_in_bytes(monkeypatch):
+    planning.plans.clear()
+    (tensor(3) + 1).tolist()
+    size = next(iter(planning.plans.values())).size(next(iter(planning.plans)))
+    monkeypatch.setattr(planning, "BYTES", 10 * size)
+    for n in range(4, 60):
+        (tensor(n) + 1).tolist()
+    assert 5 <= len(planning.plans) <= 30
+    assert planning.held == sum(p.size(k) for k, p in planning.plans.items())
