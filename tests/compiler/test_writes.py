@@ -71,9 +71,10 @@ def test_memory_stays_where_it_is():
 def test_write_into_a_constant_reads_its_last_operand_before_it_is_filled():
     """An input of as many bytes as the result, which nobody needs afterwards, is not filled before it is read."""
     leaf = torch.zeros(3, 8).requires_grad_()
-    y = torch.cat((leaf[:, ::2], leaf[:, ::2]))
+    x = leaf[:, ::2]
+    y = torch.cat((x, x))
     weights = torch.arange(1.0, 25.0).reshape(6, 4)
     torch.cpu.synchronize()
     g, = torch.autograd.grad([y], [leaf], [weights])
-    del weights, y
+    del weights, x, y
     assert g[:, ::2].tolist() == [[14, 16, 18, 20], [22, 24, 26, 28], [30, 32, 34, 36]]
