@@ -334,7 +334,7 @@ def facing_of(use, space) -> str | None:
     """"straight" if a matrix is seen as rows x length, "turned" if it is transposed."""
     layout = use.layout
     shape = tuple(layout.shape)
-    if use.offset or len(shape) < 2 or layout.numel != use.source.numel:
+    if len(shape) < 2 or layout.numel != use.source.numel or use.offset:
         return None
     if shape[-2:] == space[1:] and layout.packed:
         return "straight"

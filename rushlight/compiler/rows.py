@@ -44,7 +44,7 @@ def is_row_value(v, space, first) -> bool:
 
 def is_spread(use: Use, space, first) -> bool:
     """A row value seen along its row: stride 0 on folded axes, packed on the others."""
-    if use.offset or use.layout.numel != prod(space):
+    if use.layout.numel != prod(space) or use.offset:
         return False
     seen = use.layout if use.layout.shape == tuple(space) else view(use.layout, space)
     if seen is None:
