@@ -16,7 +16,7 @@ from itertools import product
 from math import prod
 from typing import NamedTuple
 
-from ..compiler.kernel import Call, Epilogue, Ref, View
+from ..compiler.kernel import LANES, Call, Epilogue, Ref, View
 from ..compiler.sizes import larger, smaller, times
 from ..dtypes import dtype, float32, float64
 from .contract import (BLOCK_K, BLOCK_ROWS, PANELS, PLENTY, Contraction, Cut, Left, Right, Temp,
@@ -51,10 +51,23 @@ def lower_conv(out: View, x: View, w: View, stride, padding, dilation, groups: i
             return made
     note = _note("conv", x, w, stride, padding)
     _, before, (x, w) = _prepare(temp, x, w)
-    image = _image(x, groups, _windows(x, out.shape, w.shape, stride, padding, dilation))
+    geometry = out.shape, w.shape, stride, padding, dilation
+    image = _image(x, groups, _windows(x, *geometry))
+    if not _is_read_so(image, x, w.shape, groups):
+        x = packed(before, x.dtype, x, temp)
+        image = _image(x, groups, _windows(x, *geometry))
     rows, (o, c, *taps) = w.shape[0] // groups, w.strides
     weights = w._replace(shape=(groups, rows, *w.shape[1:]), strides=(rows * o, o, c, *taps))
     return before + _over_positions(out, x, image, weights, temp, epilogue, note)
+
+
+def _is_read_so(image: Image, x: View, w, groups: int) -> bool:
+    """Whether x is well read from where it lies: columns are adjacent, or channels may be."""
+    if x.strides[-1] == 1 or image.taps == 1 and image_way(image, x.itemsize) == "place":
+        return True
+    seen, _ = upright(image, Weights(x.ref, (0,) * 5))
+    by_channels = (w[0], w[1]) == (groups, 1) and plan_of(seen, groups, x.dtype)
+    return bool(by_channels or suits(seen, w[1], w[0], x.shape[0], groups, x.dtype))
 
 
 def _windows(x: View, out, kernel, stride, padding, dilation) -> list[Along]:
@@ -88,6 +101,9 @@ def lower_conv_input_grad(out: View, g: View, w: View, stride, padding, dilation
     if max(map(len, dims)) == 1:
         phase = [d for d, in dims]
         return before + _input_grad_phase(out, g, w, phase, groups, temp, epilogue, note)
+    if g.strides[-1] != 1:
+        return before + lower_conv_input_grad(out, packed(before, g.dtype, g, temp), w, stride,
+                                              padding, dilation, groups, temp, epilogue)
     parts = []
     for phase in product(*dims):
         part = _phase_result(out, phase, g.dtype, temp)
@@ -137,6 +153,12 @@ def _phase_result(out: View, phase, kind: dtype, temp: Temp) -> View | None:
 
 def _input_grad_phase(out, g, w, phase, groups, temp, epilogue, note) -> list[Call]:
     along = [p.along._replace(stride=p.along.stride * g.itemsize) for p in phase]
+    if not _is_read_so(_image(g, groups, along), g, (w.shape[0], w.shape[1]), groups):
+        before: list[Call] = []
+        g = packed(before, g.dtype, g, temp)
+        phase = [p._replace(along=p.along._replace(stride=s))
+                 for p, s in zip(phase, g.strides[2:], strict=True)]
+        return before + _input_grad_phase(out, g, w, phase, groups, temp, epilogue, note)
     taps = _sliced(w, [p.tap for p in phase], [p.tap_step for p in phase],
                    [p.along.taps for p in phase])
     rows, inner, (o, c, *steps) = w.shape[1], w.shape[0] // groups, taps.strides
@@ -172,6 +194,9 @@ def lower_conv_weight_grad(out: View, g: View, x: View, stride, padding, dilatio
         return before + grad_over_channels(plan, near, _finish_weights(kind, out, 1), temp, note)
     if not _is_packed(g, 2):
         g = packed(before, kind, g, temp)
+    if not _is_read_so(image, x, out.shape, groups):
+        x = packed(before, kind, x, temp)
+        image = _image(x, groups, _windows(x, g.shape, out.shape, stride, padding, dilation))
     if plan := direct(image, x.shape[1] // groups, out.shape[0] // groups, kind.itemsize):
         result = _finish_weights(kind, out, groups)
         return before + weight_grad(plan, g, g.shape[0], groups, kind, result, temp, note)
@@ -179,15 +204,25 @@ def lower_conv_weight_grad(out: View, g: View, x: View, stride, padding, dilatio
         seen = _adjacent_channels(before, x, image, temp)
         return before + winograd_weight_grad(seen, g, x.shape[1], _finish_weights(kind, out, 1),
                                              temp, note)
+    result, turns = _finish_weights(kind, out, groups), True
+    if _is_better_swapped(image, x.shape[1] // groups, out.shape[0] // groups):
+        g, x, turns = x if _is_packed(x, 2) else packed(before, kind, x, temp), g, False
+        image = _image(x, groups, _windows(x, g.shape, out.shape, stride, padding, dilation))
     for most in (BLOCK_ROWS, BLOCK_ROWS // 4, BLOCK_ROWS // 16, 1):
         rows = _channel_blocks(image, x.shape[1] // groups, most)
         reading = _reading(image, g.shape[0], rows.tile, kind, POSITIONS)
         if reading.fits:
             break
-    columns = cut_columns(kind, groups * rows.pieces, out.shape[0] // groups)
-    c = Contraction(kind, groups, rows, columns, reading.cut, turned=True)
-    left, result = _image_operand(image, reading, True), _finish_weights(kind, out, groups)
+    columns = cut_columns(kind, groups * rows.pieces, g.shape[1] // groups)
+    c = Contraction(kind, groups, rows, columns, reading.cut, turned=turns)
+    left = _image_operand(image, reading, True)
     return before + contract(c, left, _positions(g, c), result, temp, note)
+
+
+def _is_better_swapped(image: Image, channels: int, outputs: int) -> bool:
+    """Whether few outputs should be rows and channels columns: where there is one tap, in place."""
+    plain = image.taps == 1 and all((a.out, a.move, a.start) == (a.size, 1, 0) for a in image.along)
+    return plain and 2 * ceil_div(channels, LANES) * outputs < ceil_div(outputs, LANES) * channels
 
 
 def _is_one_window(image: View, positions: View, w: View, padding, dilation, groups: int) -> bool:

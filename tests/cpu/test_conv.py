@@ -25,6 +25,7 @@ CASES = [   # x, w, stride, padding, dilation, groups
     ((2, 64, 4, 4), (32, 64, 4, 4), (1, 1), (0, 0), (1, 1), 1),     # one position
     ((3, 40, 7, 7), (70, 40, 3, 3), (1, 1), (1, 1), (1, 1), 1),     # several blocks of k, ragged tiles
     ((4, 8, 40, 40), (8, 8, 3, 3), (1, 1), (1, 1), (1, 1), 1),      # the weight gradient in parts
+    ((3, 40, 9, 7), (3, 40, 1, 1), (1, 1), (0, 0), (1, 1), 1),      # few outputs of many channels
     ((3, 5, 3, 4), (1, 5, 3, 4), (1, 1), (0, 0), (1, 1), 1),
 ]
 
@@ -56,8 +57,8 @@ def test_narrow_floats_are_summed_in_float32(kind):
 
 @pytest.mark.parametrize("axes", [(0, 2, 3, 1), (1, 0, 2, 3), (3, 2, 1, 0)])
 def test_any_memory_order_of_images(axes):
-    check(*CASES[0], axes=axes)
-    check(*CASES[1], axes=axes)
+    for case in (CASES[n] for n in (0, 1, 3, 4, 9, 11)):
+        check(*case, axes=axes)
 
 
 def random_case(rnd):
@@ -99,7 +100,7 @@ def epilogue_inputs(rng, shape):
     yield draw(rng, shape, axes=(0, *range(2, len(shape)), 1))
 
 
-@pytest.mark.parametrize("case", [CASES[n] for n in (1, 3, 5, 8, 9, 11)], ids=str)
+@pytest.mark.parametrize("case", [CASES[n] for n in (1, 3, 5, 8, 9, 12)], ids=str)
 def test_epilogue_is_the_body_on_the_plain_result(case):
     rng, (xs, ws, *geometry) = np.random.default_rng(5), case
     ys = (xs[0], ws[0], *out_sizes(xs, ws, *geometry))
