@@ -22,8 +22,8 @@ HEADER = len(MAGIC) + 8 + 16
 SUFFIX = ".o"
 STALE_TEMPORARY = 3600      # seconds after which a writer must have died
 REFRESH = 86400             # an object read after this many seconds counts as young again
-
-_known_size: dict[str, int] = {}    # bytes per folder, counted once, then kept up to date
+BLOCK = 4096                # what a file takes at least, so that the number of files is bounded, too
+COUNTS = 64                 # how often the folder is counted while it fills up once
 
 
 def make_key(*parts: str) -> str:
@@ -60,7 +60,8 @@ def store(key: str, payload: bytes) -> bool:
     content = _header(key, payload) + payload
     if not _write(os.path.join(folder, key + SUFFIX), content):
         return False
-    _bound(folder, len(content))
+    if _is_time_to_count(key, len(content)):
+        _bound(folder)
     return True
 
 
@@ -77,7 +78,6 @@ def count() -> int:
 def clear() -> int:
     """Remove all objects; how many could not be removed."""
     folder = config.cache.value
-    _known_size.pop(folder, None)
     removed = [_forget(path) for path, _, _ in list(_entries(folder, temporaries=True))]
     return removed.count(False)
 
@@ -156,26 +156,31 @@ def _entries(folder: str, temporaries: bool = False) -> Iterator[tuple[str, int,
                     yield entry.path, status.st_size, status.st_mtime
 
 
-def _bound(folder: str, added: int) -> None:
-    """Evict the oldest objects once the folder is over its bound, down to 3/4 of it."""
+def _is_time_to_count(key: str, added: int) -> bool:
+    """Drawn by the key, in proportion to what is added: nobody has to remember how much there is.
+
+    Counting tens of thousands of files takes a tenth of a second, which only so many stores cost.
+    """
     limit = config.cache_size.value << 20
-    if folder in _known_size:
-        _known_size[folder] += added
-    else:
-        _sweep_temporaries(folder)
-        _known_size[folder] = sum(bytes_ for _, bytes_, _ in _entries(folder))
-    if _known_size[folder] > limit:
-        _known_size[folder] = _evict(folder, limit * 3 // 4)
+    return int(key[:8], 16) * limit <= COUNTS * _on_disk(added) << 32
 
 
-def _evict(folder: str, limit: int) -> int:
+def _on_disk(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
+
+
+def _bound(folder: str) -> None:
+    """Evict the oldest objects once the folder is over its bound, down to 3/4 of it."""
+    _sweep_temporaries(folder)
+    limit = config.cache_size.value << 20
     oldest_first = sorted(_entries(folder), key=lambda entry: entry[2])
-    total = sum(bytes_ for _, bytes_, _ in oldest_first)
+    total = sum(_on_disk(bytes_) for _, bytes_, _ in oldest_first)
+    if total <= limit:
+        return
     for path, bytes_, _ in oldest_first:
-        if total <= limit:
-            break
-        total -= bytes_ if _forget(path) else 0
-    return total
+        if total <= limit * 3 // 4:
+            return
+        total -= _on_disk(bytes_) if _forget(path) else 0
 
 
 def _sweep_temporaries(folder: str) -> None:

@@ -183,6 +183,22 @@ def test_the_oldest_objects_leave_first(folder):
         assert objects.load(f"{7:040d}") == bytes(200_000)
 
 
+def test_the_number_of_objects_is_bounded(folder):
+    with config.override(cache_size=1):
+        for number in range(400):
+            objects.store(objects.make_key(str(number)), b"small")
+        assert 256 * 3 // 4 <= objects.count() <= 256 + 256 // 8
+
+
+def test_the_folder_is_counted_seldom(folder, monkeypatch):
+    counted = []
+    monkeypatch.setattr(objects, "_bound", counted.append)
+    with config.override(cache_size=4):
+        for number in range(1024):          # as many as fill it
+            objects.store(objects.make_key(str(number)), b"small")
+    assert objects.COUNTS // 2 <= len(counted) <= 2 * objects.COUNTS
+
+
 def test_clear_removes_objects_only(folder):
     jit.address(add(12))
     (folder / "notes.txt").write_text("mine")
@@ -222,7 +238,7 @@ def test_what_a_killed_writer_left_is_swept(folder):
     left = folder / "key.o.1.1.tmp"
     left.write_bytes(b"half")
     os.utime(left, (1, 1))
-    jit.address(add(14))
+    objects.store("0" * 40, b"whole")       # a key that has the folder counted
     assert not left.exists()
 
 
