@@ -295,7 +295,9 @@ class Program:
         r = self.recording
         tickets = [generator.reserve(count, draws) for _, generator, draws, count in r.reserved]
         for new in self.new:
-            if new.value.kind == MADE and not new.is_free():
+            if new.value.kind != MADE:
+                new.forget()
+            elif not new.is_free():
                 new.forget()
                 step = self.steps[new.value.segment]
                 if step.in_place(new.value.number) is None:

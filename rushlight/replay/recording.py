@@ -142,6 +142,8 @@ class Recording:
                 self.add_source(x.storage, Source(STATE, len(self.states)))
                 self.states.append((x, path))
         self.before = {s: (s.node, s.version) for s in self.by_storage}
+        self.marks = [(x, at, marks(x)) for at, x in self.arguments.tensors]
+        self.marks += [(x, path, marks(x)[:-1]) for x, path in (self.world.tensors.values() if self.world else ())]
 
     def add_source(self, storage, source):
         if storage in self.by_storage:
@@ -178,7 +180,7 @@ class Recording:
         finally:
             self.tape.is_open = False
             self.restore()
-            self.made, self.by_node, self.args, self.kwargs = {}, {}, (), {}
+            self.made, self.by_node, self.args, self.kwargs, self.marks = {}, {}, (), {}, []
             self.new = None
         return untraced(result)
 
@@ -242,6 +244,7 @@ class Recording:
         self.number_stores: list = []   # (place, Number or float)
         self.changed_floats: list = []  # ids of places
         try:
+            self.check_marks()
             self.note_values()
             self.note_places()
             self.result = self.template(result, "the result")
@@ -249,6 +252,12 @@ class Recording:
             self.new_kinds = [(s.dtype, s.numel) for s in self.new]
         except Unfit as reason:
             self.effects.append((str(reason), None))
+
+    def check_marks(self):
+        """The tensors that were there are seen, and stand on the tape, as before: only their values are others."""
+        for x, path, before in self.marks:
+            if any(a is not b and a != b for a, b in zip(before, marks(x))):
+                raise Unfit(f"changes more of {path.replace('a[', 'argument [')} than its values")
 
     def note_values(self):
         for storage, (node, version) in self.before.items():
@@ -373,6 +382,11 @@ class _Observers:
 
     def __exit__(self, *_):
         plans.observer = storages.reader = random.observer = None
+
+
+def marks(x) -> tuple:
+    """What a tensor is beside its values; its gradient last."""
+    return x.storage, x.layout, x.offset, x._requires_grad, x._grad_fn, x._hooks and len(x._hooks), x._grad
 
 
 def untraced(x):

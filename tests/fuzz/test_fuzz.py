@@ -102,3 +102,11 @@ def test_minimiser_keeps_what_fails(monkeypatch):
     smaller, found = minimise(Program(0, True, lines))
     assert smaller.lines == ["a3 = make((3,))", "a9 = a3 + 1", "a10 = a9.sum()"] and found == "differs: a10"
     assert np.size(script(smaller).splitlines()) == 9
+
+
+@pytest.mark.parametrize("first", range(0, 120, 30))
+def test_compiled_functions_do_what_functions_do(first):
+    from .replaying import difference
+    outcomes = [d for seed in range(first, first + 30) if (d := difference(T, write(T, seed))) is not None]
+    assert [text for _, text in outcomes if text] == []
+    assert sum(replays > 0 for replays, _ in outcomes) >= 4
