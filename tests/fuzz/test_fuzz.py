@@ -107,6 +107,6 @@ def test_minimiser_keeps_what_fails(monkeypatch):
 @pytest.mark.parametrize("first", range(0, 120, 30))
 def test_compiled_functions_do_what_functions_do(first):
     from .replaying import difference
-    outcomes = [d for seed in range(first, first + 30) if (d := difference(T, write(T, seed))) is not None]
+    outcomes = [d for seed in range(first, first + 30) if (d := difference(rushlight, write(rushlight, seed))) is not None]
     assert [text for _, text in outcomes if text] == []
     assert sum(replays > 0 for replays, _ in outcomes) >= 4
