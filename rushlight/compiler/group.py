@@ -21,6 +21,8 @@ EPILOGUE_LIMIT = 6          # vertices that a contraction takes along
 WITHOUT_EPILOGUE = {"conv_weight_grad"}     # its results are small, and summed from parts
 SCATTERED = {"gather", "write"}     # their memory need not be walked in lanes, as a reduction must
 GROUP_LIMIT = 64            # accesses of one loop nest
+SIBLINGS = 16               # vertices of a reduction that others join
+RECENT = 12                 # groups that are asked
 
 
 class Group:
@@ -78,12 +80,30 @@ class Groups:
             if group is not None and group not in found and self.may_join(v, use, group):
                 found.append(group)
         if not found:
-            return None
+            return self.sibling(v)
         best = max(found, key=lambda g: g.number)
         for other in found:
             if other is not best and self.may_merge(best, other) and not self.makes_cycle(v, best, other):
                 self.merge(best, other)
         return best
+
+    def sibling(self, v):
+        """A recent group that folds the same axes of something that v reads, too: what both load is loaded once."""
+        if v.prim.kind != "reduce":
+            return None
+        space, read = tuple(v.uses[0].layout.shape), self.read_by(v)
+        for group in self.groups[:-RECENT:-1]:
+            if group.kind == "loop" and not group.passes and group.dims == v.params["dims"] \
+                    and tuple(group.space) == space and len(group.vertices) < SIBLINGS and self.shares_walk(v, group) and not self.makes_cycle(v, group) \
+                    and any(self.read_by(w) & read for w in group.vertices):
+                return group
+        return None
+
+    def read_by(self, v) -> set:
+        """What v reads, or would if its operands were computed where it is."""
+        near = {u.source for u in v.uses}
+        far = {u.source for w in near if isinstance(w, Vertex) and w.prim.kind == "pointwise" for u in w.uses}
+        return {self.home.get(x, x) for x in near | far}
 
     def may_merge(self, a, b) -> bool:
         """Two loop groups over the same elements, with no third one that must run between them."""
@@ -125,7 +145,7 @@ class Groups:
     def shares_walk(self, v, group) -> bool:
         """The other operands can be seen in the group's space and do not come out of its own folds."""
         kinds = {w.prim.kind for w in group.vertices}
-        if v.prim.kind == "reduce" and kinds & SCATTERED or group.dims is not None and v.prim.kind == "write":
+        if v.prim.kind == "reduce" and kinds & SCATTERED and not folds_whole_rows(v, group) or group.dims is not None and v.prim.kind == "write":
             return False
         if v.prim.kind == "write" and self.home.get(v.uses[0].source) is group:
             return False
@@ -302,6 +322,14 @@ def has_body(v: Vertex) -> bool:
     """Whether loops can compute it; else it runs by its NumPy meaning."""
     from .bodies import is_native
     return is_native(v)
+
+
+def folds_whole_rows(v, group) -> bool:
+    """Whether a reduction adds up rows that were gathered as a whole, lanes beside each other."""
+    last = len(group.space) - 1
+    return last not in v.params["dims"] and all(
+        w.prim.kind != "write" and (w.prim.kind != "gather" or w.params["coords"][-1:] == (last,) and
+                                    all(u.layout.strides[-1] == 0 for u in w.uses[1:])) for w in group.vertices)
 
 
 def is_arg(v) -> bool:

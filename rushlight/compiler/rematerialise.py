@@ -11,8 +11,10 @@ from __future__ import annotations
 from ..trace.graph import Use, Vertex
 from .group import GROUP_LIMIT, Groups, is_same_walk
 from .prices import price
+from .rows import is_row_value, row_axis
 
 MOVE = 0.4              # nanoseconds to move 4 bytes
+SPREAD = 0.25           # of that, where a value is the same along an axis
 
 
 def rematerialise(groups: Groups) -> Groups:
@@ -81,12 +83,19 @@ def recompute(group, source, groups, position, last) -> None:
     present = {u.source for v in group.vertices for u in v.uses if groups.home.get(u.source) is not group}
     at = position[group]
     new = [x for x in leaves if x not in present and not is_constant(x)]
-    if any(isinstance(x, Vertex) and not x.is_output and last.get(x, -1) < at for x in new):
+    if any(isinstance(x, Vertex) and not x.is_output and last.get(x, -1) < at and share(x, steps) == 1
+           for x in new):
         return                      # something big would have to live longer
     gain = MOVE * sum(v.dtype.itemsize / 4 * (1 + (not v.is_output)) for v in wanted)
-    cost = MOVE * len(new) + sum(price(w) for w in steps)
+    cost = MOVE * sum(share(x, steps) for x in new) + sum(price(w) for w in steps)
     if cost < gain and len(group.vertices) + len(steps) <= GROUP_LIMIT:
         copy_steps(group, wanted, sorted(steps, key=groups.place_of.__getitem__), groups)
+
+
+def share(leaf, steps) -> float:
+    """How much of a load for each element a leaf is: what is spread is seldom fetched."""
+    seen = [u.layout for w in steps for u in w.uses if u.source is leaf]
+    return 1.0 if any(all(l.strides[d] for d in range(l.ndim) if l.shape[d] != 1) for l in seen) else SPREAD
 
 
 def loaded(group, source, groups) -> list:
@@ -106,7 +115,7 @@ def tree(v, source, groups):
     while todo:
         for use in todo.pop().uses:
             w = use.source
-            if groups.home.get(w) is not source:
+            if groups.home.get(w) is not source or is_number_of_rows(w, source):
                 continue
             if w.prim.kind != "pointwise" or w.prim.name == "iota" or not is_same_walk(use):
                 return None
@@ -114,6 +123,11 @@ def tree(v, source, groups):
                 found.add(w)
                 todo.append(w)
     return found if v.prim.name != "iota" else None
+
+
+def is_number_of_rows(w, source) -> bool:
+    """Whether a group that passes over its rows again has w once for each of them: it is cheap to keep."""
+    return source.passes and is_row_value(w, source.space, row_axis(source.space, source.dims))
 
 
 def fits(v, steps, group, groups) -> bool:

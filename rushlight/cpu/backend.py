@@ -8,6 +8,7 @@ from .runs import copy_pieces, small_piece
 from .scan import can_scan, lower_scan
 from .scatter import can_fill, can_scatter, check_scatter, lower_scatter
 from .sort import can_sort, lower_sort
+from .topk import can_select, lower_topk
 
 
 def contract(name, params, out, operands, temp, epilogue) -> list:
@@ -35,7 +36,7 @@ def is_native(vertex) -> bool:
     kind = vertex.prim.kind
     if kind == "scatter":
         return can_scatter(vertex)
-    return kind == "host" and (can_scan(vertex) or can_recur(vertex) or can_sort(vertex))
+    return kind == "host" and (can_scan(vertex) or can_recur(vertex) or can_sort(vertex) or can_select(vertex))
 
 
 def native(vertex, out, views, temp) -> list:
@@ -44,6 +45,8 @@ def native(vertex, out, views, temp) -> list:
         return lower_scan(vertex, out, *views)
     if can_recur(vertex):
         return lower_recurrence(vertex, out, views, temp)
+    if can_select(vertex):
+        return lower_topk(vertex, out, *views)
     return lower_sort(vertex, out, *views, temp)
 
 

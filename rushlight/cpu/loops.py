@@ -193,7 +193,8 @@ class Emitter:
         piece, lines = (f.urem(part, f.word(w.blocks)), f.udiv(part, f.word(w.blocks))) if outer else (part, None)
         first = f.mul(piece, f.word(w.block))
         last = f.umin(f.add(first, f.word(w.block)), self.size(axis))
-        state = [s for fold in nest.folds for s in identity(f, fold, f.binary("add", f.splat(f.value(first)), iota(vector("i64"))))]
+        numbers = f.binary("add", f.splat(f.value(first)), iota(vector("i64")))
+        state = [s for fold in nest.folds for s in identity(f, fold, numbers)]
         if outer:
             begin, end = self.lines_of(lines, outer)
             with f.loop(begin, end, carried=state) as line:

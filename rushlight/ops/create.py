@@ -208,6 +208,9 @@ def range(start, end, step=1, **kwargs):
     return arange(start, end + (step > 0) - (step < 0) if whole else end + step * 0.5, step, **kwargs)
 
 
+MANY = 4096             # numbers that are worth a kernel
+
+
 def linspace(start, end, steps, *, dtype=None, layout=None, device=None, requires_grad=False, out=None):
     """`steps` evenly spaced numbers, both ends included; computed from the nearer end."""
     check_device(device)
@@ -218,6 +221,12 @@ def linspace(start, end, steps, *, dtype=None, layout=None, device=None, require
     kind = d.numpy if d.is_floating_point and d.itemsize >= 4 else np.float32 if d.is_floating_point else np.float64
     step = kind.type((end - start) / (steps - 1)) if steps > 1 and hasattr(kind, "type") else \
         (end - start) / (steps - 1) if steps > 1 else 0
+    if steps >= MANY and d.is_floating_point and d.itemsize >= 4:
+        y = _long_linspace(*(float(np.asarray(v).astype(kind)) for v in (start, end, step)), steps, d)
+        if out is not None:
+            from .pointwise import into
+            return into(out, y)
+        return finished(y, requires_grad)
     i = np.arange(steps).astype(kind)
     first, last = np.asarray(start).astype(kind), np.asarray(end).astype(kind)
     values = np.where(np.arange(steps) < steps // 2, first + step * i, last - step * (steps - 1 - i).astype(kind))
@@ -228,6 +237,13 @@ def linspace(start, end, steps, *, dtype=None, layout=None, device=None, require
         from .pointwise import into
         return into(out, y)
     return finished(y, requires_grad)
+
+
+def _long_linspace(first, last, step, steps, d):
+    """By a kernel, in the same instructions."""
+    from .pointwise import where
+    i = arange(steps, dtype=d)
+    return where(i < steps // 2, first + i * step, last - ((steps - 1) - i) * step)
 
 
 def logspace(start, end, steps, base=10.0, **kwargs):

@@ -13,7 +13,7 @@ from ..autograd.inplace import assign, check_writable
 from ..autograd.node import named, type_name
 from ..autograd.recall import recalled
 from ..layout import broadcast_shapes, wrap_dim
-from ..prims.host import argsort as argsort_p
+from ..prims.host import argsort as argsort_p, argtopk as argtopk_p
 from ..prims.index import gather as gather_p, scatter as scatter_p
 from ..tensor import Tensor
 from ..trace.record import pending
@@ -647,16 +647,22 @@ def roll(input, shifts, dims=None):
     """Elements moved along axes, those that fall off come in at the other end."""
     if dims is None or dims == ():
         return named(roll(input.reshape(-1), shifts, 0).reshape(input.shape), "RollBackward0")
-    from .shape import cat
     shifts, dims = ((v,) if isinstance(v, int) else tuple(v) for v in (shifts, dims))
     if len(shifts) != len(dims):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
-    y = input
+    return _rolled(input, shifts=shifts, dims=dims)
+
+
+@differentiable("RollBackward0", vjp=(lambda g, _y, _x, *, shifts, dims: _rolled(
+    g, shifts=tuple(-s for s in reversed(shifts)), dims=dims[::-1]),))
+def _rolled(x, *, shifts, dims):
+    from .shape import cat
+    y = x
     for s, d in zip(shifts, dims):
         n = y.shape[wrap_dim(d, y.dim())] if y.dim() else 0
         if n and s % n:
             y = cat([y.narrow(d, n - s % n, s % n), y.narrow(d, 0, n - s % n)], d)
-    return named(y.clone() if y is input else y, "RollBackward0")
+    return y.clone() if y is x else y
 
 
 def rot90(input, k=1, dims=(0, 1)):
@@ -703,14 +709,20 @@ def msort(input):
     return sort(input, 0).values
 
 
+FEW = 64                # for more of them a row is sorted
+
+
 def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     """The k largest (or smallest) values of an axis, in order, and where they stood."""
     from .reduce import return_type
     d = wrap_dim(dim, input.dim())
     if not 0 <= k <= (input.shape[d] if input.dim() else 1):
         raise RuntimeError("selected index k out of range")
-    at = _order(input, d, largest)
-    at = at.narrow(d, 0, k).contiguous() if input.dim() else at
+    if input.dim() and k <= FEW and input.dtype.itemsize <= 4:
+        at = apply(argtopk_p, (input.detach(),), dict(dim=d, k=k, descending=bool(largest)))
+    else:
+        at = _order(input, d, largest)
+        at = at.narrow(d, 0, k).contiguous() if input.dim() else at
     made = return_type("topk", ("values", "indices"))(named(gather(input, d, at), "TopkBackward0"), at)
     return made if out is None else type(made)(*map(_into, out, made))
 

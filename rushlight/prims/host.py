@@ -30,3 +30,17 @@ argsort = Primitive("argsort", "host", _argsort, lambda shapes, **_: shapes[0], 
                     lambda ts, y, x, **_: None,
                     lambda prim, size, xs, batched, *, dim, **p: prim(xs[0], dim=dim + 1, **p),
                     samples=_argsort_samples)
+
+
+def _argtopk_samples(rng):
+    return [((rng.integers(-9, 9, s).astype(d),), dict(dim=dim, k=k, descending=down))
+            for d in (*FLOATS, *INTS) for s, dim, k in [((9,), 0, 9), ((3, 70), 1, 4), ((40, 3), 0, 11)]
+            for down in (False, True)]
+
+
+argtopk = Primitive("argtopk", "host", lambda x, *, dim, k, descending: np.take(
+                        _argsort(x, dim=dim, descending=descending), np.arange(k), dim),
+                    lambda shapes, *, dim, k, **_: (*shapes[0][:dim], k, *shapes[0][dim + 1:]), int64_dtype, (None,),
+                    lambda ts, y, x, **_: None,
+                    lambda prim, size, xs, batched, *, dim, **p: prim(xs[0], dim=dim + 1, **p),
+                    samples=_argtopk_samples)

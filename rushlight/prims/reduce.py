@@ -10,7 +10,9 @@ import math
 
 import numpy as np
 
+from .. import dtypes
 from .. import ops as o
+from ..autograd.grad_mode import mode
 from .samples import FLOATS, INTS, whole
 from .table import Primitive, bool_dtype, int64_dtype, same_dtype
 
@@ -72,6 +74,12 @@ prod = reducer("prod", lambda x, *, dims: np.multiply.reduce(_wide(x), axis=dims
 
 def _prod_gradient(g, y, x, dims):
     """Product of the others: y / x where no factor is zero, else by exclusive products from both sides."""
+    if not (mode.enabled or x.dtype.is_complex):        # nobody will differentiate this
+        zero = x == 0
+        rest = prod(o.where(zero, 1, x), dims=dims)
+        zeros = sum(zero.to(dtypes.int64), dims=dims)
+        lone, none = (spread(o.where(zeros == n, g * rest, 0), x.shape, dims) for n in (1, 0))
+        return o.where(zero, lone, none / x)
     order = [d for d in range(x.dim()) if d not in dims] + list(dims)
     flat = x.permute(order).reshape(*kept(x.shape, dims), math.prod(x.shape[d] for d in dims))
     before = o.cumprod(o.cat([o.ones_like(flat[..., :1]), flat[..., :-1]], -1), -1)
@@ -166,6 +174,8 @@ cumprod = scan("cumprod", lambda x, *, dim: np.cumprod(_wide(x), axis=dim, dtype
 
 def _cumprod_gradient(g, y, x, dim):
     """d y_j / d x_i = y_j / x_i for j >= i: exact where no x is zero, else through the pair table."""
+    if not (mode.enabled or x.dtype.is_complex):
+        return _cumprod_slope(g, y, x, dim)
     n = x.shape[dim]
     i = o.arange(n, device=x.device)
     factors = o.where(i[None, :, None] == i[None, None, :], 1, x.movedim(dim, -1).unsqueeze(-1)
@@ -174,6 +184,15 @@ def _cumprod_gradient(g, y, x, dim):
     reach = (i[:, None] >= i[None, :]).to(x.dtype)
     rows = g.movedim(dim, -1).reshape(-1, n, 1)
     return (rows * products * reach).sum(1).reshape(x.movedim(dim, -1).shape).movedim(-1, dim)
+
+
+def _cumprod_slope(g, y, x, dim):
+    """The same where nobody will differentiate it: up to the first zero by division, there by the products without it."""
+    zeros = (x == 0).cumsum(dim)
+    first = (zeros == 1) & (x == 0)
+    without = o.cumprod(o.where(first, 1, x), dim)
+    back = lambda t: reverse_cumsum(t, dim)
+    return o.where(zeros == 0, back(g * y) / x, o.where(first, back(g * without), 0))
 
 
 def _running(compare):

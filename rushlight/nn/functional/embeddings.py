@@ -81,6 +81,9 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None,
     A 2-D input holds one bag a row, a 1-D one is cut at `offsets`.
     """
     _check_bag(input, offsets, mode, per_sample_weights)
+    if input.dim() == 2 and input.size(1) and mode != "max":
+        rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+        return _even_bags(rows, input, weight.size(0), mode, per_sample_weights, padding_idx)
     if input.dim() == 2:
         offsets = ops.arange(0, input.numel(), input.size(1), dtype=input.dtype)
         per_sample_weights = None if per_sample_weights is None else per_sample_weights.reshape(-1)
@@ -110,6 +113,16 @@ def _check_bag(input, offsets, mode, per_sample_weights):
         raise NotImplementedError("embedding_bag: per_sample_weights was not None. "
                                   "per_sample_weights is only supported for mode='sum' (got "
                                   f"mode='{mode}'). Please open a feature request on GitHub.")
+
+
+def _even_bags(rows, input, n, mode, weights, padding_idx):
+    """All bags of one length: (bags, length, D) to (bags, D)."""
+    rows = rows if weights is None else rows * weights.unsqueeze(-1)
+    if padding_idx is None:
+        return rows.sum(1) if mode == "sum" else rows.mean(1)
+    keep = (input != padding_idx % n).to(rows.dtype).unsqueeze(-1)
+    total = (rows * keep).sum(1)
+    return total if mode == "sum" else total / keep.sum(1).clamp(min=1)
 
 
 def _bags(rows, bag, counted, n, mode, weights):
