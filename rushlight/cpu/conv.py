@@ -46,6 +46,9 @@ def lower_conv(out: View, x: View, w: View, stride, padding, dilation, groups: i
     """out [n, o, *p] = x [n, c, *size] convolved with w [o, c / groups, *taps], and epilogue."""
     if prod(out.shape) == 0:
         return []
+    live = _live_taps(x.shape[2:], out.shape[2:], w, stride, padding, dilation)
+    if live:
+        return lower_conv(out, x, live[0], stride, live[1], dilation, groups, temp, epilogue)
     if _is_one_window(x, out, w, padding, dilation, groups):
         if made := _product(out, x, w, temp, epilogue, "forward"):
             return made
@@ -59,6 +62,32 @@ def lower_conv(out: View, x: View, w: View, stride, padding, dilation, groups: i
     rows, (o, c, *taps) = w.shape[0] // groups, w.strides
     weights = w._replace(shape=(groups, rows, *w.shape[1:]), strides=(rows * o, o, c, *taps))
     return before + _over_positions(out, x, image, weights, temp, epilogue, note)
+
+
+def _live_taps(sizes, positions, w: View, stride, padding, dilation) -> tuple[View, tuple] | None:
+    """w without the outer taps that meet padding only, and its padding; None if there are none."""
+    ends = [_live_range(*dim) for dim in zip(sizes, positions, w.shape[2:], stride, padding,
+                                             dilation, strict=True)]
+    counts = [last - first for first, last in ends]
+    if any(n < 1 for n in counts) or all(n == k for n, k in zip(counts, w.shape[2:], strict=True)):
+        return None
+    firsts = [first for first, _ in ends]
+    pads = tuple(p - first * d for p, first, d in zip(padding, firsts, dilation, strict=True))
+    return _sliced(w, firsts, [1] * len(firsts), counts), pads
+
+
+def _live_range(size, positions, kernel, stride, pad, step) -> tuple[int, int]:
+    """The first tap that meets an index of some position, and the end of those that do."""
+    def meets(tap: int) -> bool:
+        first = pad - tap * step            # what a position times the stride must reach
+        at = ceil_div(larger(0, first), stride)
+        return at < positions and at * stride < first + size
+    first, last = 0, kernel
+    while first < last and not meets(first):
+        first += 1
+    while last > first and not meets(last - 1):
+        last -= 1
+    return first, last
 
 
 def _is_read_so(image: Image, x: View, w, groups: int) -> bool:
@@ -85,6 +114,10 @@ def lower_conv_input_grad(out: View, g: View, w: View, stride, padding, dilation
     """
     if prod(out.shape) == 0:
         return []
+    live = _live_taps(out.shape[2:], g.shape[2:], w, stride, padding, dilation)
+    if live:
+        return lower_conv_input_grad(out, g, live[0], stride, live[1], dilation, groups, temp,
+                                     epilogue)
     if _is_one_window(out, g, w, padding, dilation, groups):
         if made := _product(out, g, w, temp, epilogue, "input"):
             return made

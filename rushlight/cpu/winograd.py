@@ -39,7 +39,7 @@ from .tiles import (METHODS, TILE, read_tiles, read_weights, tile_words, write_t
 
 LEAST_CHANNELS = 16
 LEAST_TILES = 16        # that are worth transforming the weights
-LEAST_USE = 0.5         # of the outputs in all tiles
+LEAST_USE = 0.35       # of the outputs in all tiles
 FEW_TILES = 128         # weights are transformed by the units that need them
 MOST_CHANNELS = 128     # of a block
 MOST_OUTPUTS = 256
