@@ -11,6 +11,7 @@ from weakref import ref
 
 written = None      # inside of vmap: [(storage, its value before a write)]
 reader = None       # while a step is recorded for replay: told of each storage that is read
+item_reader = None  # and asked for the number of a tensor that becomes a Python float
 overwritten = []    # since the last flush: (storage, weakly; its value before a write), in case that the next one fails
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import dtypes
+from . import dtypes, storage as storages
 from .layout import Size, is_dense
 
 
@@ -303,6 +303,8 @@ class Tensor:
         """The one element as a Python number."""
         if self.layout.numel != 1:
             raise RuntimeError(f"a Tensor with {self.layout.numel} elements cannot be converted to Scalar")
+        if storages.item_reader is not None and self.dtype.is_floating_point:
+            return storages.item_reader(self)
         return self._array().item() if self.dtype is not dtypes.bfloat16 else float(self._array().reshape(())[()])
 
     def tolist(self):

@@ -188,6 +188,7 @@ class Program:
         r = self.recording
         sources = [src for s in r.segments for src in s.sources]
         sources += [s for s, _ in r.finals] + [s for s, _ in r.versions] + [v for _, v in r.finals] + list(r.new_values)
+        sources += [x.source for x in r.reads]
         sources += [x.known for x in self.shown() if type(x) is Shown and x.known]
         return list(dict.fromkeys(sources))
 
@@ -270,6 +271,8 @@ class Program:
                 self.let_go()
                 raise
             self.replays += 1
+            if self.recording.reads:
+                values = self.recording.tape.completed(values, self.read)
             result = self.finish(given, storages, nodes, values)
             self.let_go()
             return True, result
@@ -306,9 +309,11 @@ class Program:
             if value.kind == MADE:
                 step = self.steps[value.segment]
                 step.outputs[step.slot_of[value.number]] = None
-        for step in self.steps:
+        self.read = []
+        for n, step in enumerate(self.steps):
             leaves = [nodes[k] for k in step.known] if step.known else [self.value(s, nodes) for s in step.segment.sources]
             step.run(leaves, values, tickets, given)
+            self.read += [self.number_at(x, nodes) for x in r.reads if x.segment == n]
         for target, step, slot in self.copies:
             made = step.outputs[slot]
             memmove(nodes[self.number_of[target]].buffer.address, made.address, made.nbytes)
@@ -321,6 +326,11 @@ class Program:
         if source.kind == CONSTANT:
             return constant(self.recording.constants[source.number])
         return nodes[self.number_of[source]]
+
+    def number_at(self, read, nodes) -> float:
+        """A number that the call reads at this point: a later plan may write over it."""
+        kind = C_TYPES[read.dtype.name]
+        return kind.from_address(self.value(read.source, nodes).buffer.address + read.offset * ctypes.sizeof(kind)).value
 
     def let_go(self):
         for step in self.steps:

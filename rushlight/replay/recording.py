@@ -64,6 +64,14 @@ class Number(NamedTuple):
     at: int
 
 
+class Read(NamedTuple):
+    """A number that the call read: where from, and after which segment."""
+    source: Source
+    offset: int
+    dtype: object
+    segment: int
+
+
 class Arguments:
     """A call's arguments, flat: tensors, floats and other values with the expressions that find them."""
 
@@ -112,10 +120,10 @@ class Recording:
         flush()
         self.effects: list = []
         self.tape, self.segments, self.reserved = Tape(), [], []
-        self.constants, self.constant_nodes = [], []
+        self.constants, self.constant_nodes, self.reads = [], [], []
         self.arguments = Arguments(args, kwargs)
         self.args, self.kwargs = args, kwargs
-        self.made, self.new = {}, {}
+        self.made, self.new, self.lines_of_reads = {}, {}, []
         self.world = self.walk(functions, roots, codes, names)
         self.find_sources()
 
@@ -169,12 +177,13 @@ class Recording:
         floats = iter([*given])
         args, kwargs = with_floats(tuple(self.args), floats), with_floats(dict(self.kwargs), floats)
         try:
-            with Watch() as self.watch, _Observers(self):
+            with Watch(self.tape) as self.watch, _Observers(self):
                 result = fn(*args, **kwargs)
             with _Observers(self):
                 if not self.effects and not self.watch.effects:
                     flush()
             self.effects += self.watch.effects
+            self.check_reads()
             if not self.effects:
                 self.note_end(result)
         finally:
@@ -234,6 +243,21 @@ class Recording:
         if len(self.effects) < 20:
             self.effects.append(("reads a value", record.user_line()))
 
+    def on_item(self, x):
+        """A float that the call reads: its value now, and in a replay as soon as its plan has run."""
+        storages.reader = storages.item_reader = None
+        try:
+            value = x.item()
+        finally:
+            storages.reader, storages.item_reader = self.on_read, self.on_item
+        source = self.made.get(x.storage.node)
+        if source is None or x.dtype.name not in ("float32", "float64"):
+            self.on_read(x.storage)
+            return value
+        self.reads.append(Read(source, x.offset, x.dtype, len(self.segments) - 1))
+        self.lines_of_reads.append(record.user_line())
+        return self.tape.read(value)
+
     # -- afterwards -------------------------------------------------------------------------------
     def note_end(self, result):
         """What the call left behind; effects that a replay could not have make it unfit."""
@@ -252,6 +276,12 @@ class Recording:
             self.new_kinds = [(s.dtype, s.numel) for s in self.new]
         except Unfit as reason:
             self.effects.append((str(reason), None))
+
+    def check_reads(self):
+        """Numbers that were read may be returned or kept, but nothing in the call may hang on them."""
+        late = self.tape.late
+        if self.tape.decided_late or late and any(type(n) is At and n in late for s in self.segments for n in s.numbers):
+            self.effects += [("reads a value and goes by it", where) for where in self.lines_of_reads]
 
     def check_marks(self):
         """The tensors that were there are seen, and stand on the tape, as before: only their values are others."""
@@ -336,8 +366,10 @@ class Recording:
         """How a later recording did something else than this one would have done in its place."""
         if len(self.segments) != len(later.segments):
             return "another number of flushes"
-        values = self.tape.values(later.inputs_of_tape())
-        actual = later.tape.values(later.inputs_of_tape())
+        if self.reads != later.reads:
+            return "other reads"
+        values = self.tape.values(later.inputs_of_tape(), later.tape.reads)
+        actual = later.tape.values(later.inputs_of_tape(), later.tape.reads)
 
         def same(a, b):
             a, b = (values[a] if type(a) is At else a), (actual[b] if type(b) is At else b)
@@ -378,10 +410,10 @@ class _Observers:
 
     def __enter__(self):
         plans.observer, storages.reader = self.recording.on_flush, self.recording.on_read
-        random.observer = self.recording.on_reserve
+        storages.item_reader, random.observer = self.recording.on_item, self.recording.on_reserve
 
     def __exit__(self, *_):
-        plans.observer = storages.reader = random.observer = None
+        plans.observer = storages.reader = storages.item_reader = random.observer = None
 
 
 def marks(x) -> tuple:

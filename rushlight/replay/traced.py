@@ -16,7 +16,7 @@ from ..autograd import recall
 from ..ops import promote
 from ..optim.rounding import single
 
-INPUT = "input"
+INPUT, READ = "input", "read"
 ARITHMETIC = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "truediv": operator.truediv,
               "floordiv": operator.floordiv, "mod": operator.mod, "pow": operator.pow}
 SIGNS = {"neg": operator.neg, "pos": operator.pos, "abs": abs, "single": single}
@@ -34,10 +34,20 @@ class Tape:
         self.formulas: list = []
         self.guards: list = []          # (comparison, operands, outcome)
         self.known: dict = {}
+        self.late: set = set()          # formulas of numbers that the call itself read from tensors
+        self.reads: list = []           # those numbers
+        self.given: list = []           # those that it began with
+        self.decided_late = False       # whether Python went another way, or may have, because of one
         self.is_open = True
 
     def input(self, value: float) -> Traced:
+        self.given.append(value)
         return self.traced(value, INPUT, (len(self.formulas),))
+
+    def read(self, value: float) -> Traced:
+        """A number that the call reads from a tensor."""
+        self.reads.append(value)
+        return self.traced(value, READ, (len(self.formulas),))
 
     def traced(self, value, operation, operands):
         """The result of a formula; equal formulas are one."""
@@ -45,6 +55,8 @@ class Tape:
         at = self.known.get(key)
         if at is None:
             at = self.known[key] = At(len(self.formulas))
+            if operation == READ or any(type(x) is At and x in self.late for x in operands):
+                self.late.add(at)
             self.formulas.append((operation, operands))
         made = float.__new__(Traced, value)
         made.tape, made.at = self, at
@@ -52,16 +64,26 @@ class Tape:
 
     def guard(self, comparison, operands, outcome) -> None:
         key = (comparison, *[(type(x), repr(x)) for x in operands])
-        if key not in self.known:
+        if any(type(x) is At and x in self.late for x in operands):
+            self.decided_late = True
+        elif key not in self.known:
             self.known[key] = len(self.guards)
             self.guards.append((comparison, operands, outcome))
 
-    def values(self, inputs) -> list:
-        """Every formula's value, from those of the inputs in order; None where it has none."""
-        given, values = iter(inputs), []
-        for operation, operands in self.formulas:
+    def pin_all(self) -> None:
+        """Something looked at numbers without asking them: it may have been any of these."""
+        inputs = iter(self.given)
+        for k, (operation, _) in enumerate(self.formulas):
             if operation == INPUT:
-                values.append(next(given))
+                self.guard("eq", (At(k), next(inputs)), True)
+        self.decided_late |= bool(self.late)
+
+    def values(self, inputs, reads=()) -> list:
+        """Every formula's value, from those of the inputs and reads in order; None where it has none."""
+        given, values = {INPUT: iter(inputs), READ: iter(reads)}, []
+        for operation, operands in self.formulas:
+            if operation in given:
+                values.append(next(given[operation], None))
                 continue
             numbers = [values[x] if type(x) is At else x for x in operands]
             try:
@@ -75,10 +97,20 @@ class Tape:
         def spell(x):
             return name(x) if type(x) is At else number_name(x)
 
-        lines = [f"{name(At(k))} = {_spelled(op, [spell(x) for x in xs])}"
+        lines = [f"{name(At(k))} = " + ("None" if k in self.late else _spelled(op, [spell(x) for x in xs]))
                  for k, (op, xs) in enumerate(self.formulas) if op != INPUT]
         checks = [f"({_spelled(op, [spell(x) for x in xs])}) is {outcome}" for op, xs, outcome in self.guards]
         return lines + ([f"if not ({' and '.join(checks)}): return None"] if checks else [])
+
+
+    def completed(self, values, reads):
+        """The values of all formulas, from those that came before the call's reads and from these."""
+        given, values = iter(reads), list(values)
+        for k in sorted(self.late):
+            operation, operands = self.formulas[k]
+            values[k] = next(given) if operation == READ else OPERATIONS[operation](
+                *[values[x] if type(x) is At else x for x in operands])
+        return values
 
 
 def _spelled(operation, xs) -> str:

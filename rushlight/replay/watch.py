@@ -33,6 +33,7 @@ PURE_TYPES = (int, float, complex, str, bytes, bytearray, list, tuple, dict, set
               functools.partial, super, memoryview, GeneratorType, type({}.keys()), type({}.values()), type({}.items()))
 EFFECTS = {"print", "input", "open", "exec", "eval", "compile", "next", "breakpoint", "anext", "setrecursionlimit",
            "settrace", "setprofile", "exit", "intern", "_getframe", "lock", "stdout", "addaudithook"}
+DECIDING = {"isnan", "isinf", "isfinite", "isclose", "copysign", "modf", "frexp"}    # of math: a float does not know of them
 DYNAMIC = {"vars", "dir", "locals", "globals"}          # names of attributes do not stand in the code
 
 
@@ -66,7 +67,8 @@ def is_ours_to_answer(frame) -> bool:
 class Watch:
     """The functions of one call; `effects` are (what, where) that cannot be done again by a replay."""
 
-    def __init__(self):
+    def __init__(self, tape):
+        self.tape = tape
         self.seen: set = set()
         self.codes: dict = {}           # code of the user's functions -> globals
         self.modules: set = set()
@@ -95,6 +97,8 @@ class Watch:
         name = getattr(function, "__name__", "")
         if name in DYNAMIC:
             self.all_names = True
+        if name in DECIDING:
+            self.tape.pin_all()
         if function is sys.setprofile or is_pure(function, name):
             return
         if is_standard(frame.f_code.co_filename) and (name == "next" or is_ours_to_answer(frame)):

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from .programs import Program, make, namespace
+from .programs import Program, make
 from .running import bits, show
 
 CALLS = 6

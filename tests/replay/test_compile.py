@@ -1,4 +1,5 @@
 """rushlight.compile: replays give what the function gives, and stop when what it read has changed."""
+import math
 import random
 import time
 
@@ -451,3 +452,53 @@ def test_explain_says_what_was_made():
         step(x, y)
     text = torch.explain(step)
     assert "8 calls" in text and "1 plans" in text and "numbers that may vary" in text
+
+
+def test_numbers_that_are_read_come_back():
+    class Meter:
+        total = 0.0
+    results = []
+    for wrap in (lambda f: f, torch.compile):
+        _, _, step = training(lr=0.05)
+        meter = Meter()
+        meter.total = 0.0
+
+        def train(x, y, step=step, meter=meter):
+            loss = step(x, y).item()
+            meter.total += loss * x.shape[0]
+            return loss, loss / 2
+        train = wrap(train)
+        results.append([train(x, y) for x, y in batches(9)] + [meter.total])
+    assert results[0] == results[1] and train.replays > 2, torch.explain(train)
+
+
+def test_a_read_that_decides_is_not_replayed():
+    def f(x):
+        y = x * 2
+        return y if y.sum().item() < 10 else -y
+    g = torch.compile(f)
+    for k in (1, 2, 3, 9, 2, 30, 4, 5):
+        x = torch.full((2,), float(k))
+        assert g(x).tolist() == f(x).tolist()
+    assert not g.replays and "goes by it" in torch.explain(g)
+
+
+def test_a_read_that_is_computed_with_is_not_replayed():
+    g = torch.compile(lambda x: x / x.sum().item())
+    for k in range(1, 7):
+        x = torch.full((2,), float(k))
+        assert g(x).tolist() == [0.5, 0.5]
+    assert not g.replays
+
+
+def test_a_check_for_nan_is_made_each_time():
+    def f(x):
+        loss = (x * 2).sum().item()
+        if math.isnan(loss):
+            raise FloatingPointError("nan")
+        return loss
+    g = torch.compile(f)
+    for k in range(6):
+        assert g(torch.full((2,), float(k))) == 4.0 * k
+    with pytest.raises(FloatingPointError):
+        g(torch.full((2,), float("nan")))
