@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 
 from .. import config
 from ..errors import place as spelled_place
@@ -14,6 +15,7 @@ from .watch import Watch
 PROGRAMS = 8            # kept for a function (batch sizes, modes); the least recently made goes first
 CANDIDATES = 4          # recordings that wait for another one like them
 TRIES = 12              # recordings in a row that did not lead to a program before recording is given up
+compiled_functions: weakref.WeakSet = weakref.WeakSet()
 SETTLING = 3            # calls with effects of Python after which only ordinary recording is left
 
 
@@ -28,6 +30,7 @@ class Compiled:
         functools.update_wrapper(self, fn, updated=())
         self.fn, self.is_off = fn, disable
         self.forget()
+        compiled_functions.add(self)
 
     def forget(self) -> None:
         """Begin anew: no programs, nothing known of the function."""

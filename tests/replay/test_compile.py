@@ -502,3 +502,20 @@ def test_a_check_for_nan_is_made_each_time():
         assert g(torch.full((2,), float(k))) == 4.0 * k
     with pytest.raises(FloatingPointError):
         g(torch.full((2,), float("nan")))
+
+
+def test_names_of_torch_compiler():
+    @torch.compiler.disable
+    def outside(x):
+        return x + 1
+    g = torch.compile(lambda x: outside(x) * 2)
+    assert [g(torch.full((2,), float(k))).tolist() for k in range(6)] == [[2.0 * (k + 1)] * 2 for k in range(6)]
+    assert not g.replays and "outside" in torch.explain(g)
+    h = torch.compile(lambda x: x * 2)
+    for _ in range(5):
+        h(torch.ones(2))
+    assert h.replays
+    torch.compiler.reset()
+    assert not h.programs and not torch.compiler.is_compiling()
+    with pytest.raises(AttributeError, match="no attribute"):
+        torch.compiler.something
