@@ -94,8 +94,8 @@ class Groups:
         space, read = tuple(v.uses[0].layout.shape), self.read_by(v)
         for group in self.groups[:-RECENT:-1]:
             if group.kind == "loop" and not group.passes and group.dims == v.params["dims"] \
-                    and tuple(group.space) == space and len(group.vertices) < SIBLINGS and self.shares_walk(v, group) and not self.makes_cycle(v, group) \
-                    and any(self.read_by(w) & read for w in group.vertices):
+                    and tuple(group.space) == space and len(group.vertices) < SIBLINGS \
+                    and self.shares_walk(v, group) and not self.makes_cycle(v, group) and any(self.read_by(w) & read for w in group.vertices):
                 return group
         return None
 
@@ -145,7 +145,9 @@ class Groups:
     def shares_walk(self, v, group) -> bool:
         """The other operands can be seen in the group's space and do not come out of its own folds."""
         kinds = {w.prim.kind for w in group.vertices}
-        if v.prim.kind == "reduce" and kinds & SCATTERED and not folds_whole_rows(v, group) or group.dims is not None and v.prim.kind == "write":
+        if v.prim.kind == "reduce" and kinds & SCATTERED and not folds_whole_rows(v, group):
+            return False
+        if v.prim.kind == "write" and group.dims is not None:
             return False
         if v.prim.kind == "write" and self.home.get(v.uses[0].source) is group:
             return False

@@ -17,6 +17,7 @@ from ..dtypes import dtype
 
 LANES = 16      # logical lanes of every vector value; each CPU maps them to its own registers
 TILE = 4        # rows that a tiled map walks together, LANES if it hardly computes
+OWN_ROW = 4096  # elements of a row that a kernel keeps on its stack
 TILE_BLOCK = 128        # rows and columns of a unit of a tiled map, or of one whose rows share indices
 
 
@@ -29,6 +30,16 @@ class Ref(NamedTuple):
     """The address of a plan slot plus a byte offset; known when the plan is bound."""
     slot: int
     offset: int = 0
+
+
+class Own(NamedTuple):
+    """A row that a kernel keeps on its stack."""
+    number: int
+    offset = 0
+
+    @property
+    def slot(self):
+        return "own", self.number
 
 
 class Scalar(NamedTuple):
@@ -100,12 +111,14 @@ class Load(NamedTuple):
     ways: tuple[str, ...]
     indices: tuple[int, ...] = ()       # which loads hold the indices (they are loads of int64)
     wrap: bool = False                  # negative indices count from the end
+    own: int = -1                       # in a row nest: which of the kernel's own rows, not memory of the plan
 
 
 class Store(NamedTuple):
     dtype: dtype
     ways: tuple[str, ...]
     value: int                          # which of the body's outputs
+    own: int = -1
 
 
 class Fold(NamedTuple):

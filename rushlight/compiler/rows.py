@@ -16,14 +16,15 @@ from math import prod
 from ..layout import packed_strides, view
 from ..trace.graph import Use
 from .bodies import BodyBuilder
-from .kernel import LANES, Call, Fold, Load, NestWords, RowNest, Scalar, Stage, Store
+from .kernel import LANES, OWN_ROW, Own, Call, Fold, Load, NestWords, RowNest, Scalar, Stage, Store
 from .prices import price
 from .sizes import larger, smaller, times
 from .schedule import GRAIN, ROW_PART, SHORT_ROW, Access, LoopGroup, accumulator, way
 
 LONG_ROW = 4096         # rows longer than this are worth it only if there are some to share out
 FEW_ROWS = 8
-DEAR = 0.2              # nanoseconds of a step that is rather stored than done again for the same row
+OWN_ROWS = 2            # that a kernel keeps on its stack
+DEAR = 0.2              # nanoseconds of steps that are rather stored than done again for the same row
 
 
 def row_axis(space, dims):
@@ -155,27 +156,31 @@ class RowGroup(LoopGroup):
         kept = self.axes(accesses, [d for d in range(self.first) if self.space[d] != 1])
         merged = kept + self.axes(accesses, run)
         ways = lambda n: tuple(way(strides[n], d == len(merged) - 1) for d, (_, strides, _) in enumerate(merged))
+        own = lambda a: a.ref.number if type(a.ref) is Own else -1
         made = len(self.loads)
-        nest = RowNest(len(kept), tuple(Load(a.dtype, ways(i)) for i, a in enumerate(self.loads)),
+        nest = RowNest(len(kept), tuple(Load(a.dtype, ways(i), own=own(a)) for i, a in enumerate(self.loads)),
                        tuple(d for _, d in self.scalars), tuple(stages),
-                       tuple(Store(a.dtype, ways(made + i), 0) for i, (a, _) in enumerate(stores)),
+                       tuple(Store(a.dtype, ways(made + i), 0, own(a)) for i, (a, _) in enumerate(stores)),
                        tuple(Store(a.dtype, ways(made + len(stores) + i), r) for i, (a, r) in enumerate(puts)),
                        len(merged) - len(kept))
         return [self.row_call(nest, self.row_words(nest, merged, accesses))]
 
     def hosts(self, levels) -> dict:
-        """Dear steps that a later stage needs again: each waits where a result will be, until that is made."""
+        """Dear steps that a later stage needs again: each waits where a result will be, until that is made, or on the stack."""
+        own, short = 0, prod(self.space[self.first:]) <= OWN_ROW
         goals = [self.goals(members) for members in levels]
         known, found = {v for v in self.group.vertices if self.is_value(v)}, {}
         for s, targets in enumerate(goals):
             for v in reversed(self.needed(targets, known | found.keys())[0]):
-                if self.is_value(v) or price(v) < DEAR:
+                if self.is_value(v) or sum(map(price, self.needed([v], known | found.keys())[0])) < DEAR:
                     continue
                 later = [t for t in range(s + 1, len(goals))
                          if v in self.needed(goals[t], known | found.keys())[0]]
                 free = (h for t in range(max(later, default=len(goals)), len(goals)) for h in goals[t]
                         if not self.is_value(h) and h.dtype is v.dtype and h not in found.values())
                 host = next(free, None)
+                if host is None and later and own < OWN_ROWS and short:
+                    host, own = Own(own), own + 1
                 if host is not None and host is not v:
                     found[v] = host
         return found
@@ -196,8 +201,8 @@ class RowGroup(LoopGroup):
         saved = []
         for i, v in enumerate(kept + wait, len(folds)):
             saved.append((len(stores), i))
-            stores.append((self.target(hosts[v] if i >= len(folds) + len(kept) else v), v))
-        self.waiting.update((v, self.add_load(self.target(hosts[v]))) for v in wait)
+            stores.append((self.waits(v, hosts[v]) if i >= len(folds) + len(kept) else self.target(v), v))
+        self.waiting.update((v, self.add_load(self.waits(v, hosts[v]))) for v in wait)
         for v in folds:
             number_of[v] = len(number_of)
         values = [v for v in members if self.is_value(v) and v.prim.kind != "reduce"]
@@ -210,6 +215,11 @@ class RowGroup(LoopGroup):
                 puts.append((Access(self.builder.result(v), v.dtype, strides), number_of[v]))
         return Stage(body, loads, scalars, rows, structure, tuple(saved), after, after_loads, after_scalars, after_rows)
 
+    def waits(self, v, host) -> Access:
+        if type(host) is not Own:
+            return self.target(host)
+        return Access(host, v.dtype, (0,) * self.first + packed_strides(self.space[self.first:]))
+
     @staticmethod
     def fold_of(v, kind, i) -> Fold:
         return Fold(v.prim.name, accumulator(v), v.dtype, i, ())
@@ -220,7 +230,7 @@ class RowGroup(LoopGroup):
         for at, (n, _, _) in zip(w.sizes, merged):
             fill[at] = n
         for n, (a, (pointer, strides, _)) in enumerate(zip(accesses, w.loads + w.stores + w.puts)):
-            fill[pointer] = a.ref
+            fill[pointer] = 0 if type(a.ref) is Own else a.ref
             for axis, at in strides.items():
                 fill[at] = merged[axis][1][n]
         for (number, d), at in zip(self.scalars, w.scalars):

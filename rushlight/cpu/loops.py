@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 from .. import dtypes
-from ..compiler.kernel import LANES, TILE_BLOCK, Code, Nest, NestWords, RowNest
+from ..compiler.kernel import LANES, OWN_ROW, TILE_BLOCK, Code, Nest, NestWords, RowNest
 from .emit import Function, Value, constant, iota, lanes_of, mangle, vector
 from .scalar import bits_of, cast, emit_body, emit_instr, from_memory, from_word, literal_value, to_memory
 from .turned import load_turned
@@ -569,6 +569,13 @@ class RowEmitter(Emitter):
         self.f = Function("row" + "".join("_" + fold.op for stage in nest.stages for fold in stage.folds))
         self.accesses = [(a, w) for group, words in ((nest.loads, self.words.loads), (nest.stores, self.words.stores))
                          for a, w in zip(group, words)]
+
+        owned = {a.own: a.dtype for a in nest.stores if a.own >= 0}
+        self.own = {n: self.f.alloca(d.llvm if d is not dtypes.bool else "i8", OWN_ROW) for n, d in owned.items()}
+
+    def start(self, access, words, at) -> Value:
+        own = getattr(access, "own", -1)
+        return self.own[own] if own >= 0 else super().start(access, words, at)
 
     def code(self) -> Code:
         f, nest = self.f, self.nest

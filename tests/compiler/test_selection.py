@@ -67,3 +67,15 @@ def test_rolls_back():
     seed = torch.randn(5, 7)
     x.roll((2, -3), (0, 1)).backward(seed)
     assert torch.equal(x.grad, seed.roll((-2, 3), (0, 1)))
+
+
+def test_dear_steps_of_a_row_wait_and_change_no_bit():
+    for n in (9, 64, 100, 4096, 5000):
+        x = torch.randn(12, n)
+        y = torch.tanh(x) * torch.exp(-x * x)
+        fused = ((y - y.mean(1, keepdim=True)) * y.sin()).square().mean(1)
+        z = torch.tanh(x) * torch.exp(-x * x)
+        z.tolist()
+        mean, sine = z.mean(1, keepdim=True), z.sin()
+        mean.tolist(), sine.tolist()
+        assert torch.equal(fused, ((z - mean) * sine).square().mean(1))
