@@ -20,6 +20,7 @@ from .schedule import MAP_BLOCK, Access, LoopGroup, make_epilogue, view_of
 
 CACHED = 1 << 18  # bytes of a value's rows in a tile
 GRAIN = 1 << 21         # multiplications that are worth claiming
+SEVERAL = 16            # batches that are shared out as they are: each packs its operands for itself
 PIECES = 16             # units are not made coarser than leaves so many pieces
 
 
@@ -77,7 +78,9 @@ class ChainCalls:
         self.block = self.cut.tile if chain.columns else self.tile
         self.granule = 64 if self.tile >= 64 else 32
         self.place_scratch()
+        self.together = bool(chain.columns) or self.batches >= SEVERAL
         self.before: list[Call] = []
+        self.packing: list = []
         self.tamed: dict = {}
 
     def __getattr__(self, name):
@@ -120,11 +123,11 @@ class ChainCalls:
         sums = [step for part in self.chain.columns for step in self.sums(part)]
         mask = hiding(self)
         frame = native.Frame(self.kind(), self.batches, self.rows, self.block, self.tile, self.length,
-                             self.granule, self.pitch, self.scratch_bytes, bool(self.chain.columns))
+                             self.granule, self.pitch, self.scratch_bytes, self.together)
         work = sum(s.call.flops for s in (*tiles, *sums)) // (2 * frame.units)
         grain = larger(1, smaller(frame.units // PIECES, GRAIN // larger(work, 1)))
         names = " ".join(v.prim.name for v in self.part)
-        made = native.chain_call(frame, tiles, sums, mask, list(self.tamed.values()), grain,
+        made = native.chain_call(frame, self.packing, tiles, sums, mask, list(self.tamed.values()), grain,
                                  f"chain {times(self.chain.space)}: {names}")
         return [*self.before, made]
 
@@ -164,7 +167,12 @@ class ChainCalls:
         return products.column_steps(out, a, packed, self.granule, self.block, self.temp, self.before)
 
     def pack(self, v, operand, out, b):
-        packed = products.pack(out, b, self.temp, self.before)
+        if self.together:
+            packed, step, size = products.pack_inside(out, b, self.scratch_bytes, self.temp, self.before)
+            self.packing.append(step)
+            self.scratch_bytes += size + 64
+        else:
+            packed = products.pack(out, b, self.temp, self.before)
         self.tamed[v, operand] = packed.panels
         return packed
 

@@ -20,7 +20,9 @@ from .group import Group, Groups, is_same_walk
 from .rows import is_row_value, is_spread, row_axis
 
 LEAST_ROWS = 32         # of a chain, and
-LEAST_LENGTH = 32       # columns: below that arrays are in cache anyway
+LEAST_LENGTH = 32       # columns
+LARGE = 160 * 160       # elements of a batch: smaller ones are in cache anyway, and what is not stored is made again
+LARGE_MASKED = 64 * 64  # where columns may be left out
 LEAST_BATCHES = 4       # where sums over rows keep a batch on one thread
 
 
@@ -87,7 +89,7 @@ class Finder:
                     and self.is_legal([*members, g]):
                 members.append(g)
         sums = self.sums(made, members)
-        if any(m.kind == "loop" for m in members) and \
+        if is_large(members, made.space) and any(m.kind == "loop" for m in members) and \
                 (sums or any(m.kind == "contract" for m in members[1:])):
             self.chains.append(made)
             for m in members:
@@ -283,6 +285,11 @@ def is_producer(g) -> bool:
         return False
     batches, rows, length = space_of(g)
     return batches > 1 and rows >= LEAST_ROWS and length >= LEAST_LENGTH and is_whole(g)
+
+
+def is_large(members, space) -> bool:
+    masked = any(v.prim.name == "where" for m in members for v in m.vertices)
+    return space[1] * space[2] >= (LARGE_MASKED if masked else LARGE)
 
 
 def is_whole(g) -> bool:

@@ -1,7 +1,9 @@
 """A chain: several kernels run after one another on a few rows at a time, so that what one leaves
 to the next stays in cache and never becomes an array.
 
-    for block of rows:                      attention, forward          its gradient
+                                            attention, forward          its gradient
+    batch steps                             k and v are packed          so are q, k, v and the gradient
+    for block of rows:
         for tile of the block's rows:
             tile steps                      scores, softmax, output     the same, dP, dS, dq
         block steps                                                     dk, dv add the block's part
@@ -27,16 +29,16 @@ from .micro import PANEL_BYTES, VECTOR_BYTES, VECTORS
 from .pack import dynamic_alloca, table_offset
 
 (PIECES, PER_PIECE, BLOCKS, ROWS, BLOCK_ROWS, TILE_ROWS, LENGTH, GRANULE, PITCH, SCRATCH, BYTES,
- TEMPLATE, TILE_STEPS, TILE_COUNT, BLOCK_STEPS, BLOCK_COUNT, MASK_KIND, MASK, MASK_ROW, MASK_DIMS,
- MASK_TABLE, FILLS, FILL_COUNT, TAMED, TAMED_COUNT, PROBES, PROBE_COUNT) = range(27)
-HEADER = 27
+ TEMPLATE, BATCH_STEPS, BATCH_COUNT, TILE_STEPS, TILE_COUNT, BLOCK_STEPS, BLOCK_COUNT, MASK_KIND, MASK, MASK_ROW, MASK_DIMS,
+ MASK_TABLE, FILLS, FILL_COUNT, TAMED, TAMED_COUNT, PROBES, PROBE_COUNT) = range(29)
+HEADER = 29
 NO_MASK, TRUE_HIDES, FALSE_HIDES, ADDED = range(4)
-BY_ROWS, BY_TILES, BY_COLUMNS = range(3)        # how a step's units follow from the rows
+BY_ROWS, BY_TILES, BY_COLUMNS, BY_BATCH = range(4)      # how a step's units follow from the rows
 ALWAYS, FIRST, LATER = range(3)                 # the blocks for which a block step runs
-TILE_AT, BLOCK_AT, LIMIT, STARTED_AT, START, COUNT = range(6)
-VARIABLES = 6
+SCRATCH_AT, BATCH_AT, BLOCK_AT, TILE_AT, STARTED_AT, PANEL_AT, LIMIT, START, COUNT = range(9)
+VARIABLES = 9
 MOST_TILES = 64         # of a block
-STEP_WORDS, PATCH_WORDS, TAMED_WORDS = 7, 5, 5
+STEP_WORDS, PATCH_WORDS, TAMED_WORDS = 7, 5, 6
 CHUNK = 64              # columns of a mask that are looked at together
 TAME = {"float": 2.0 ** 50, "double": 2.0 ** 500}    # sums of products of such numbers stay finite
 SLACK = 64
@@ -52,7 +54,10 @@ class Patch(NamedTuple):
 
 
 class Step(NamedTuple):
-    """`factor`: units of a row (BY_ROWS), or tiles of rows (BY_TILES) or of columns (BY_COLUMNS)."""
+    """`factor`: units of a row (BY_ROWS), tiles of rows or of columns, units of a batch (BY_BATCH).
+
+    `when`: for which blocks, or by how many bytes what a batch makes would lie apart.
+    """
     call: Call
     kind: int
     factor: int
@@ -71,12 +76,13 @@ class Mask(NamedTuple):
 
 
 class Tamed(NamedTuple):
-    """Packed panels that must hold finite numbers only: (pointer, batch stride, n, panel, k)."""
+    """Packed panels that must hold finite numbers only, in memory or (`inside`) at such an offset."""
     ref: object
     batch: int
     columns: int
     panel: int
     k: int
+    inside: int = 0
 
 
 class Frame(NamedTuple):
@@ -101,10 +107,10 @@ class Frame(NamedTuple):
         return self.batches * (1 if self.together else self.blocks)
 
 
-def chain_call(frame: Frame, tiles: list[Step], blocks: list[Step], mask: Mask,
-               tamed: list[Tamed], grain: int, note: str) -> Call:
-    """One call that runs the steps."""
-    steps = [*tiles, *blocks]
+def chain_call(frame: Frame, batches: list[Step], tiles: list[Step], blocks: list[Step],
+               mask: Mask, tamed: list[Tamed], grain: int, note: str) -> Call:
+    """One call that runs the steps: once for a batch, for each tile of rows, for each block of them."""
+    steps = [*batches, *tiles, *blocks]
     at, table = _cumulated(len(s.call.words) for s in steps)
     dims = [word for pair in reversed(mask.batch) for word in pair]
     fills = [word for number, wanted in mask.fills for word in (number, int(wanted != 0))]
@@ -116,7 +122,8 @@ def chain_call(frame: Frame, tiles: list[Step], blocks: list[Step], mask: Mask,
     per = frame.blocks if frame.together else 1
     header = (frame.blocks // per, per, frame.blocks, frame.rows, frame.block, frame.tile,
               frame.length, frame.granule, frame.pitch, frame.scratch + 4 * SLACK, 8 * table, template,
-              steps_at, len(tiles), steps_at + STEP_WORDS * len(tiles), len(blocks), mask.kind,
+              steps_at, len(batches), steps_at + STEP_WORDS * len(batches), len(tiles),
+              steps_at + STEP_WORDS * (len(batches) + len(tiles)), len(blocks), mask.kind,
               mask.ref, mask.row, len(mask.batch), HEADER, HEADER + len(dims), len(mask.fills),
               tamed_at, len(tamed), template - 2 * len(mask.probes), len(mask.probes))
     words = [*header, *dims, *fills]
@@ -127,7 +134,8 @@ def chain_call(frame: Frame, tiles: list[Step], blocks: list[Step], mask: Mask,
         for p in s.patches:
             words += p
     lanes = VECTOR_BYTES // SIZES[frame.element]
-    words += [word for t in tamed for word in (t.ref, t.batch, ceil_div(t.columns, lanes), t.panel, t.k)]
+    words += [word for t in tamed for word in (t.ref, t.batch, ceil_div(t.columns, lanes),
+                                                   t.panel, t.k, t.inside)]
     words += [word for probe in mask.probes for word in probe]
     for s in steps:
         words += [0 if isinstance(w, Ref) and w.slot < 0 else w for w in s.call.words]
@@ -165,11 +173,13 @@ def chain(element: str) -> Code:
     f.store(constant("i64", -1), known)
     memory = Memory(_aligned(f, held), words, f.alloca("i64", VARIABLES),
                     f.alloca("i64", MOST_TILES), known)
+    _set(f, memory, SCRATCH_AT, f.cast("ptrtoint", memory.scratch, "i64"))
     source = f.at(f.args, "i64", f.word(TEMPLATE))
     with f.loop(0, f.word(BYTES), 8) as loop:
         f.store(f.load("i64", f.at(source, "i8", loop.index)), f.at(words, "i8", loop.index))
     with f.loop(f.lo, f.hi) as unit:
         batch, piece = f.udiv(unit.index, f.word(PIECES)), f.urem(unit.index, f.word(PIECES))
+        _batch_steps(f, memory, batch)
         skips = _may_skip(f, element, memory, batch)
         first = f.mul(piece, f.word(PER_PIECE))
         with f.loop(first, f.umin(f.add(first, f.word(PER_PIECE)), f.word(BLOCKS))) as block:
@@ -228,6 +238,16 @@ def _fields(f: Function, table: int, index) -> Fields:
                     for n in range(STEP_WORDS)))
 
 
+def _batch_steps(f: Function, memory: Memory, batch) -> None:
+    """What is made once for a batch lies in scratch memory as if it were that of all batches."""
+    with f.loop(0, f.word(BATCH_COUNT)) as loop:
+        step = _fields(f, BATCH_STEPS, loop.index)
+        scratch = f.cast("ptrtoint", memory.scratch, "i64")
+        _set(f, memory, BATCH_AT, f.sub(scratch, f.mul(batch, step.when)))
+        _patch(f, memory, step)
+        _run(f, memory, step, f.mul(batch, step.factor), step.factor)
+
+
 def _tile_steps(f: Function, memory: Memory, batch, first, count) -> None:
     with f.loop(0, f.word(TILE_COUNT)) as loop:
         step = _fields(f, TILE_STEPS, loop.index)
@@ -253,6 +273,8 @@ def _block_steps(f: Function, memory: Memory, batch, start, rows, scratch) -> No
                 seen = _first_seeing(f, memory, f.mul(tile.index, f.word(GRANULE)), rows)
                 _set(f, memory, STARTED_AT, f.add(scratch, f.mul(seen, f.word(PITCH))))
                 _set(f, memory, START, f.add(start, seen))
+                panels = f.mul(f.add(start, seen), PANEL_BYTES)
+                _set(f, memory, PANEL_AT, f.add(scratch, panels))
                 _set(f, memory, COUNT, f.sub(rows, seen))
                 _patch(f, memory, step)
                 columns = f.load("i64", f.at(memory.words, "i64", f.add(step.at, N_TILES)))
@@ -304,7 +326,8 @@ def _may_skip(f: Function, element: str, memory: Memory, batch) -> Value:
         with f.when(f.icmp("ne", f.load("i64", memory.known), batch)):
             helper = f.helper("tame", lambda: _tame(element))
             table = f.at(f.args, "i64", f.word(TAMED))
-            f.store(f.call_helper(helper, table, f.word(TAMED_COUNT), batch),
+            scratch = f.cast("ptrtoint", memory.scratch, "i64")
+            f.store(f.call_helper(helper, table, f.word(TAMED_COUNT), batch, scratch),
                     f.at(memory.known, "i64", 1))
             f.store(batch, memory.known)
         tame = f.icmp("ne", f.load("i64", f.at(memory.known, "i64", 1)), 0)
@@ -325,7 +348,7 @@ def _are_as_wanted(f: Function, element: str) -> Value:
 
 def _tame(element: str) -> Function:
     """1 if all numbers of the panels of this batch are of a size whose products stay finite."""
-    f = Function("tame", (("ptr", "table"), ("i64", "entries"), ("i64", "batch")), "i64")
+    f = Function("tame", (("ptr", "table"), ("i64", "entries"), ("i64", "batch"), ("i64", "scratch")), "i64")
     lanes = VECTOR_BYTES // SIZES[element]
     kind = same_width_int(vector(element, lanes))
     integer = same_width_int(element)
@@ -333,8 +356,8 @@ def _tame(element: str) -> Function:
     with f.loop(0, f.entries, carried=[constant(kind, 0)]) as entry:
         row = f.at(f.table, "i64", f.mul(entry.index, TAMED_WORDS))
         start = f.load("ptr", row)
-        apart, vectors, panel, k = (f.load("i64", f.at(row, "i64", n)) for n in range(1, 5))
-        start = f.at(start, "i8", f.mul(f.batch, apart))
+        apart, vectors, panel, k, inside = (f.load("i64", f.at(row, "i64", n)) for n in range(1, 6))
+        start = f.at(start, "i8", f.add(f.mul(f.batch, apart), f.mul(inside, f.scratch)))
         with f.loop(0, vectors, carried=entry.values) as column:
             place = f.add(f.mul(f.udiv(column.index, VECTORS), panel),
                           f.mul(f.urem(column.index, VECTORS), VECTOR_BYTES))

@@ -7,14 +7,15 @@ from typing import NamedTuple
 from ..compiler.kernel import Body, Call, Epilogue, Instr, Ref, View
 from ..compiler.sizes import larger, times
 from ..dtypes import float32, float64
-from .chain import (ALWAYS, BLOCK_AT, BY_COLUMNS, BY_ROWS, BY_TILES, COUNT, FIRST, LATER, LIMIT,
-                    START, STARTED_AT, TILE_AT, Patch, Step, Tamed)
+from .chain import (ALWAYS, BATCH_AT, BLOCK_AT, BY_BATCH, BY_COLUMNS, BY_ROWS, BY_TILES, COUNT, FIRST,
+                    LATER, LIMIT, PANEL_AT, SCRATCH_AT, START, STARTED_AT, TILE_AT, Patch, Step, Tamed)
 from .contract import (BLOCK_K, HEADER, K_BLOCKS, K_IMAGE, K_TILES, N, N_TILES, Contraction, Cut,
-                       Left, Right, Temp, balanced, ceil_div, cut_columns, driver_call, whole_panels)
+                       Left, Right, Temp, balanced, ceil_div, columns_of, cut_columns,
+                       driver_call, whole_panels)
 from .gemm import (adjacent, finish_matrix, is_vector, packed, packed_rows, packer, planned, read_left,
                    turned, turned_epilogue)
 from .micro import PANEL_BYTES
-from .pack import DIMS, POINTER, R_HEADER
+from .pack import (DIMS, POINTER, R_HEADER, W_HEADER, W_OUT, Matrix, pack_view, pack_whole)
 
 TILES = (64, 48, 32, 16)
 
@@ -73,15 +74,33 @@ def _shape(out: View, rows: Cut, k: Cut) -> Contraction:
 
 
 def pack(out: View, b: View, temp: Temp, before: list[Call]) -> Packed:
-    """All of b of a product with this result, for any rows."""
-    k = b.shape[-2]
-    c = _shape(out, Cut(1, 1, 1), Cut(k, 1, k))
-    if not (adjacent(b, -1) or adjacent(b, -2)):
-        b = packed(before, b.dtype, b, temp)
+    """All of b of a product with this result, for any rows, ahead of the chain."""
+    b, c = _packable(out, b, temp, before)
     code, _ = packer(before, c, b, 0, temp)
     right = whole_panels(before, c, code, lambda panel: packer(before, c, b, panel, temp)[1], temp)
     apart = right.words[-1] if right.words[DIMS] else 0
-    return Packed(right, Tamed(right.words[POINTER], apart, out.shape[-1], right.panel, k))
+    return Packed(right, Tamed(right.words[POINTER], apart, out.shape[-1], right.panel, c.k.total))
+
+
+def pack_inside(out: View, b: View, offset: int, temp: Temp,
+                before: list[Call]) -> tuple[Packed, Step, int]:
+    """The same, batch by batch into scratch memory: what is packed, the step, and how many bytes."""
+    b, c = _packable(out, b, temp, before)
+    columns, panel = columns_of(c.kind), (c.k.total + 4) * PANEL_BYTES
+    panels = ceil_div(c.n.total, columns)
+    code, words = packer(before, c, b, panel, temp)
+    head = (code, W_HEADER, 0, panels, columns, c.n.total, c.k.total, panel)
+    call = Call(pack_whole(), (*head, *words), c.batches * panels, 1)
+    step = Step(call, BY_BATCH, panels, (Patch(W_OUT, BATCH_AT, offset),), panels * panel)
+    view = Matrix(Ref(PANEL_SLOT, offset), panel // columns, PANEL_BYTES, 1, 0).words()
+    tamed = Tamed(offset, 0, out.shape[-1], panel, c.k.total, 1)
+    return Packed(Right(pack_view(), view, panel, PANEL_BYTES), tamed), step, panels * panel
+
+
+def _packable(out: View, b: View, temp: Temp, before: list[Call]) -> tuple[View, Contraction]:
+    if not (adjacent(b, -1) or adjacent(b, -2)):
+        b = packed(before, b.dtype, b, temp)
+    return b, _shape(out, Cut(1, 1, 1), Cut(b.shape[-2], 1, b.shape[-2]))
 
 
 def tile_step(p: Product, ends_columns: bool, ends_k: bool) -> Step:
@@ -108,11 +127,12 @@ def row_step(call: Call, rows: int, length: int | None) -> Step:
 
 def _pointers(call: Call) -> list[Patch]:
     """Words that point into scratch memory hold an offset there."""
-    return [Patch(n, TILE_AT if w.slot == TILE_SLOT else BLOCK_AT, w.offset)
+    return [Patch(n, BASES[w.slot], w.offset)
             for n, w in enumerate(call.words) if isinstance(w, Ref) and w.slot < 0]
 
 
-TILE_SLOT, BLOCK_SLOT = -2, -3          # scratch that holds rows of a tile, or of a whole block
+TILE_SLOT, BLOCK_SLOT, PANEL_SLOT = -2, -3, -4      # scratch for rows of a tile, of a block, for panels
+BASES = {TILE_SLOT: TILE_AT, BLOCK_SLOT: BLOCK_AT, PANEL_SLOT: SCRATCH_AT}
 
 
 def column_steps(out: View, a: View, b: Packed, granule: int, block: int, temp: Temp,
@@ -136,6 +156,10 @@ def _column_step(p: Product, a: View, when: int) -> Step:
         rows = Patch(at_a, STARTED_AT, pointer.offset)
     else:
         rows = Patch(at_a, START, pointer, a.strides[-1] * a.itemsize)
-    panels = Patch(at_b + POINTER, START, call.words[at_b + POINTER], PANEL_BYTES)
+    start = call.words[at_b + POINTER]
+    if isinstance(start, Ref) and start.slot < 0:
+        panels = Patch(at_b + POINTER, PANEL_AT, start.offset)
+    else:
+        panels = Patch(at_b + POINTER, START, start, PANEL_BYTES)
     counts = Patch(K_IMAGE, COUNT), Patch(K_BLOCKS, COUNT, 1, 0), Patch(K_TILES, COUNT, 1, 0)
     return Step(call, BY_COLUMNS, p.shape.m.pieces, (rows, panels, *counts), when)
