@@ -16,7 +16,7 @@ INTERNAL = set("""
 
 PUBLIC: list[str] = []
 ROOMS = ("create", "decompositions", "index", "interop", "legacy", "matmul", "neural", "pad",
-         "pointwise", "reduce", "shape", "statistics", "random", "variates")
+         "pointwise", "recurrent", "reduce", "shape", "statistics", "random", "variates")
 
 
 def _collect():

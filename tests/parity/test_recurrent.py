@@ -139,3 +139,53 @@ def test_no_steps():
 def test_no_sequences(kind):
     found, wanted = (run(T, kind, (5, 0, 3, 4), {}, "float64", True, "all") for T in (rushlight, torch))
     agree(found, wanted, 0)
+
+
+# -- layers and cells as functions of their weights ------------------------------------------------
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_functions_of_all_weights(kind, options):
+    results, name = [], {"RNN": "rnn_tanh", "ReLU": "rnn_relu"}.get(kind, kind.lower())
+    for T in (rushlight, torch):
+        weights = list(made(T, kind, SIZES[0], options, "float64").parameters())
+        x, *states = operands(T, kind, SIZES[0], options, "float64")
+        hx = tuple(states) if kind == "LSTM" else states[0]
+        rest = (options.get("bias", True), options.get("num_layers", 1), 0.0, True,
+                options.get("bidirectional", False))
+        outs = [*getattr(T, name)(x, hx, weights, *rest, options.get("batch_first", False))]
+        first = x.transpose(0, 1) if options.get("batch_first") else x
+        outs += getattr(T, name)(first[:3].flatten(0, 1), T.tensor([3, 3, 3]), hx, weights, *rest)
+        weighted(T, outs).backward()
+        results.append([oracle.to_array(t) for t in [*outs, x.grad, *(w.grad for w in weights)]])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn_tanh", "rnn_relu"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_cells_as_functions(name, bias):
+    results = []
+    for T in (rushlight, torch):
+        gates = {"lstm": 4, "gru": 3}.get(name, 1)
+        shapes = [(2, 3), (2, 5), (gates * 5, 3), (gates * 5, 5), *[(gates * 5,)] * (2 * bias)]
+        x, h, *weights = leaves = [T.tensor(draw(*s) / (k + 1)).requires_grad_() for k, s in enumerate(shapes)]
+        y = getattr(T, name + "_cell")(x, (h, h * 2) if name == "lstm" else h, *weights)
+        outs = list(y) if name == "lstm" else [y]
+        weighted(T, outs).backward()
+        results.append([oracle.to_array(t) for t in [*outs, *(t.grad for t in leaves)]])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("text", [
+    "T.lstm(x, (h,), w, True, 1, 0.0, False, False, False)",
+    "T.gru(x, h, w[:3], True, 1, 0.0, False, False, False)",
+    "T.lstm_cell(x[0, :, :2], (h[0], h[0]), *w)"])
+def test_errors_of_functions(text):
+    said = []
+    for T in (torch, rushlight):
+        w, x, h = list(T.nn.LSTM(3, 4).parameters()), T.zeros(5, 2, 3), T.zeros(1, 2, 4)
+        with pytest.raises(RuntimeError) as caught:
+            eval(text, {"T": T, "w": w, "x": x, "h": h})
+        said.append(str(caught.value))
+    assert said[0].splitlines()[0] == said[1].splitlines()[0]

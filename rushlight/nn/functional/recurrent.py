@@ -22,6 +22,7 @@ from ...prims.recurrent import (CELLS, Planes, back_planes, cell, cell_grad, rec
                                 recurrence_grad)
 from ...tensor import Tensor, wrap
 from ...trace import record
+from .dropouts import dropout as drop
 from .linear_maps import linear
 
 
@@ -169,7 +170,7 @@ def _zeros(x, w, kind):
 def _run(kind, reverse, keep, x, w_ih, w_hh, b_ih, b_hh, *states):
     """The recurrence of a layer."""
     b_ih, b_hh = _biases(Weights(w_ih, w_hh, b_ih, b_hh), kind)
-    products = linear(_rows(x), w_ih, b_ih).view(*x.shape[:2], w_ih.size(0))
+    products = linear(_rows(x), w_ih, b_ih).to(x.dtype).view(*x.shape[:2], w_ih.size(0))
     others = states if b_hh is None else (b_hh, *states)
     return recurrence(products, w_hh, *others, mode=kind, reverse=reverse, keep=keep,
                       bias=b_hh is not None)
@@ -217,6 +218,36 @@ class Recurrent(Function):
         else:
             found = _Gradients(ctx.options, y, operands, grads).of(needed)
         return *[None] * options, *found
+
+
+# -- all layers ------------------------------------------------------------------------------------
+def layers(x: Tensor, states: tuple | None, weights: list[Weights], kind: str, directions: int,
+           dropout: float, train: bool, counts: tuple | None = None) -> tuple:
+    """Layers of one or two directions, whose outputs stand side by side, with dropout between them.
+
+    `weights` holds those of every direction of every layer, as do `states`, (N, B, H) each, or
+    None for zeros. x is (T, B, I), or with `counts` packed; gives outputs and last states.
+    """
+    last: list[tuple] = []
+    for number in range(0, len(weights), directions):
+        outputs = []
+        for i in range(number, number + directions):
+            first = states and tuple(s[i] for s in states)
+            y, *end = _direction(x, first, weights[i], kind, i % directions == 1, counts)
+            outputs.append(y)
+            last.append(end)
+        x = outputs[0] if directions == 1 else ops.cat(outputs, -1)
+        if dropout and number + directions < len(weights):
+            x = drop(x, dropout, train)
+    return x, tuple(ops.stack(parts) for parts in zip(*last, strict=True))
+
+
+def _direction(x, first, w, kind, reverse, counts):
+    """Outputs, then the last states."""
+    if counts is not None:
+        return packed_layer(x, counts, first, w, kind, reverse)
+    y, *c = layer(x, first, w, kind, reverse)
+    return y, y[0 if reverse else -1], *c
 
 
 # -- sequences of different lengths ----------------------------------------------------------------

@@ -6,9 +6,9 @@ import numbers
 import warnings
 
 from ... import ops
-from .. import functional as F
 from .. import init
-from ..functional.recurrent import STEPS, Weights, layer, packed_layer
+from ..functional.linear_maps import linear
+from ..functional.recurrent import STEPS, Weights, layers
 from ..parameter import Parameter
 from ..utils.rnn import PackedSequence
 from .module import Module
@@ -170,27 +170,10 @@ class RNNBase(Module):
                            f"{states[0].dim()}-D tensor")
 
     def _layers(self, x, states, counts):
-        """All layers over x; the outputs of both directions stand side by side."""
-        directions, last = 2 if self.bidirectional else 1, []
-        for number in range(self.num_layers):
-            outputs = []
-            for i in range(number * directions, (number + 1) * directions):
-                first = states and tuple(s[i] for s in states)
-                y, *end = self._direction(i, x, first, counts, i % directions == 1)
-                outputs.append(y)
-                last.append(end)
-            x = outputs[0] if directions == 1 else ops.cat(outputs, -1)
-            if self.dropout and number < self.num_layers - 1:
-                x = F.dropout(x, self.dropout, self.training)
-        return x, tuple(ops.stack(parts) for parts in zip(*last, strict=True))
-
-    def _direction(self, i, x, first, counts, reverse):
-        """One direction of a layer: outputs, then the last states."""
-        w, kind = self._weights_of(i), self.mode.lower()
-        if counts is not None:
-            return packed_layer(x, counts, first, w, kind, reverse)
-        y, *c = layer(x, first, w, kind, reverse)
-        return y, y[0 if reverse else -1], *c
+        """All layers over x: outputs and last states."""
+        weights = [self._weights_of(i) for i in range(len(self._all_weights))]
+        return layers(x, states, weights, self.mode.lower(), 2 if self.bidirectional else 1,
+                      self.dropout, self.training, counts)
 
     def _weights_of(self, i):
         values = [getattr(self, name) for name in self._all_weights[i]]
@@ -293,7 +276,7 @@ class RNNCellBase(Module):
             if s.dim() not in (1, 2):
                 raise ValueError(f"{self._get_name()}: Expected hidden to be 1D or 2D, got "
                                  f"{s.dim()}D instead")
-        return step(F.linear(input, self.weight_ih, self.bias_ih), states, self.weight_hh,
+        return step(linear(input, self.weight_ih, self.bias_ih), states, self.weight_hh,
                     self.bias_hh)
 
     def extra_repr(self) -> str:
