@@ -35,7 +35,7 @@ from . import node as tape
 from .grad_mode import mode
 from .node import RELEASED, AccumulateGrad, Saved, edge_to, is_tracked, join_parts, save
 
-MEMO_LIMIT = 4096           # calls remembered of one function
+MEMO_LIMIT = 1024           # calls remembered of one function
 BUNDLES = 20000             # signatures of bundles kept
 PLACEHOLDER = Signature.__new__(Signature)      # of a value that is not there
 PLACEHOLDER.prim = None

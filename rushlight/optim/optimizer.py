@@ -242,9 +242,8 @@ class Optimizer:
         """Forget (or set to zero) the gradient of every parameter."""
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is None:
-                    continue
-                p.grad = None if set_to_none else ops.zeros_like(p.grad)
+                if p._grad is not None:
+                    p._grad = None if set_to_none else ops.zeros_like(p._grad)
 
     def step(self, closure: Callable | None = None):
         """Change every parameter that has a gradient.
@@ -267,7 +266,7 @@ class Optimizer:
         states, todo = self.state, []
         maximize = group.get("maximize", False)
         for p in group["params"]:
-            grad = p.grad
+            grad = p._grad
             if grad is None:
                 continue
             if grad.is_sparse and self._skips_sparse:

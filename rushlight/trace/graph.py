@@ -105,11 +105,22 @@ def describe(nodes) -> Description:
             outputs.append(node)
     d = Description()
     d.nodes = Steps(nodes) if has_compounds else nodes
-    d.donated = tuple([0 if leaf.is_alive() or leaf.buffer.shared else leaf.buffer.nbytes for leaf in leaves])
+    d.donated = tuple([_donated(leaf) for leaf in leaves])
     add(d.donated)
     add(tuple([leaf for leaf, _ in inputs]))
     d.key, d.leaves, d.inputs, d.scalars, d.extras, d.outputs = tuple(key), leaves, inputs, scalars, extras, outputs
     return d
+
+
+def _donated(leaf) -> int:
+    """The size of a realised value that nobody needs after the graph, else 0."""
+    owner = leaf.owner
+    if type(owner) is tuple:
+        alive = leaf.is_alive()
+    else:
+        storage = owner()
+        alive = storage is not None and storage.node is leaf
+    return 0 if alive or leaf.buffer.shared else leaf.buffer.nbytes
 
 
 class Step:

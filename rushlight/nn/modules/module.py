@@ -443,12 +443,8 @@ class Module(Stateful):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget (or set to zero) the gradient of every parameter."""
         for parameter in self.parameters():
-            if parameter.grad is None:
-                continue
-            if set_to_none:
-                parameter.grad = None
-            else:
-                parameter.grad = ops.zeros_like(parameter.grad)
+            if parameter._grad is not None:
+                parameter._grad = None if set_to_none else ops.zeros_like(parameter._grad)
 
     # -- hooks --------------------------------------------------------------------------------
 
