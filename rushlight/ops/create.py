@@ -99,8 +99,8 @@ def _factory(value, name):
             from .pointwise import into
             return into(out, y)
         if memory_format is None and _is_plain(args) and args:
-            node = y.storage.node
-            remember(known, (args, dtype, dtypes.default), (node.sig, (), node.scalars))
+            scalar = bool(value) if d is dtypes.bool else int(value) if d.rank < 2 else value
+            remember(known, (args, dtype, dtypes.default), (_filled[shape, d], (), (scalar,)))
         return finished(y, requires_grad)
 
     def like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):

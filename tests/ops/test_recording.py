@@ -6,6 +6,7 @@ import pytest
 
 import rushlight as torch
 from rushlight.prims import PRIMITIVES
+from rushlight.trace import record
 from rushlight.trace.record import pending
 
 
@@ -130,3 +131,14 @@ def test_clones_are_apart_for_those_who_look_at_memory():
     assert x.data_ptr() != y.data_ptr()
     x.numpy()[0] = 9
     assert y.tolist() == [0, 1, 2]
+
+
+def test_factories_remember_what_they_record_even_if_it_was_run_at_once(monkeypatch):
+    """A cut may run a node, which then forgets its numbers, before its call returns."""
+    monkeypatch.setattr(record, "LIMIT", 1)
+    monkeypatch.setattr(record, "HARD_LIMIT", 1)
+    for make, expected in ((lambda: torch.ones(3, 5), [[1.0] * 5] * 3), (lambda: torch.zeros(5, dtype=torch.bool), [False] * 5)):
+        for _ in range(3):
+            before = torch.full((4,), 2.0)
+            one = make()                    # is cut
+            assert one.tolist() == expected and before.tolist() == [2.0] * 4
