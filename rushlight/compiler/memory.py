@@ -11,7 +11,7 @@ from .lower import Program
 
 ALIGN = 64
 SLACK = 64
-FEW = 80                # so many slots are searched through one by one
+FEW = 400               # so many slots are searched through one by one
 
 
 def refs_of(step) -> set[int]:

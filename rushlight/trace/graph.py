@@ -138,21 +138,28 @@ def expand(nodes) -> list[Step]:
     steps: list[Step] = []
     last: dict = {}             # node -> the step that makes its value
     for node in nodes:
-        pairs = [(last.get(source, source), offset) for source, offset in zip(node.operands[::2], node.operands[1::2])]
+        operands = list(node.operands)
+        operands[::2] = [last.get(source, source) for source in operands[::2]]
         if type(node.sig) is Compound:
-            steps += _parts(node, iter(pairs))
+            steps += _parts(node, operands)
         else:
-            steps.append(Step(node.sig, tuple(x for p in pairs for x in p), node.scalars, node.extra, node, True))
+            steps.append(Step(node.sig, operands, node.scalars, node.extra, node, True))
         last[node] = steps[-1]
     return steps
 
 
 def _parts(node, given):
     """The steps of a compound node; `given` are its operands."""
-    made, numbers = [], iter(node.scalars)
+    made, numbers, at = [], iter(node.scalars), 0
     for sig, wiring, count in node.sig.steps:
-        pairs = [next(given) if w is None else (made[w[0]], w[1]) for w in wiring]
-        made.append(Step(sig, tuple(x for p in pairs for x in p), tuple(islice(numbers, count)), None, node, False))
+        operands: list = []
+        for w in wiring:
+            if w is None:
+                operands += given[at:at + 2]
+                at += 2
+            else:
+                operands += made[w[0]], w[1]
+        made.append(Step(sig, operands, tuple(islice(numbers, count)) if count else (), None, node, False))
     made[-1].is_last = True
     return made
 
@@ -186,22 +193,30 @@ def spelled_out(d: Description) -> Description:
     """
     found = {source: k for k, source in enumerate(d.leaves)}
     numbers = {place: k for k, place in enumerate(d.inputs)}
+    places: dict = {}
+    e = Description()
+    kept = set(d.outputs)
+    e.outputs = [s for s in d.nodes if s.is_last and s.origin in kept] if type(d.nodes) is Steps else d.outputs
     key: list = []
-    alive, places = set(d.outputs), {}
+    alive = set(e.outputs)
     for i, step in enumerate(d.nodes):
         step.index = i
-        key.append(step.sig)
-        for source, offset, view in seen_operands(step):
+        sig, operands, at = step.sig, step.operands, 0
+        key.append(sig)
+        for view in sig.layouts:
+            if view is None:
+                continue
+            source, offset = operands[at:at + 2]
+            at += 2
             if source.buffer is None:
-                key += [source.index, offset]
+                key.append(source.index)
+                key.append(offset)
             else:
                 key.append(~places.setdefault((found[source], offset, view), len(places)))
-        key.append(getattr(step, "is_last", True) and getattr(step, "origin", step) in alive)
-    e = Description()
+        key.append(step in alive)
     e.nodes, e.leaves, e.scalars, e.extras, e.donated = d.nodes, d.leaves, d.scalars, d.extras, d.donated
     e.inputs, e.places = [place[:2] for place in places], places
     e.merged = [numbers[place] for place in e.inputs]
-    e.outputs = [s for s in d.nodes if s.is_last and s.origin in alive] if type(d.nodes) is Steps else d.outputs
     e.key = (*key, d.donated, tuple([leaf for leaf, _ in e.inputs]))
     return e
 
