@@ -95,7 +95,8 @@ class Groups:
         for group in self.groups[:-RECENT:-1]:
             if group.kind == "loop" and not group.passes and group.dims == v.params["dims"] \
                     and tuple(group.space) == space and len(group.vertices) < SIBLINGS \
-                    and self.shares_walk(v, group) and not self.makes_cycle(v, group) and any(self.read_by(w) & read for w in group.vertices):
+                    and self.shares_walk(v, group) and not self.makes_cycle(v, group) \
+                    and any(self.read_by(w) & read for w in group.vertices):
                 return group
         return None
 

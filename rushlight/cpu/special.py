@@ -10,6 +10,7 @@ from .lanes import (
     copysign,
     exported,
     fabs,
+    fast_two_sum,
     floor,
     fma,
     horner,
@@ -33,8 +34,15 @@ def erfc_far(a: Lanes) -> Lanes:
     a = at_most(a, 28.0)
     square, lost = two_product(a, a)
     bits, n, r = exp_reduced(-square)
-    ratio = horner((a - 3.75) / (a + 3.75), "erfcx") / fma(a, 2.0, 1.0)
-    return scaled(exp_polynomial_in_two(r, -lost) * ratio, bits, n)
+    over, under = horner((a - 3.75) / (a + 3.75), "erfcx"), fma(a, 2.0, 1.0)
+    ratio = over / under
+    if a.goal != "double":
+        return scaled(exp_polynomial_in_two(r, -lost) * ratio, bits, n)
+    rounded = fma(a, 2.0, 1.0 - under)          # what `under` lost, and then what the quotient did
+    rest = (fma(-ratio, under, over) - ratio * rounded) / under
+    r, low = fast_two_sum(r, -lost)
+    power, low = fast_two_sum(1.0, fma(r * r, horner(r, "exp"), low) + r)
+    return scaled(fma(power, ratio, fma(low, ratio, power * rest)), bits, n)
 
 
 @exported

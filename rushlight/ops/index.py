@@ -832,8 +832,10 @@ def mode(input, dim=-1, keepdim=False):
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """Distinct values in order, with the place of each element among them and their counts if asked for."""
     a = input.detach()._array()
-    values, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, axis=dim)
-    inverse = inverse.reshape(-1 if dim is not None else a.shape)
+    wanted = dict(return_inverse=return_inverse, return_counts=return_counts)      # either takes a second sort
+    values, *rest = np.unique(a, axis=dim, **wanted) if any(wanted.values()) else [np.unique(a, axis=dim)]
+    inverse = rest[0].reshape(-1 if dim is not None else a.shape) if return_inverse else None
+    counts = rest[-1] if return_counts else None
     return _distinct(values.astype(a.dtype), inverse, counts, input.dtype, return_inverse, return_counts)
 
 
