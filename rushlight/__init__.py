@@ -71,9 +71,9 @@ for _name in _ops.PUBLIC:        # after every import: torch.tensor is the funct
 for _name in _INPLACE:
     globals()[_name] = getattr(Tensor, _name)
 
-_ROOMS = frozenset(("nn", "compiler", "_dynamo", "optim", "utils", "io", "cpu", "testing", "jit", "linalg", "fft", "special", "func", "amp",
+_ROOMS = frozenset(("nn", "optim", "utils", "io", "cpu", "testing", "jit", "linalg", "fft", "special", "func", "amp",
                     "distributions", "privacy", "vision", "viz", "distributed", "sparse", "serialization", "backends",
-                    "cuda", "config", "random", "replay", "types", "_utils", "version"))
+                    "compiler", "cuda", "config", "random", "replay", "types", "_dynamo", "_utils", "version"))
 
 
 def __getattr__(name):
