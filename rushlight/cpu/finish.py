@@ -107,7 +107,7 @@ class Finish:
     def __init__(self, f: Function, kind: dtype, body: Body | None, ways: tuple, inputs: int,
                  dots: bool):
         self.f, self.kind, self.body, self.ways, self.inputs = f, kind, body, ways, inputs
-        self.dots = dots
+        self.dots, self.in_pairs = dots, body is None or len(body.instrs) <= SHORT_BODY
 
     def rows(self, tile: Value, inner: Value, run: Value, offsets: list) -> None:
         f = self.f
@@ -121,7 +121,7 @@ class Finish:
     def row(self, pointers, run: Value) -> None:
         """Two vectors at a time, then what is left."""
         f, whole = self.f, 0
-        if self.body is None or len(self.body.instrs) <= SHORT_BODY:
+        if self.in_pairs:
             whole = f.and_(run, -2 * LANES)
             with f.loop(0, whole, 2 * LANES) as pair:
                 self.chunks(pointers, [pair.index, f.add(pair.index, LANES)], None)
@@ -164,7 +164,7 @@ class Finish:
         f, step = self.f, self.step(v)
         if left is None:
             f.store_strided(value, pointer, step)
-        elif isinstance(step, int) and step == 1:
+        elif isinstance(step, int) and step == 1 and not self.in_pairs:
             with f.either(f.icmp("sge", left, LANES)) as either:
                 with either.yes:
                     f.store(value, pointer)

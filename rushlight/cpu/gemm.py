@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import prod
 
 from ..compiler.kernel import LANES, Call, Code, Epilogue, View
-from ..compiler.sizes import larger, times
+from ..compiler.sizes import larger, smaller, times
 from ..dtypes import bfloat16, dtype, float32, float64, int32, int64
 from .contract import (BLOCK_K, BLOCK_ROWS, PANELS, Contraction, Cut, Left, Right, Temp, balanced,
                        ceil_div, columns_of, contract, cut_columns, cut_rows)
@@ -19,10 +19,11 @@ from .finish import Finisher, Grid, finisher
 from .micro import PANEL_BYTES, ROWS
 from .pack import (O_HEADER, R_HEADER, Matrix, copy_call, pack_copy, pack_odd, pack_pairs,
                    pack_transpose, pack_view, read_matrix, read_packed)
-from .vector import COLUMNS, LEAST_BLOCKS, lower_vector
+from .vector import COLUMNS, LEAST_BLOCKS, MOST, lower_vector
 
 WIDE = 2 * PANELS       # panels of a tile of dot products: their rows may be packed for each tile
 FEW_ROWS = 3 * ROWS     # so few rows read b in place
+MATRIX = 4096           # elements that are dearer to pack than to read for each of a few rows
 SWAP_GAIN = 1.08        # what b's columns as rows must save to be worth transposing tiles
 
 
@@ -38,11 +39,11 @@ def lower_matmul(out: View, a: View, b: View, temp: Temp,
     k = a.shape[-1]
     if prod(out.shape) == 0:
         return []
-    if n == 1 < m:
+    if is_vector(a, b) and n < m:
         return lower_matmul(turned(out), turned(b), turned(a), temp, turned_epilogue(epilogue))
     c, before = planned(a, b), []
     note = f"matmul {a.dtype.name} {times((*batch, m, k, n))} {_letter(a)}{_letter(b)}"
-    if m == 1 and k > 0:
+    if is_vector(a, b):
         return _vector(before, a, b, finish_matrix(c.kind, out, epilogue), temp, note)
     result = finish_matrix(c.kind, out, epilogue, c.dots)
     if c.turned:
@@ -71,21 +72,26 @@ def _cut(a: View, n: int) -> Contraction:
 
 def _vector(before: list[Call], a: View, b: View, result: Finisher, temp: Temp,
             note: str) -> list[Call]:
-    """One row: the matrix is read where it lies."""
+    """A few rows: the matrix is read where it lies."""
     (k, n), kind = b.shape[-2:], accumulator(a.dtype)
     if a.dtype is not kind or not adjacent(a, -1):
         a = packed(before, kind, a, temp)
     if not (adjacent(b, -1) or adjacent(b, -2)):
         b = packed(before, b.dtype, b, temp)
-    c = Contraction(kind, prod(b.shape[:-2]), Cut(1, 1, 1), balanced(n, COLUMNS, LANES),
+    m = a.shape[-2]
+    c = Contraction(kind, prod(b.shape[:-2]), Cut(m, 1, m), balanced(n, COLUMNS, LANES),
                     balanced(k, BLOCK_K, 16))
     c = c._replace(together=larger(LEAST_BLOCKS, c.part_blocks))
     return before + lower_vector(c, a, b, result, temp, note)
 
 
 def is_vector(a: View, b: View) -> bool:
-    """Whether the product has one row or column: its sums are added in another order."""
-    return a.shape[-2] == 1 or b.shape[-1] == 1
+    """Whether the product has so few rows or columns that its sums are added in another order."""
+    (m, k), n = a.shape[-2:], b.shape[-1]
+    few = smaller(m, n)
+    if k == 0 or few > MOST:
+        return False
+    return few == 1 or not has_dots(a.dtype) and larger(m, n) * k >= MATRIX
 
 
 def accumulator(kind: dtype) -> dtype:
