@@ -267,33 +267,34 @@ def _is_one_window(image: View, positions: View, w: View, padding, dilation, gro
 
 def _product(out: View, a: View, b: View, temp: Temp, epilogue: Epilogue | None,
              what: str) -> list[Call] | None:
-    """The convolution as a product; None where a view has no single step along what is one axis."""
-    for by_channel in (False, True)[:1 + (what == "input")]:
-        views = out, a, b, *(epilogue.inputs + epilogue.outputs if epilogue else ())
-        flat = [_flat(view, by_channel and view is not a) for view in views]
-        if None not in flat:
-            break
-    else:
+    """The convolution as a product; None where a result has no single step along what is one axis.
+
+    What is read is copied in such a case: the order of sums must not follow from where it lies.
+    """
+    before: list[Call] = []
+    results = [_flat(view) for view in (out, *(epilogue.outputs if epilogue else ()))]
+    if None in results:
         return None
-    out, a, b, *others = flat
-    if by_channel:
-        a = a._replace(shape=(b.shape[0], *a.shape), strides=(0, *a.strides))
+    a, b, *others = (_flat(view) or _flat(_copied(before, view, temp))
+                     for view in (a, b, *(epilogue.inputs if epilogue else ())))
     if epilogue:
-        count = len(epilogue.inputs)
-        epilogue = Epilogue(epilogue.body, tuple(others[:count]), tuple(others[count:]))
+        epilogue = Epilogue(epilogue.body, tuple(others), tuple(results[1:]))
     a, b = {"forward": (a, turned(b)), "input": (a, b), "weight": (turned(a), b)}[what]
-    return lower_matmul(out, a, b, temp, epilogue)
+    return before + lower_matmul(results[0], a, b, temp, epilogue)
 
 
-def _flat(x: View, by_channel: bool) -> View | None:
-    """x as a matrix, all axes after the first one as one; or as such a matrix for each channel."""
-    (n, (step,)), *others = merged(x.shape[1 + by_channel:], [x.strides[1 + by_channel:]])
-    if others:
-        return None
-    shape, strides = (x.shape[0], n), (x.strides[0], step)
-    if by_channel:
-        shape, strides = (x.shape[1], *shape), (x.strides[1], *strides)
-    return x._replace(shape=shape, strides=strides)
+def _copied(before: list[Call], x: View, temp: Temp) -> View:
+    """x packed; what all images share only once."""
+    if x.strides[0] != 0:
+        return packed(before, x.dtype, x, temp)
+    one = packed(before, x.dtype, x._replace(shape=(1, *x.shape[1:])), temp)
+    return one._replace(shape=x.shape, strides=(0, *one.strides[1:]))
+
+
+def _flat(x: View) -> View | None:
+    """x as a matrix, all axes after the first one as one."""
+    (n, (step,)), *others = merged(x.shape[1:], [x.strides[1:]])
+    return None if others else x._replace(shape=(x.shape[0], n), strides=(x.strides[0], step))
 
 
 def _finish_weights(kind: dtype, out: View, groups: int) -> Finisher:
