@@ -24,15 +24,25 @@ def products():
     for k in (64, 1024, 16384):
         yield f"matmul 64x{k}x64", ((64, k), (k, 64)), lambda t, a, b: [a @ b]
     yield "matmul 64x16384x64, positive", ((64, 16384), (16384, 64)), lambda t, a, b: [a.abs() @ b.abs()]
-    for c, size in ((64, 32), (256, 14)):
-        shapes = (2, c, size, size), (c, c, 3, 3), (2, c, size, size)
+    for name, x, w, options in CONVOLUTIONS:
+        sizes = [1 + (n + 2 * options["padding"] - k) // options.get("stride", 1) for n, k in zip(x[2:], w[2:])]
+        shapes = x, w, (x[0], w[0], *sizes)
         for i, what in enumerate(("forward", "input gradient", "weight gradient")):
-            yield f"conv2d 3x3, {c} channels, {what}", shapes, lambda t, x, w, g, i=i: [convolved(t, x, w, g)[i]]
+            yield f"{name}, {what}", shapes, lambda t, x, w, g, i=i, o=options: [convolved(t, x, w, g, o)[i]]
 
 
-def convolved(t, x, w, g):
+CONVOLUTIONS = (    # images, weights; all but the last are Winograd's
+    ("conv2d 3x3, 64 channels", (2, 64, 32, 32), (64, 64, 3, 3), {"padding": 1}),
+    ("conv2d 3x3, 256 channels", (2, 256, 14, 14), (256, 256, 3, 3), {"padding": 1}),
+    ("conv2d 4x4 of stride 2, 64 channels", (4, 64, 32, 32), (64, 64, 4, 4), {"padding": 1, "stride": 2}),
+    ("conv3d 3x3x3, 32 channels", (1, 32, 8, 16, 16), (32, 32, 3, 3, 3), {"padding": 1}),
+    ("conv2d 7x7, depthwise", (4, 64, 28, 28), (64, 1, 7, 7), {"padding": 3, "groups": 64}),
+)
+
+
+def convolved(t, x, w, g, options):
     x, w = x.clone().requires_grad_(), w.clone().requires_grad_()
-    y = fn(t).conv2d(x, w, padding=1)
+    y = (fn(t).conv2d if x.dim() == 4 else fn(t).conv3d)(x, w, **options)
     y.backward(g)
     return y.detach(), x.grad, w.grad
 

@@ -120,7 +120,7 @@ cache_size = Flag("RUSHLIGHT_CACHE_SIZE", "256", _integer(0),
 threads = Flag("RUSHLIGHT_THREADS", "0", _integer(0, 1024),
                "Number of threads that run kernels; 0 is every core this process may use.")
 winograd = Flag("RUSHLIGHT_WINOGRAD", "on", _switch(),
-                "Let 3x3 convolutions of many channels use Winograd's algorithm; off sums over taps, "
+                "Let convolutions of many channels use Winograd's algorithm; off sums over taps, "
                 "which is slower and more exact.")
 
 FLAGS = {"debug": debug, "show": show, "backend": backend, "check": check, "cache": cache,
