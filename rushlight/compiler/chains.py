@@ -93,9 +93,35 @@ class Finder:
                 (sums or any(m.kind == "contract" for m in members[1:])):
             self.chains.append(made)
             for m in members:
+                self.split(m, members)
                 self.absorb(made, m, False)
             for m in sums:
                 self.absorb(made, m, True)
+
+    def split(self, part, members) -> None:
+        """What a nest makes of no product, if others need all of it (dropout's draws), is a kernel of its own."""
+        own = {v for m in members for v in m.vertices}
+        comes: set = set()
+        for m in members:
+            comes.update(v for v in m.vertices if m.kind == "contract")
+        for v in part.vertices:
+            if any(u.source in comes or u.source in own and u.source not in part.vertices for u in v.uses):
+                comes.add(v)
+        apart = [v for v in part.vertices if v not in comes]
+        if part.kind != "loop" or part.dims is not None or \
+                not any(w not in own for v in apart for w in self.users.get(v, ())):
+            return
+        group = Group("loop", part.space, apart[0], self.groups.made)
+        self.groups.made += 1
+        group.vertices, part.vertices = apart, [v for v in part.vertices if v in comes]
+        for v in apart:
+            self.home[v] = group
+            self.groups.depend(group, v)
+        self.groups.groups.append(group)
+        part.before |= group.before | 1 << group.number
+        for g in self.groups.groups:
+            if g.before >> part.number & 1:
+                g.before |= part.before
 
     def follows(self, g, made, members) -> bool:
         """A nest over the members' rows, or a product that multiplies them."""

@@ -10,6 +10,7 @@ import rushlight as T
 from rushlight import nn
 from rushlight.compiler import chains, plan
 from rushlight.compiler.group import group
+from rushlight.compiler.rematerialise import rematerialise
 from rushlight.cpu import jit
 from rushlight.runtime import memory
 
@@ -130,7 +131,11 @@ def test_number_of_threads_changes_no_bit():
 
 
 def kinds(program):
-    return [g.kind for g in chains.chain(group(simplified(program))).groups]
+    return [g.kind for g in grouped(program)]
+
+
+def grouped(program):
+    return chains.chain(rematerialise(group(simplified(program)))).groups
 
 
 def realised(*shapes):
@@ -142,6 +147,20 @@ def realised(*shapes):
 def test_attention_is_one_kernel():
     q, k, v = realised(*[(2, 4, 192, 32)] * 3)
     assert kinds(lambda: [F.scaled_dot_product_attention(q, k, v)]) == ["chain"]
+
+
+def test_draws_that_the_gradient_needs_are_made_before():
+    q, k, v, g = realised(*[(2, 4, 192, 32)] * 4)
+    for x in (q, k, v):
+        x.requires_grad_()
+
+    def program():
+        out = WAYS["dropout"](q, k, v)
+        out.backward(g)
+        return [out, *(x.grad for x in (q, k, v))]
+    found = [g for g in grouped(program) if g.kind == "chain"]
+    assert len(found) == 2
+    assert not any(v.prim.name.startswith("bitwise") for c in found for v in c.vertices)
 
 
 def test_weights_that_are_looked_at_are_kept():
