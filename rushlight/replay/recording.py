@@ -8,6 +8,7 @@ agree in all of this make a program (program.py).
 """
 from __future__ import annotations
 
+import gc
 from typing import NamedTuple
 from weakref import ref
 
@@ -176,6 +177,8 @@ class Recording:
         self.traced_arguments = [at for at, _ in self.arguments.floats if at in traced_arguments]
         floats = iter([*given])
         args, kwargs = with_floats(tuple(self.args), floats), with_floats(dict(self.kwargs), floats)
+        collects = gc.isenabled()
+        gc.disable()            # what a collection calls (finalisers, callbacks) is not done by the function
         try:
             with Watch(self.tape) as self.watch, _Observers(self):
                 result = fn(*args, **kwargs)
@@ -187,6 +190,8 @@ class Recording:
             if not self.effects:
                 self.note_end(result)
         finally:
+            if collects:
+                gc.enable()
             self.tape.is_open = False
             self.restore()
             self.made, self.by_node, self.args, self.kwargs, self.marks = {}, {}, (), {}, []

@@ -1,4 +1,5 @@
 """rushlight.compile: replays give what the function gives, and stop when what it read has changed."""
+import gc
 import math
 import random
 import time
@@ -519,3 +520,16 @@ def test_names_of_torch_compiler():
     assert not h.programs and not torch.compiler.is_compiling()
     with pytest.raises(AttributeError, match="no attribute"):
         torch.compiler.something
+
+
+def test_a_collection_in_between_is_not_the_functions():
+    def told(phase, info):
+        time.perf_counter()
+    gc.callbacks.append(told)
+    before = gc.get_threshold()
+    gc.set_threshold(5)
+    try:
+        same_training(training)
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(told)
