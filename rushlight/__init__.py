@@ -29,6 +29,24 @@ from .autograd.anomaly_mode import is_anomaly_check_nan_enabled as is_anomaly_ch
 from .autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_enabled
 from .autograd.grad_mode import is_grad_enabled as is_grad_enabled
 from .autograd.grad_mode import is_inference_mode_enabled as is_inference_mode_enabled
+from .amp import GradScaler as GradScaler, autocast as autocast
+from .amp.autocast_mode import (
+    is_autocast_enabled as is_autocast_enabled,
+    set_autocast_enabled as set_autocast_enabled,
+    get_autocast_dtype as get_autocast_dtype,
+    set_autocast_dtype as set_autocast_dtype,
+    is_autocast_cache_enabled as is_autocast_cache_enabled,
+    set_autocast_cache_enabled as set_autocast_cache_enabled,
+    autocast_increment_nesting as autocast_increment_nesting,
+    autocast_decrement_nesting as autocast_decrement_nesting,
+    clear_autocast_cache as clear_autocast_cache,
+    is_autocast_cpu_enabled as is_autocast_cpu_enabled,
+    set_autocast_cpu_enabled as set_autocast_cpu_enabled,
+    get_autocast_cpu_dtype as get_autocast_cpu_dtype,
+    set_autocast_cpu_dtype as set_autocast_cpu_dtype,
+    get_autocast_gpu_dtype as get_autocast_gpu_dtype,
+    set_autocast_gpu_dtype as set_autocast_gpu_dtype,
+)
 from . import random as random
 from .version import __version__ as __version__
 

@@ -40,6 +40,7 @@ if hasattr(os, "register_at_fork"):
                         after_in_child=lock.release)
 NUMPY, NATIVE = rng.Numpy(), rng.Native()
 observer = None         # while a step is recorded for replay: told of reservations and of other use
+notebook = None         # of a function that will run again with the same numbers (`Notebook`)
 STATE_BYTES = HEAD.size + 8 * BLOCK + TAIL.size
 
 
@@ -158,6 +159,49 @@ class Ticket:
     def draw_into(self, address: int) -> None:
         """The values, written to memory; later calls give the same ones."""
         self.generator.draw_into(self, address)
+
+
+class Notebook:
+    """The numbers that a function was given, in order, to be given again when it runs a second time.
+
+    Nothing of it looks at a generator's state: reservations are noted, not drawn.
+    """
+
+    def __init__(self):
+        self.pages, self.at = [], None      # (generator, count, kind, what was given); `at`: the next one read
+
+    @contextlib.contextmanager
+    def open(self, reading: bool = False):
+        """Within the block draws are noted, or what was noted is given."""
+        global notebook
+        before, notebook, self.at = notebook, self, 0 if reading else None
+        self.outer = before
+        try:
+            yield self
+        finally:
+            notebook = before
+
+    def reserve(self, generator, count, draws):
+        return self._given(generator, count, draws, "_reserve")
+
+    def take(self, generator, count, draws):
+        return self._given(generator, count, draws, "_take")
+
+    def _given(self, generator, count, draws, how):
+        if self.at is not None and self.at < len(self.pages):
+            page, self.at = self.pages[self.at], self.at + 1
+            if page[:4] == (generator, count, type(draws), how):
+                return page[4]
+        value = self._from_outside(generator, count, draws, how)
+        if self.at is None:
+            self.pages.append((generator, count, type(draws), how, value))
+        return value
+
+    def _from_outside(self, generator, count, draws, how):
+        """New numbers, which the notebook round this one is told of as well."""
+        if self.outer is None:
+            return getattr(generator, how)(count, draws)
+        return self.outer._given(generator, count, draws, how)
 
 
 # -- what can be reserved ------------------------------------------------------------------------
@@ -366,6 +410,11 @@ class Generator:
 
     def reserve(self, count: int, draws: Draws = WORDS) -> Ticket:
         """The next `count` numbers of a kind, words by default, to be drawn later."""
+        if notebook is not None:
+            return notebook.reserve(self, count, draws)
+        return self._reserve(count, draws)
+
+    def _reserve(self, count, draws):
         ticket = Ticket(self, draws, count)
         if observer is not None:
             observer(ticket)
@@ -415,6 +464,11 @@ class Generator:
 
     def take(self, count: int, draws: Draws = WORDS) -> np.ndarray:
         """The next `count` numbers of a kind at once."""
+        if notebook is not None:
+            return notebook.take(self, count, draws)
+        return self._take(count, draws)
+
+    def _take(self, count, draws):
         with lock:
             self._settle()
             return draws.draw(self, count)

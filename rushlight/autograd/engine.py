@@ -140,8 +140,9 @@ def needed(counts, wanted) -> set:
 def run(seeds, retain_graph, create_graph, wanted=None):
     """Push the seeds through the tape; returns `wanted` filled in (places to gradients)."""
     arrived: dict = {}
-    before, line = mode.enabled, mode.line
-    mode.enabled = bool(create_graph)
+    before, line, casting, accumulates = mode.enabled, mode.line, mode.casting, mode.accumulates
+    mode.accumulates = wanted is None
+    mode.enabled, mode.casting = bool(create_graph), None       # rules compute in the dtypes of the forward pass
     try:
         for x, g in seeds:
             fn, nr = _place(x)
@@ -164,7 +165,7 @@ def run(seeds, retain_graph, create_graph, wanted=None):
             else:
                 step(fn, grads, arrived, counts, heap, keep, wanted, retain_graph, create_graph)
     finally:
-        mode.enabled, mode.line = before, line
+        mode.enabled, mode.line, mode.casting, mode.accumulates = before, line, casting, accumulates
         record.set_line(line)
     return wanted
 

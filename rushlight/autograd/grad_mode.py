@@ -9,6 +9,8 @@ import threading
 class Mode(threading.local):
     enabled = True
     inference = False
+    casting = None      # the dtype that autocast lowers to now (ops/casting.py)
+    accumulates = True  # whether the backward pass that runs now fills leaves' .grad
     line = None         # that this thread's recording is attributed to (trace/record.py `override`)
 
 

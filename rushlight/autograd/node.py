@@ -186,20 +186,28 @@ SAVE_HOOKS: list[tuple] = []        # of autograd.graph.saved_tensors_hooks: (pa
 
 
 class Packed:
-    """What a user's hook made of a saved value."""
+    """What a user's hook made of a saved value, and the value's place on the tape."""
 
-    __slots__ = ("value", "unhook")
+    __slots__ = ("value", "unhook", "fn", "nr", "requires_grad")
 
     def __init__(self, saved: Saved):
         pack, self.unhook = SAVE_HOOKS[-1]
+        self.fn = saved.fn if saved.leaf is None else accumulator(saved.leaf)
+        self.nr, self.requires_grad = saved.nr, saved.requires_grad
         before, mode.enabled = mode.enabled, False
         try:
             self.value = pack(saved.leaf if saved.leaf is not None else saved.bare())
         finally:
             mode.enabled = before
 
-    def unpack(self, _owner):
-        return self.unhook(self.value)
+    def unpack(self, owner):
+        x = self.unhook(self.value)
+        if not (self.requires_grad and mode.enabled):
+            return x
+        from ..tensor import Tensor, wrap
+        y = wrap(Tensor, x.storage, x.layout, x.offset)     # taped: gradients of gradients go on through it
+        y._requires_grad, y._grad_fn, y._output_nr = True, self.fn or owner, self.nr
+        return y
 
 
 def type_name(dtype) -> str:

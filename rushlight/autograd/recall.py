@@ -485,15 +485,25 @@ def recalled(spec: str):
     def decorate(fn):
         scope = {"front": lambda: _front(front, fn, marks, scope)}
         front = types.FunctionType(_STUB, scope)
-        return functools.wraps(fn)(front)
+        front = functools.wraps(fn)(front)
+        front.is_cast = True
+        return front
     return decorate
 
 
 _STUB = (lambda *args, **kwargs: front()(*args, **kwargs)).__code__       # noqa: F821
 
 
+CASTING = """
+    if casting_ and mode_.casting is not None:
+        return under_(self_, policy_, ({positional}), dict({keywords}))"""
+SEPARATE = """
+    if casting_ and mode_.casting is not None:
+        memo_ = memo_of_(memos_, mode_.casting)
+    else:
+        memo_ = plain_"""
 FRONT = """
-def front({shown}):
+def front({shown}):{precision}
     if SAVE_HOOKS_ or pending_.capture is not None or paused_:
         return fn_({passed})
     try:
@@ -513,7 +523,8 @@ def front({shown}):
 
 def _front(front, fn, marks, scope):
     """Give the public function, at its first call, its code: one look into the memo, made for its signature."""
-    params, memo = inspect.signature(fn).parameters.values(), {}
+    from ..ops import cast_lists, casting
+    params, memo, policy = inspect.signature(fn).parameters.values(), {}, cast_lists.policy_of(fn)
     memos.append(memo)
     shown, passed, starred = [], [], False
     for p in params:
@@ -523,16 +534,37 @@ def _front(front, fn, marks, scope):
         shown.append(p.name if p.default is p.empty else f"{p.name}=d_{p.name}")
         passed.append(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name)
     given = [("*" if marks[p.name] == "*" else "") + p.name + ", " for p in params if _is_tensor(marks.get(p.name, "#"))]
-    text = FRONT.format(shown=", ".join(shown), passed=", ".join(passed), inputs="".join(given),
-                        key=", ".join(_key_part(p.name, marks.get(p.name)) for p in params),
+    text = FRONT.format(precision=_precision(params, policy), shown=", ".join(shown), passed=", ".join(passed),
+                        inputs="".join(given), key=", ".join(_key_part(p.name, marks.get(p.name)) for p in params),
                         named=", ".join(f"{p.name}={p.name}" for p in params))
     scope |= {f"d_{p.name}": p.default for p in params}
-    scope |= dict(fn_=fn, memo_=memo, mode_=mode, is_tracked_=is_tracked, pending_=pending, SAVE_HOOKS_=tape.SAVE_HOOKS,
+    scope |= dict(self_=front, casting_=casting.active, under_=casting.under, policy_=policy, memos_={},
+                  memo_of_=_memo_of, plain_=memo)
+    if policy:
+        scope["memo_"] = memo
+    scope |= dict(fn_=fn, mode_=mode, is_tracked_=is_tracked, pending_=pending, SAVE_HOOKS_=tape.SAVE_HOOKS,
                   paused_=paused, Tensor_=Tensor, note_=_note, again_=_again, zero_=_zero, unknown_=_unknown)
     exec(compile(text, __file__, "exec"), scope)
     made = scope.pop("front")
     front.__code__, front.__defaults__, front.__kwdefaults__ = made.__code__, made.__defaults__, made.__kwdefaults__
     return front
+
+
+def _precision(params, policy) -> str:
+    """What a function does within autocast: casts its arguments, or remembers its calls apart."""
+    if not policy:
+        return SEPARATE
+    names = [[p.name for p in params if (p.kind is p.KEYWORD_ONLY) == is_named] for is_named in (False, True)]
+    return CASTING.format(positional="".join(f"{n}, " for n in names[0]), keywords=", ".join(f"{n}={n}" for n in names[1]))
+
+
+def _memo_of(found: dict, dtype):
+    """The calls remembered within autocast to a dtype."""
+    memo = found.get(dtype)
+    if memo is None:
+        memo = found[dtype] = {}
+        memos.append(memo)
+    return memo
 
 
 def _is_tensor(mark) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 
+from .casting import listed
 from .. import ops as o
 from ..prims import linalg as p
 from . import linalg as _l
@@ -126,3 +127,4 @@ def orgqr(input, tau):
     return _l.householder_product(input, tau)
 
 
+listed(globals())

@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 
+from .casting import listed
 from .. import dtypes
 from .. import layout as L
 from ..autograd.function import differentiable
@@ -1017,3 +1018,6 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
         raise RuntimeError("Unsupported input type encountered for isin(): Bool")
     found = (a.unsqueeze(-1) == b.reshape(-1)).any(-1)
     return ~found if invert else found
+
+
+listed(globals())

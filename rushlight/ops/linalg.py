@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from .casting import listed
 from .. import dtypes
 from .. import ops as o
 from ..autograd.node import is_tracked, named
@@ -595,3 +596,6 @@ def tensorinv(A, ind=2, *, out=None):
                            f"{math.prod(rows)}")
     y = inv(A.reshape(math.prod(rows), -1))
     return placed(y.reshape(*columns, *rows), out)
+
+
+listed(globals())

@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 
 
+from .casting import listed
 from ..autograd.node import named
 from ..autograd.recall import recalled
 from ..layout import broadcast_shapes, wrap_dim
@@ -552,3 +553,6 @@ def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_paddi
 @recalled("input weight bias?")
 def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
     return conv_transpose(input, weight, bias, stride, padding, output_padding, groups, dilation, n=3)
+
+
+listed(globals())

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import math
 
+from .cast_lists import FULL
+from .casting import aware
 from .. import dtypes
 from ..autograd.function import differentiable
 from ..autograd.grad_mode import mode
@@ -78,6 +80,13 @@ def pad(input, pad, mode="constant", value=None):
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     if len(pad) // 2 not in (input.dim() - 1, input.dim() - 2):
         raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now")
+    if mode == "circular" or mode == "reflect" and len(pad) == 6:
+        return _continued(input, pad, mode)
+    return _continued_in_full(input, pad, mode)
+
+
+def _continued(input, pad, mode):
+    """Borders that repeat what is inside."""
     for i in range(0, len(pad), 2):
         d = input.dim() - 1 - i // 2
         low, high, n = pad[i], pad[i + 1], input.shape[d]
@@ -89,6 +98,9 @@ def pad(input, pad, mode="constant", value=None):
         if low or high:
             input = rows(input, d, border_index(n, low, high, mode), "gather", INDEX_SELECT)
     return input
+
+
+_continued_in_full = aware(_continued, FULL)        # what autocast does not compute in 16 bits
 
 
 # -- pooling -----------------------------------------------------------------------------------------------------

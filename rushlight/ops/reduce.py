@@ -5,6 +5,7 @@ import builtins
 import math
 from collections import namedtuple
 
+from .casting import listed
 from .. import dtypes
 from ..autograd.function import differentiable
 from ..autograd.node import named
@@ -492,3 +493,6 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
         a, b = x.narrow(dim, 1, builtins.max(size - 1, 0)), x.narrow(dim, 0, builtins.max(size - 1, 0))
         x = a ^ b if x.dtype is dtypes.bool else a - b
     return x
+
+
+listed(globals())

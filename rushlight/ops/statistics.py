@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .casting import listed
 from .. import dtypes
 from ..autograd.function import differentiable
 from ..autograd.node import named
@@ -199,3 +200,6 @@ def cross(input, other, *, dim=None):
         raise RuntimeError(f"linalg.cross: inputs dimension {d} must have length 3. Got {shape[d]} and {shape[d]}")
     y = a.roll(-1, d) * b.roll(-2, d) - a.roll(-2, d) * b.roll(-1, d)
     return named(y, "LinalgCrossBackward0")
+
+
+listed(globals())

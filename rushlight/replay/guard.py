@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import MethodType
 
 from .. import config, dtypes, ops, random
+from ..ops import casting
 from ..autograd import anomaly_mode, node as tape
 from ..autograd.grad_mode import mode
 from ..compiler import plan as plans
@@ -27,7 +28,7 @@ def modes() -> tuple:
     """The switches that any operation may read."""
     return (mode.enabled, mode.inference, dtypes.default, config.backend.value, config.debug.value, plans.generation,
             anomaly_mode.state.enabled, bool(tape.SAVE_HOOKS), module_hooks.any_global.now, pending.capture,
-            random.default_generator, ops.promote.traced)
+            random.default_generator, ops.promote.traced, casting.settings())
 
 
 def same(a, b) -> bool:

@@ -15,6 +15,7 @@ from weakref import ref
 import numpy as np
 
 from .. import random, storage as storages
+from ..ops import casting
 from ..autograd.node import RELEASED
 from ..compiler import plan as plans
 from ..tensor import Tensor
@@ -180,7 +181,7 @@ class Recording:
         collects = gc.isenabled()
         gc.disable()            # what a collection calls (finalisers, callbacks) is not done by the function
         try:
-            with Watch(self.tape) as self.watch, _Observers(self):
+            with Watch(self.tape) as self.watch, _Observers(self), casting.own_cache():
                 result = fn(*args, **kwargs)
             with _Observers(self):
                 if not self.effects and not self.watch.effects:

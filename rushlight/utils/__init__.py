@@ -1,2 +1,10 @@
 """What surrounds training: data loading, checkpointing, hooks."""
-from rushlight.utils import data as data
+from . import data as data
+
+
+def __getattr__(name):
+    """Other rooms are entered when they are asked for."""
+    if name in ("checkpoint", "hooks"):
+        from importlib import import_module
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -533,3 +533,34 @@ def test_a_collection_in_between_is_not_the_functions():
     finally:
         gc.set_threshold(*before)
         gc.callbacks.remove(told)
+
+
+def test_autocast_is_guarded_and_replayed():
+    """Inside and round a compiled function; another state of autocast is another program."""
+    def make():
+        net = model()
+        opt = torch.optim.SGD(net.parameters(), 0.1)
+
+        def step(x, y):
+            opt.zero_grad()
+            with torch.autocast("cpu"):
+                loss = nn.functional.mse_loss(net(x), y)
+            loss.backward()
+            opt.step()
+            return loss
+        return net, opt, step
+    same_training(make, 10)
+    net = model()
+    forward = torch.compile(lambda x: net(x))
+    x, y = torch.ones(2, 5), {}
+    with torch.no_grad():
+        for k in range(24):
+            kind = [None, torch.bfloat16, torch.float16][k % 3]
+            with torch.autocast("cpu", dtype=kind or torch.bfloat16, enabled=kind is not None):
+                out = forward(x)
+            assert out.dtype is (kind or torch.float32)
+            assert y.setdefault(k % 3, out.tolist()) == out.tolist()
+            if k == 11:
+                y.clear()
+                net[0].weight.add_(1)
+    assert forward.replays > 6, torch.explain(forward)

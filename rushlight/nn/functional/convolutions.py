@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 
+from ...ops.casting import listed
 from ... import ops
 from ...autograd.function import differentiable
 from ...ops.matmul import each
@@ -83,10 +84,13 @@ def _check_fold(x, *, size, kernel, dilation, padding, stride):
     h, w = ((m + 2 * p - d * (k - 1) - 1) // s + 1
             for m, p, d, k, s in zip(size, padding, dilation, kernel, stride))
     if x.size(2) != h * w:
-        listed = ", ".join(f"{name}=({a}, {b})"
+        given = ", ".join(f"{name}=({a}, {b})"
                            for name, (a, b) in dict(output_size=size, kernel_size=kernel,
                                                     dilation=dilation, padding=padding,
                                                     stride=stride).items())
-        raise RuntimeError(f"Given {listed}, expected size of input's dimension 2 to match the "
+        raise RuntimeError(f"Given {given}, expected size of input's dimension 2 to match the "
                            f"calculated number of sliding blocks {h} * {w} = {h * w}, but got "
                            f"input.size(2)={x.size(2)}.")
+
+
+listed(globals())

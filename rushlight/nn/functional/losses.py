@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 import warnings
 
+from ...ops.casting import listed
 from ... import dtypes, ops
 from ...autograd.function import differentiable
 from ...autograd.recall import recalled
@@ -575,3 +576,6 @@ def _alignments(log_probs, labels, frames, lengths, blank, steps):
     before = ops.where(ends > 0, alpha.gather(1, (ends - 1).clamp(min=0)), low)
     total = ops.logsumexp(ops.cat([last, before], 1), 1)
     return ops.where(total < low / 2, -float("inf"), total)
+
+
+listed(globals())

@@ -18,6 +18,8 @@ from ...autograd import engine
 from ...autograd.function import Function
 from ...autograd.grad_mode import mode
 from ...autograd.node import taping
+from ...ops import casting
+from ...ops.cast_lists import LOWER
 from ...prims.recurrent import (CELLS, Planes, back_planes, cell, cell_grad, recurrence,
                                 recurrence_grad)
 from ...tensor import Tensor, wrap
@@ -145,6 +147,8 @@ def layer(x: Tensor, states: tuple | None, w: Weights, kind: str, reverse: bool,
     """
     if x.size(0) == 0:
         raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+    if mode.casting is not None and kind == "lstm":         # the one layer that is in the cast lists
+        return casting.under(layer, LOWER, (x, states, w, kind, reverse, every), {})
     operands = (x, *w[:4], *(states or ()))
     if x.size(0) == 1 or w.hr is not None or not _has_kernel(operands):
         h, *c = steps(x, states or _zeros(x, w, kind), w, kind, reverse)
@@ -156,9 +160,9 @@ def layer(x: Tensor, states: tuple | None, w: Weights, kind: str, reverse: bool,
 
 
 def _has_kernel(operands):
-    """Whether all are of one dtype that has a kernel."""
+    """Whether all are of one dtype that has a kernel, and products are of it, too."""
     kinds = {t.dtype for t in operands if t is not None}
-    return len(kinds) == 1 and kinds <= {dtypes.float32, dtypes.float64}
+    return mode.casting is None and len(kinds) == 1 and kinds <= {dtypes.float32, dtypes.float64}
 
 
 def _zeros(x, w, kind):

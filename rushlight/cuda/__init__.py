@@ -4,6 +4,8 @@ Seeding is accepted, as in PyTorch without a GPU; whatever needs a device raises
 """
 from __future__ import annotations
 
+from . import amp as amp
+
 MISSING = "Torch not compiled with CUDA enabled: rushlight computes on the CPU only"
 
 
