@@ -83,13 +83,21 @@ class layout:
         return hash(self._name)
 
 
-strided = layout("strided")
+strided = Tensor.layout = layout("strided")
 for _name in _ops.PUBLIC:        # after every import: torch.tensor is the function, not the room
     globals()[_name] = getattr(_ops, _name)
 for _name in _INPLACE:
     globals()[_name] = getattr(Tensor, _name)
 
+i0, igamma, igammac = Tensor.i0, Tensor.igamma, Tensor.igammac
+
+
+class OutOfMemoryError(RuntimeError):
+    """A device has not enough memory; never raised here, where the CPU's MemoryError is."""
+
+
 _ROOMS = frozenset(("nn", "optim", "utils", "io", "cpu", "testing", "jit", "linalg", "fft", "special", "func", "amp",
+                    "accelerator",
                     "distributions", "privacy", "vision", "viz", "distributed", "sparse", "serialization", "backends",
                     "compiler", "cuda", "config", "random", "replay", "types", "_dynamo", "_utils", "version"))
 

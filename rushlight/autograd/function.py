@@ -106,7 +106,7 @@ class _FunctionMeta(type):
         cls._node_class = type(name + "Backward", (CustomFn,), {"__slots__": ()})
 
 
-class Function(metaclass=_FunctionMeta):
+class Function(FunctionCtx, metaclass=_FunctionMeta):
     """Base of user-defined differentiable functions: static `forward` and `backward`, called by `apply`."""
 
     @staticmethod

@@ -499,24 +499,24 @@ CASTING = """
         return under_(self_, policy_, ({positional}), dict({keywords}))"""
 SEPARATE = """
     if casting_ and mode_.casting is not None:
-        memo_ = memo_of_(memos_, mode_.casting)
+        here_ = memo_of_(memos_, mode_.casting)
     else:
-        memo_ = plain_"""
+        here_ = memo_"""
 FRONT = """
 def front({shown}):{precision}
     if SAVE_HOOKS_ or pending_.capture is not None or paused_:
         return fn_({passed})
     try:
         key_ = (mode_.enabled, {key})
-        found_ = memo_[key_]
+        found_ = here_[key_]
     except KeyError:
-        found_ = note_(memo_, key_)
+        found_ = note_(here_, key_)
     except (AttributeError, TypeError, ValueError):
         found_ = 0
     if found_.__class__ is int:
         if found_ != 1:
             return fn_({passed})
-        return again_(fn_, memo_, key_, ({inputs}), dict({named}))
+        return again_(fn_, here_, key_, ({inputs}), dict({named}))
     return found_({inputs})
 """
 
@@ -539,9 +539,7 @@ def _front(front, fn, marks, scope):
                         named=", ".join(f"{p.name}={p.name}" for p in params))
     scope |= {f"d_{p.name}": p.default for p in params}
     scope |= dict(self_=front, casting_=casting.active, under_=casting.under, policy_=policy, memos_={},
-                  memo_of_=_memo_of, plain_=memo)
-    if policy:
-        scope["memo_"] = memo
+                  memo_of_=_memo_of, memo_=memo, here_=memo)
     scope |= dict(fn_=fn, mode_=mode, is_tracked_=is_tracked, pending_=pending, SAVE_HOOKS_=tape.SAVE_HOOKS,
                   paused_=paused, Tensor_=Tensor, note_=_note, again_=_again, zero_=_zero, unknown_=_unknown)
     exec(compile(text, __file__, "exec"), scope)

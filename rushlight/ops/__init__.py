@@ -15,7 +15,7 @@ INTERNAL = set("""
 """.split())
 
 PUBLIC: list[str] = []
-ROOMS = ("create", "decompositions", "index", "interop", "legacy", "matmul", "neural", "pad",
+ROOMS = ("create", "digits", "decompositions", "index", "interop", "legacy", "matmul", "neural", "pad",
          "pointwise", "recurrent", "reduce", "shape", "statistics", "random", "variates")
 
 

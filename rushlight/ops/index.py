@@ -555,6 +555,18 @@ def index_add(input, dim, index, source, *, alpha=1):
     return named(_index_write(input, dim, index, source, "add", alpha), "IndexAddBackward0")
 
 
+def index_reduce(input, dim, index, source, reduce, *, include_self=True):
+    """input with entry index[i] of an axis combined with source[i] by prod, mean, amax or amin."""
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise RuntimeError(f"reduce argument must be either prod, mean, amax or amin, got {reduce}.")
+    d = wrap_dim(dim, input.dim())
+    if index.dim() > 1:
+        raise IndexError(f"index_reduce_(): Index is supposed to be a vector, but got dim: {index.dim()}")
+    shape = [-1 if k == d else 1 for k in range(input.dim())]
+    places = index.reshape(shape).expand(source.shape)
+    return named(scatter_reduce(input, d, places, source, reduce, include_self=include_self), "IndexReduceBackward0")
+
+
 def index_copy(input, dim, index, source):
     """input with entry index[i] of an axis replaced by source[i]."""
     return named(_index_write(input, dim, index, source, "set"), "IndexCopyBackward0")

@@ -12,8 +12,8 @@ from ..tensor import Tensor
 from .interop import copy_, fill_, zero_
 from .support import legacy_name
 
-index, matmul, pointwise, reduce, shape, statistics = (
-    import_module(f"rushlight.ops.{m}") for m in ("index", "matmul", "pointwise", "reduce", "shape", "statistics"))
+digits, index, matmul, pointwise, reduce, shape, special, statistics = (import_module(f"rushlight.ops.{m}") for m in (
+    "digits", "index", "matmul", "pointwise", "reduce", "shape", "special", "statistics"))
 
 NAMES = {
     pointwise: """abs add addcdiv addcmul acos acosh asin asinh atan atan2 atanh bitwise_and bitwise_not bitwise_or
@@ -27,7 +27,9 @@ NAMES = {
     reduce: """cumsum cumprod""",
     matmul: """addbmm addmm addmv addr baddbmm""",
     statistics: """renorm""",
-    index: """index_add index_copy index_fill masked_scatter scatter scatter_add scatter_reduce tril triu""",
+    digits: """gcd lcm nextafter""",
+    special: """i0""",
+    index: """index_add index_copy index_fill index_reduce masked_scatter scatter scatter_add scatter_reduce tril triu""",
 }
 
 
@@ -60,6 +62,8 @@ def in_place(name, op):
 
 
 METHODS = {name + "_": in_place(name, getattr(module, name)) for module, names in NAMES.items() for name in names.split()}
+METHODS["igamma_"] = in_place("igamma", special.gammainc)
+METHODS["igammac_"] = in_place("igammac", special.gammaincc)
 METHODS |= {"copy_": copy_, "fill_": fill_, "zero_": zero_, "index_put_": index.index_put_}
 
 
@@ -110,7 +114,8 @@ METHODS["set_"] = set_
 FUNCTIONS = """abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ asinh_ atan_ atanh_ ceil_
     clamp_ clamp_max_ clamp_min_ clip_ cos_ cosh_ deg2rad_ erf_ erfc_ exp2_ exp_ expm1_ fill_ fix_ floor_ frac_ index_put_
     ldexp_ log10_ log1p_ log2_ log_ logit_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ round_ rsqrt_ sigmoid_ sin_
-    sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_ resize_as_""".split()     # which torch has as functions too
+    sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_ resize_as_ gcd_ lcm_ i0_ detach_ as_strided_
+    """.split()     # which torch has as functions too
 
 
 def fill_diagonal_(self, fill_value, wrap=False):
@@ -140,3 +145,36 @@ def put_(self, at, source, accumulate=False):
 
 
 METHODS |= {"fill_diagonal_": fill_diagonal_, "resize_as_": resize_as_, "put_": put_}
+
+
+def as_strided_(self, size, stride, storage_offset=None):
+    """Show the same memory by another geometry."""
+    y = self.as_strided(size, stride, storage_offset)
+    self.layout, self.offset = y.layout, y.offset
+    if y._grad_fn is not None:
+        self._grad_fn, self._output_nr = y._grad_fn, 0
+    self.storage.version += 1
+    return self
+
+
+def apply_(self, callable):
+    """Each element replaced by a Python function of it."""
+    if self.requires_grad:
+        raise RuntimeError("Can't call apply_() on Variable that requires grad. Use var.detach().apply_() instead.")
+    return _by_elements(self, callable, (self,))
+
+
+def map_(self, tensor, callable):
+    """Each element replaced by a Python function of it and of the element of a tensor that broadcasts to self."""
+    if self.requires_grad or tensor.requires_grad:
+        raise RuntimeError("Can't call map_() on Variable that requires grad. Use var.detach().map_() instead.")
+    return _by_elements(self, callable, (self, tensor.expand(self.shape)))
+
+
+def _by_elements(self, callable, xs):
+    from .create import tensor as make
+    values = [callable(*given) for given in zip(*(x.reshape(-1).tolist() for x in xs))]
+    return copy_(self, make(values, dtype=self.dtype).reshape(self.shape)) if values else self
+
+
+METHODS |= {"as_strided_": as_strided_, "apply_": apply_, "map_": map_}

@@ -32,7 +32,7 @@ SAME_NAME = """
     to type cuda requires_grad_ normal_ uniform_ random_ bernoulli bernoulli_ exponential_ geometric_ cauchy_
     log_normal_ multinomial
     inverse pinverse det slogdet logdet cholesky cholesky_solve cholesky_inverse qr svd matrix_exp triangular_solve lu
-    lu_solve orgqr
+    lu_solve orgqr gcd lcm nextafter frexp histogram index_reduce as_strided_scatter
 """
 RENAMED = {"type": "type_"}
 
@@ -104,6 +104,12 @@ def attach() -> None:
     Tensor.real = property(lambda self: self)
     Tensor.mH = property(ops.mT)
     Tensor.resolve_conj = Tensor.resolve_neg = Tensor.conj_physical = Tensor.coalesce = lambda self: self
+    from . import special
+    for name, op in (("i0", special.i0), ("igamma", special.gammainc), ("igammac", special.gammaincc)):
+        setattr(Tensor, name, op)
+        setattr(ops, name, op)
+    Tensor.hardshrink = lambda self, lambd=0.5: _layer("hardshrink")(self, lambd)
+    Tensor.prelu = lambda self, weight: _layer("prelu")(self, weight)
     Tensor.__reversed__ = lambda self: ops.flip(self, 0) if self.layout.ndim else self
     Tensor.as_subclass = lambda self, cls: interop.as_subclass(self, cls)
     Tensor.narrow_copy = lambda self, dim, start, length: ops.narrow(self, dim, start, length).clone()
@@ -120,6 +126,12 @@ def attach() -> None:
     Tensor.type_as = lambda self, other: interop.to(self, other.dtype)
     Tensor.is_same_size = lambda self, other: self.shape == other.shape
     Tensor.is_set_to = lambda self, other: self.storage is other.storage and self.layout is other.layout
+
+
+def _layer(name):
+    """A function of nn.functional, which is loaded when it is called."""
+    from ..nn import functional
+    return getattr(functional, name)
 
 
 CONVERSIONS = {"float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "bfloat16": dtypes.bfloat16,

@@ -493,6 +493,13 @@ def as_strided(input, size, stride, storage_offset=None):
     return view_of(input, l, at, AS_STRIDED, {"base": input.layout, "view": l, "at": at - input.offset})
 
 
+def as_strided_scatter(input, src, size, stride, storage_offset=None):
+    """A copy of input whose elements at a geometry of its memory are those of src."""
+    y = input.clone()
+    as_strided(y, size, stride, storage_offset).copy_(src)
+    return y
+
+
 def split(input, split_size_or_sections, dim=0):
     """Parts of given size (the last may be smaller) or sizes along an axis."""
     sizes = split_size_or_sections

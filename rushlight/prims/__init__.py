@@ -1,5 +1,6 @@
 """The table of primitives, by class: the heart of the system."""
-from . import contract, host, implicit, index, linalg, pointwise, recurrent, reduce, rng, special
+from . import contract, exact, host, implicit, index, linalg, pointwise, recurrent, reduce, rng, special
 from .table import PRIMITIVES as PRIMITIVES
 
-__all__ = ["PRIMITIVES", "contract", "host", "implicit", "index", "linalg", "pointwise", "recurrent", "reduce", "rng", "special"]
+__all__ = ["PRIMITIVES", "contract", "exact", "host", "implicit", "index", "linalg",
+            "pointwise", "recurrent", "reduce", "rng", "special"]
