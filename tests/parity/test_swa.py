@@ -75,7 +75,7 @@ def test_learning_rates(how):
 
 OPTIMISERS = [("Adafactor", {}), ("Adafactor", {"weight_decay": 0.1, "d": 1.5, "maximize": True, "beta2_decay": -0.5}),
               ("Adafactor", {"eps": (1e-6, 1e-2), "lr": 0.5}), ("Muon", {}),
-              ("Muon", {"nesterov": False, "weight_decay": 0.0, "lr": 0.1}),
+              ("Muon", {"nesterov": False, "weight_decay": 0.0, "lr": 0.002}),
               ("Muon", {"adjust_lr_fn": "match_rms_adamw", "ns_steps": 3})]
 
 
