@@ -19,3 +19,16 @@ def Variable(data, requires_grad=False, volatile=False):
     """The tensor itself; kept for programs older than tensors with gradients."""
     y = data.detach()
     return y.requires_grad_() if requires_grad else y
+
+
+class set_multithreading_enabled:
+    """Accepted, as a call and as a context manager: one thread runs the backward pass, many its kernels."""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = bool(mode)
+
+    def __enter__(self) -> None:
+        """Nothing is to be switched."""
+
+    def __exit__(self, *_) -> None:
+        """Nothing is to be switched back."""

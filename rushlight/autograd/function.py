@@ -82,7 +82,9 @@ class CustomFn(GradFn):
             self.unpack()
         if self.ctx.materialize:
             grads = [_zeros(meta) if g is None else g for g, meta in zip(grads, self.metas)]
-        result = self.function.backward(self.ctx, *grads)
+        function = self.function
+        rule = function.vjp if function.vjp is not Function.vjp else function.backward
+        result = rule(self.ctx, *grads)
         result = result if isinstance(result, tuple) else (result,)
         return self._match(result)
 
@@ -118,6 +120,19 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
         raise NotImplementedError("You must implement either the backward or vjp method for your custom "
                                   "autograd.Function to use it with backward mode AD.")
 
+    generate_vmap_rule = False      # vmap records what forward and backward do; no rule is needed
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        """Keep what backward needs, if `forward` takes no ctx."""
+        raise NotImplementedError("setup_context is not implemented.")
+
+    @staticmethod
+    def vjp(ctx, *grads):
+        """`backward` under its other name."""
+        raise NotImplementedError("You must implement either the backward or vjp method for your custom "
+                                  "autograd.Function to use it with backward mode AD.")
+
     @classmethod
     def apply(cls, *args, **kwargs):
         """Run forward untaped and record one entry that knows backward."""
@@ -134,7 +149,7 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
     def _forward(cls, ctx, args, kwargs):
         before, mode.enabled = mode.enabled, False
         try:
-            if hasattr(cls, "setup_context"):
+            if cls.setup_context is not Function.setup_context:
                 outs = cls.forward(*args, **kwargs)
                 cls.setup_context(ctx, args, outs)
                 return outs

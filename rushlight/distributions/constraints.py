@@ -203,6 +203,15 @@ class _PositiveDefinite(_Symmetric):
         return cholesky_ex(value.detach()).info == 0
 
 
+class _PositiveSemidefinite(_Symmetric):
+    def check(self, value):
+        from ..ops.linalg import eigvalsh
+        symmetric = super().check(value)
+        if not symmetric.all():
+            return symmetric
+        return eigvalsh(value).ge(0).all(-1)
+
+
 class _Cat(Constraint):
     """Constraints of neighbouring stretches of one axis."""
 
@@ -241,3 +250,4 @@ positive, nonnegative, unit_interval = _GreaterThan(0.0), _GreaterThanEq(0.0), _
 multinomial, simplex, cat, stack = _Multinomial, _Simplex(), _Cat, _Stack
 lower_triangular, lower_cholesky = _LowerTriangular(), _LowerCholesky()
 square, symmetric, positive_definite = _Square(), _Symmetric(), _PositiveDefinite()
+positive_semidefinite = _PositiveSemidefinite()

@@ -69,3 +69,48 @@ def test_errors(call):
             call(T)
         said.append((error.type.__name__, str(error.value)[:50]))
     assert said[0] == said[1]
+
+
+def parallel(T):
+    from importlib import import_module
+    import_module(f"{T.__name__}.nn.parallel")
+    T.manual_seed(0)
+    net = T.nn.Linear(3, 2)
+    wrapped = T.nn.DataParallel(net)
+    x = T.ones(4, 3)
+    return (list(wrapped.state_dict()), wrapped(x).tolist() == net(x).tolist(), wrapped.device_ids)
+
+
+def test_data_parallel_without_devices():
+    assert parallel(rushlight) == parallel(torch)
+    net, x = rushlight.nn.Linear(3, 2), rushlight.ones(4, 3)
+    assert rushlight.nn.parallel.data_parallel(net, x).tolist() == net(x).tolist()
+
+
+def test_positive_semidefinite():
+    a = np.array([[[2.0, 1], [1, 2]], [[1, 2], [2, 1]], [[1, 0], [0, 0]]])
+    found = [T.distributions.constraints.positive_semidefinite.check(T.tensor(a)).tolist() for T in (rushlight, torch)]
+    assert found[0] == found[1] == [True, False, True]
+
+
+def by_vjp(T):
+    class Cube(T.autograd.Function):
+        @staticmethod
+        def forward(x):
+            return x ** 3
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_backward(*inputs)
+
+        @staticmethod
+        def vjp(ctx, g):
+            x, = ctx.saved_tensors
+            return 3 * x * x * g
+    x = T.tensor([1.0, 2.0], requires_grad=True)
+    Cube.apply(x).sum().backward()
+    return x.grad.tolist(), Cube.generate_vmap_rule
+
+
+def test_function_with_vjp():
+    assert by_vjp(rushlight) == by_vjp(torch)
