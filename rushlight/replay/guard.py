@@ -6,6 +6,7 @@ anything that the recorded call may have read is different now.
 """
 from __future__ import annotations
 
+from itertools import count
 from types import MethodType
 
 from .. import config, dtypes, ops, random
@@ -63,11 +64,12 @@ class Guard:
 
     def __init__(self, recording, used, stored, free):
         self.r, self.used, self.stored, self.free = recording, used, stored, free
-        self.w = Writer()
+        self.w, self.numbers_of_names = Writer(), count()
         self.moving: list = []          # numbers of states that stand where the call puts others
         self.w.require(self.argument_conditions())
         self.w.require([f"modes() == {self.w.constant(modes())}"])
         self.w.require(self.place_conditions())
+        self.w.require(self.apart())
         self.numbers()
         self.function = self.compiled()
 
@@ -83,7 +85,6 @@ class Guard:
             yield f"type({at}) is float" if at in self.r.traced_arguments else f"same({at}, {w.constant(x)})"
         for at, x in arguments.tensors:
             yield f"type({at}) is {w.constant(type(x))} and " + self.metadata(at, x)
-        yield from self.apart([at for at, _ in arguments.tensors])
 
     def metadata(self, at, x) -> str:
         """What a program can ask of a tensor without reading it."""
@@ -91,18 +92,21 @@ class Guard:
         return (f"{at}.layout is {c(x.layout)} and {at}.dtype is {c(x.dtype)} and {at}._requires_grad is {x._requires_grad}"
                 f" and {at}._grad_fn is None and ({at}._view_of is None or not {at}._view_of._requires_grad)")
 
-    def apart(self, names):
-        """No two arguments share memory, nor one of them with a state."""
+    def apart(self):
+        """No two arguments or moving states share memory, nor one of them with a state that stays."""
+        names = [at for at, _ in self.r.arguments.tensors] + list(dict(reversed(self.moving)).values())
         if len(names) <= LIMIT_OF_PAIRS:
             for k, a in enumerate(names):
                 for b in names[k + 1:]:
                     yield f"{a}.storage is not {b}.storage"
-        elif names:
+        else:
             yield f"len({{{', '.join(f'{n}.storage' for n in names)}}}) == {len(names)}"
-        states = {x.storage for x, _ in self.r.states}
+        states = {x.storage for x, _ in self.r.states if not self.is_moving(x)}
         if states:
             c = self.w.constant(states)
             yield from (f"{n}.storage not in {c}" for n in names)
+        first = dict(reversed(self.moving))
+        yield from (f"{name} is {first[number]}" for number, name in self.moving if name != first[number])
 
     # -- places -----------------------------------------------------------------------------------
     def place_conditions(self):
@@ -133,20 +137,16 @@ class Guard:
             return self.tensor_condition(key, place, at, value)
         if isinstance(value, MethodType):
             return f"{at} == {c(value)}"
-        if isinstance(place.holder, dict) and type(value) is not type and self.is_own_container(place, value):
-            return None
+        if isinstance(place.holder, dict) and place.key in OWN and isinstance(value, (dict, set)):
+            return None         # what a module makes for itself is never another one; what it holds is looked at
         return f"{at} is {c(value)}"
-
-    def is_own_container(self, place, value) -> bool:
-        """Dictionaries that a module makes for itself are never others; what they hold is looked at."""
-        return place.key in OWN and isinstance(value, (dict, set))
 
     def tensor_condition(self, key, place, at, x):
         if x.storage in self.used and key not in self.stored:
             return f"{at} is {self.w.constant(x)}"
         if place.kind == ATTRIBUTE and place.key == "_grad" and x.storage not in self.used:
             return f"{at} is not None and {at}.layout is {self.w.constant(x.layout)}"
-        name = f"x{len(self.w.lines)}_{len(self.w.known)}"
+        name = f"x{next(self.numbers_of_names)}"
         condition = f"type({name} := {at}) is {self.w.constant(type(x))} and " + self.metadata(name, x)
         if x.storage in self.used:
             self.moving.append((self.r.by_storage[x.storage].number, name))

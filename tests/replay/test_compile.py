@@ -294,17 +294,18 @@ def test_python_state_that_the_call_changes():
 def test_state_in_an_attribute_moves_on():
     class Cell:
         def __init__(self):
-            self.h = torch.zeros(3)
+            self.h, self.c = torch.zeros(3), torch.ones(3)
 
         def step(self, x):
-            self.h = torch.tanh(self.h * 0.5 + x)
+            self.c = self.c * 0.9 + self.h
+            self.h = torch.tanh(self.h * 0.5 + x) * self.c
             return self.h.sum()
     a, b = Cell(), Cell()
     step = torch.compile(a.step)
     for k in range(9):
         x = torch.arange(3.0) * k
         assert step(x).item() == b.step(x).item()
-    assert torch.equal(a.h, b.h) and step.replays > 2, torch.explain(step)
+    assert torch.equal(a.h, b.h) and torch.equal(a.c, b.c) and step.replays > 2, torch.explain(step)
 
 
 def test_nested_results_views_and_inputs_come_back():
@@ -564,3 +565,21 @@ def test_autocast_is_guarded_and_replayed():
                 y.clear()
                 net[0].weight.add_(1)
     assert forward.replays > 6, torch.explain(forward)
+
+
+def test_an_argument_that_is_the_moving_state_is_not_taken_for_another():
+    class Cell:
+        def __init__(self):
+            self.h = torch.zeros(3)
+
+        def step(self, x):
+            self.h = self.h * 0.5 + x
+            x.add_(1)
+            return self.h.sum() + x.sum()
+    a, b = Cell(), Cell()
+    step = torch.compile(a.step)
+    for k in range(8):
+        assert step(torch.full((3,), float(k))).item() == b.step(torch.full((3,), float(k))).item()
+    assert step.replays
+    assert step(a.h).item() == b.step(b.h).item()
+    assert torch.equal(a.h, b.h)
