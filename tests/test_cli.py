@@ -155,8 +155,12 @@ def test_an_interrupt_reaches_the_program(script):
             print("caught")
             raise SystemExit(9)
     """)
-    process = subprocess.Popen([*COMMAND, "run", str(path)], env=environment(), text=True,
-                               stdout=subprocess.PIPE)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)     # a shell's background jobs ignore it
+    try:
+        process = subprocess.Popen([*COMMAND, "run", str(path)], env=environment(), text=True,
+                                   stdout=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60)[0] == "caught\n"

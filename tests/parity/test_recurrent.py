@@ -5,10 +5,10 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 
-import rushlight
-from tests.parity import oracle
+torch = pytest.importorskip("torch")
+import rushlight                    # noqa: E402
+from tests.parity import oracle     # noqa: E402
 
 KINDS = ("LSTM", "GRU", "RNN", "ReLU")
 OPTIONS = ({}, {"batch_first": True, "bias": False}, {"bidirectional": True, "num_layers": 2})
