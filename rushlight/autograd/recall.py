@@ -36,6 +36,8 @@ from .grad_mode import mode
 from .node import RELEASED, AccumulateGrad, Saved, edge_to, is_tracked, join_parts, save
 
 MEMO_LIMIT = 1024           # calls remembered of one function
+FEW_KINDS = 8               # of calls of one function, before ...
+PATIENCE = 6                # calls of one kind that are made as they are, at most
 BUNDLES = 20000             # signatures of bundles kept
 PLACEHOLDER = Signature.__new__(Signature)      # of a value that is not there
 PLACEHOLDER.prim = None
@@ -271,7 +273,7 @@ class Writer:
             name = self.storages[s] = f"t{len(self.storages)}"
             value = self.value(s.node)
             self.add(f"{name} = new(Storage)")
-            self.add(f"{name}.node, {name}.dtype, {name}.numel = {value}, {self.constant(s.dtype)}, {s.numel}")
+            self.add(f"{name}.node, {name}.dtype, {name}.numel = {value}, {self.constant(s.dtype)}, {self.constant(s.numel)}")
             self.add(f"{name}.version, {name}.share = {s.version}, None")
             self.owners.setdefault(s.node, []).append(name)
         return name
@@ -437,7 +439,7 @@ class Writer:
             if x.storage.numel != x.layout.numel:
                 raise Refused
             special = f" or x{i}._is_data or x{i}._is_inference" if i in written else ""
-            lines += [f"if s{i}.numel != {x.layout.numel} or x{i}.offset{special}:", f"    return {self.instead()}"]
+            lines += [f"if s{i}.numel != {self.constant(x.layout.numel)} or x{i}.offset{special}:", f"    return {self.instead()}"]
         return lines
 
     def instead(self) -> str:
@@ -515,6 +517,8 @@ def front({shown}):{precision}
         found_ = 0
     if found_.__class__ is int:
         if found_ != 1:
+            if found_:
+                here_[key_] = found_ - 1
             return fn_({passed})
         return again_(fn_, here_, key_, ({inputs}), dict({named}))
     return found_({inputs})
@@ -593,12 +597,24 @@ def _zero(x):
 
 
 def _note(memo, key) -> int:
-    """A call that is new is made as it is; a key must not keep a tensor alive."""
+    """A call that is new is made as it is; a key must not keep a tensor alive.
+
+    A trace pays after a few calls, and who has made calls of many kinds may never make this one again: after more of
+    them it is traced.
+    """
     if len(memo) > MEMO_LIMIT:
         memo.clear()
     if not any(isinstance(part, Tensor) for part in key):
-        memo[key] = 1
+        memo[key] = min(1 + len(memo) // FEW_KINDS, PATIENCE)
     return 0
+
+
+def _waits(memo, key, found) -> bool:
+    """Whether a call is to come more often before it is traced."""
+    if type(found) is not int or found < 2:
+        return False
+    memo[key] = found - 1
+    return True
 
 
 def _again(fn, memo, key, inputs, arguments):
@@ -674,6 +690,8 @@ def repeated(fn):
             if any(type(k) is not float for k in numbers):
                 return fn(tensors, numbers, *flags)
             found = memo[key] = _with_numbers(fn, tensors, numbers, flags)
+        elif _waits(memo, key, found):
+            found = REFUSED
         return fn(tensors, numbers, *flags) if found == REFUSED else found(*tensors, *numbers)
     return call
 
@@ -731,6 +749,8 @@ def pull(fn, g) -> list:
     elif found == 1:
         rules = _rules(fn.gradient, fn.params, [e and e[2:] for e in fn.edges], fn.positions, saved)
         found = memo[key] = replay_of(rules, [g, *values], 0, RuleWriter)
+    elif _waits(memo, key, found):
+        found = REFUSED
     return found != REFUSED and found(g, *values) or called(fn, g)
 
 
@@ -753,6 +773,8 @@ def pull_parts(fn, grads) -> list:
             return [join_parts(joined, [next(rest) if on else None for on in present], shapes, dtype)]
         shared = any(g.storage.share is not None for g in given)
         found = memo[key] = REFUSED if shared else replay_of(call, given, 0, RuleWriter)
+    elif _waits(memo, key, found):
+        found = REFUSED
     return found != REFUSED and found(*given) or [fn.joined(grads)]
 
 
