@@ -439,7 +439,8 @@ class Writer:
             if x.storage.numel != x.layout.numel:
                 raise Refused
             special = f" or x{i}._is_data or x{i}._is_inference" if i in written else ""
-            lines += [f"if s{i}.numel != {self.constant(x.layout.numel)} or x{i}.offset{special}:", f"    return {self.instead()}"]
+            lines += [f"if s{i}.numel != {self.constant(x.layout.numel)} or x{i}.offset{special}:",
+                      f"    return {self.instead()}"]
         return lines
 
     def instead(self) -> str:
@@ -596,16 +597,16 @@ def _zero(x):
     return str(x) if type(x) is float else x
 
 
-def _note(memo, key) -> int:
+def _note(memo, key, is_again=False) -> int:
     """A call that is new is made as it is; a key must not keep a tensor alive.
 
     A trace pays after a few calls, and who has made calls of many kinds may never make this one again: after more of
-    them it is traced.
+    them it is traced, if it does not follow on a replay (`is_again`).
     """
     if len(memo) > MEMO_LIMIT:
         memo.clear()
     if not any(isinstance(part, Tensor) for part in key):
-        memo[key] = min(1 + len(memo) // FEW_KINDS, PATIENCE)
+        memo[key] = 1 if is_again else min(1 + len(memo) // FEW_KINDS, PATIENCE)
     return 0
 
 
@@ -745,7 +746,7 @@ def pull(fn, g) -> list:
     memo = fn.gradient.memo
     found = memo.get(key)
     if found is None:
-        found = _note(memo, key)
+        found = _note(memo, key, is_again=type(fn.token) is object)
     elif found == 1:
         rules = _rules(fn.gradient, fn.params, [e and e[2:] for e in fn.edges], fn.positions, saved)
         found = memo[key] = replay_of(rules, [g, *values], 0, RuleWriter)

@@ -14,9 +14,9 @@ from .. import config, errors
 from ..runtime import memory
 from ..runtime.run import COMMAND_BYTES, run as run_native
 from ..trace import record
-from ..trace.graph import describe, spelled_out
+from ..trace.graph import Form, describe, spelled_out
 from .memory import lay_out
-from .recipe import families, plain_recipe, recipe_of
+from .recipe import families, family_of, plain_recipe
 from .repeat import lowered
 
 LIMIT = 4096                    # plans kept; the least recently used go first
@@ -57,16 +57,27 @@ def plan_of(nodes, d):
 def _new_plan(nodes, d):
     """A plan for a key that is not known; the same applications may be known in other bundles."""
     global misses
-    key, d = d.key, spelled_out(d)
-    among_applications = d.key, *d.merged
+    family, form, among_applications = named(d)
     plan = plans.get(among_applications)
     if plan is None:
         misses += 1
-        plan = make(d.nodes, d)
-        plan.merged = d.merged
-    for name in (key, among_applications):
+        plan = make(d, family, form)
+        plan.merged = form.merged
+    for name in (d.key, among_applications):
         keep(name, plan)
     return plan
+
+
+def named(d) -> tuple:
+    """(family, form, the key of its applications) of a description."""
+    form = Form(d)
+    family = family_of(d, form)
+    return family, form, ((spelled_out(d).key if family is None else (family, form.values)), *form.merged)
+
+
+def is_watched() -> bool:
+    """Whether steps are told or checked: then the passes run always."""
+    return bool(config.debug.value or config.check.value or config.show.value)
 
 
 def keep(key, plan) -> None:
@@ -80,11 +91,12 @@ def keep(key, plan) -> None:
         held -= gone.size(oldest)
 
 
-def make(nodes, d) -> Plan:
-    """A plan for a new description; where steps are told or checked the passes run always."""
-    if config.debug.value or config.check.value or config.show.value:
-        return Plan(plain_recipe(nodes, d))
-    return Plan(*recipe_of(nodes, d))
+def make(d, family, form) -> Plan:
+    """A plan for a new description."""
+    if family is not None and not is_watched():
+        return Plan(*family.recipe(d, form))
+    e = spelled_out(d)
+    return Plan(plain_recipe(e.nodes, e))
 
 
 def forget(_value=None) -> None:

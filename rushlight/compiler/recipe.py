@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from ..trace.graph import Form, build
+from ..trace.graph import Form, build, spelled_out
 from .kernel import Call, Code, Ref, Scalar
 from .lower import ARENA, INPUT, LEAF, OUTPUT, SHIFTED, Host
 from .pipeline import compile_graph
@@ -29,20 +29,20 @@ bound = traced = 0
 failures: deque = deque(maxlen=16)      # why families could not be traced
 
 
-def recipe_of(nodes, d):
-    """(recipe, its sizes) of a description: a known recipe that fits, or one made now."""
-    form = Form(d)
+def family_of(d, form) -> Family | None:
+    """The family of a description: of graphs of the same applications, bundled one way or another."""
     try:
         family = families.get(form.key)
     except TypeError:                   # a parameter without a hash
-        return plain_recipe(nodes, d), ()
+        return None
     if family is None:
-        family = families[form.key] = Family()
-        if len(families) > FAMILIES:
+        alone = form.key if d.nodes.__class__ is list else Form(spelled_out(d)).key
+        family = families[form.key] = families[alone] = families.get(alone) or Family()
+        while len(families) > FAMILIES:
             families.popitem(last=False)
     else:
         families.move_to_end(form.key)
-    return family.recipe(nodes, d, form)
+    return family
 
 
 def plain_recipe(nodes, d) -> Recipe:
@@ -75,7 +75,8 @@ class Family:
         self.moved: set = set()         # places of offsets that changed
         self.closed = False     # nothing is gained by tracing
 
-    def recipe(self, nodes, d, form):
+    def recipe(self, d, form):
+        """(recipe, its sizes) of a description: a known recipe that fits, or one made now."""
         global bound
         for recipe in self.recipes:
             sizes = recipe.sizes(form.values)
@@ -87,9 +88,10 @@ class Family:
                 return recipe, sizes
         self.missed += 1
         self.watch_offsets(form)
-        made = self.traced(nodes, d, form) if self.pays() else None
+        d = spelled_out(d)
+        made = self.traced(d, Form(d)) if self.pays() else None
         self.seen.append(form.values)
-        return made or (plain_recipe(nodes, d), ())
+        return made or (plain_recipe(d.nodes, d), ())
 
     def watch_offsets(self, form):
         """Remember which offsets ever were others than the time before."""
@@ -102,7 +104,7 @@ class Family:
         return not self.closed and self.missed > SEEN and \
             len(self.recipes) < min(self.found + self.missed.bit_length(), RECIPES)
 
-    def traced(self, nodes, d, form):
+    def traced(self, d, form):
         """A recipe for what varies between the sizes that were met, and its sizes now."""
         global traced
         groups: dict = {}           # places that were always equal are one variable
@@ -114,7 +116,7 @@ class Family:
                 groups.setdefault(values, []).append(place)
         places = list(groups.values())
         try:
-            recipe = trace(nodes, d, form, places)
+            recipe = trace(d.nodes, d, form, places)
         except (TypeError, AttributeError, LookupError, ArithmeticError) as error:
             failures.append(error)
             self.closed = True

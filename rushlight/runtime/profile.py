@@ -24,7 +24,7 @@ from ..compiler.lower import Builder, describe_step
 from ..compiler.pipeline import PASSES
 from ..layout import view
 from ..trace.graph import build, spelled_out
-from ..trace.record import Signature, line_of
+from ..trace.record import Compound, Signature, line_of
 
 NEIGHBOURS = 64         # plans that a new key is compared with, the latest first
 COMMAND_BYTES = 32
@@ -38,8 +38,8 @@ def say(text: str) -> None:
 def run(nodes, d) -> None:
     """Run pending nodes as plan.run does, and say what happens."""
     e = spelled_out(d)
-    known = planning.plans.get(d.key) or planning.plans.get((e.key, *e.merged))
-    why = "" if known is not None else reason(e.key)
+    known = planning.plans.get(d.key) or planning.plans.get(planning.named(d)[-1])
+    why = "" if known is not None else reason(d.key)
     started = perf_counter()
     plan = planning.plan_of(nodes, d)
     compiled = perf_counter()
@@ -74,8 +74,8 @@ def line(where) -> str:
 def reason(key: tuple) -> str:
     """What tells this key from the nearest plan's."""
     nearest, common = None, -1
-    spelled_out_keys = (k[0] for k in reversed(planning.plans) if type(k[0]) is tuple)
-    for other, _ in zip(spelled_out_keys, range(NEIGHBOURS)):
+    described = (k for k in reversed(planning.plans) if type(k[0]) is not tuple)
+    for other, _ in zip(described, range(NEIGHBOURS)):
         n = shared_length(key, other)
         if n > common:
             nearest, common = other, n
@@ -93,8 +93,8 @@ def shared_length(a: tuple, b: tuple) -> int:
 def difference(key, other, at) -> str:
     """Words for the first place where two keys differ; see trace/graph.py `describe` for their form."""
     new, old = key[at], other[at]
-    number = sum(isinstance(part, Signature) for part in key[:at + 1]) - 1
-    if isinstance(new, Signature) and isinstance(old, Signature):
+    number = sum(isinstance(part, (Signature, Compound)) for part in key[:at + 1]) - 1
+    if isinstance(new, (Signature, Compound)) and isinstance(old, (Signature, Compound)):
         return f"node {number} is {unlike(new, old)}"
     if isinstance(new, bool) and isinstance(old, bool):
         return f"node {number} is {'now' if new else 'no longer'} seen from outside"
@@ -103,7 +103,9 @@ def difference(key, other, at) -> str:
     return f"node {number} reads another operand"
 
 
-def unlike(new: Signature, old: Signature) -> str:
+def unlike(new: Signature | Compound, old: Signature | Compound) -> str:
+    if new.prim is None or old.prim is None:
+        return f"{new}, was {old}"
     if new.prim is not old.prim:
         return f"{new.prim.name}, was {old.prim.name}"
     if new.shape != old.shape:

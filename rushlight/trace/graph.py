@@ -10,7 +10,7 @@ signatures are interned, so it is a flat tuple of objects and small integers.
 """
 from __future__ import annotations
 
-from itertools import islice
+from itertools import count, islice
 from typing import NamedTuple
 
 from ..layout import Layout, layout
@@ -151,7 +151,7 @@ def expand(nodes) -> list[Step]:
 def _parts(node, given):
     """The steps of a compound node; `given` are its operands."""
     made, numbers, at = [], iter(node.scalars), 0
-    for sig, wiring, count in node.sig.steps:
+    for sig, wiring, wanted in node.sig.steps:
         operands: list = []
         for w in wiring:
             if w is None:
@@ -159,7 +159,7 @@ def _parts(node, given):
                 at += 2
             else:
                 operands += made[w[0]], w[1]
-        made.append(Step(sig, operands, tuple(islice(numbers, count)) if count else (), None, node, False))
+        made.append(Step(sig, operands, tuple(islice(numbers, wanted)) if wanted else (), None, node, False))
     made[-1].is_last = True
     return made
 
@@ -275,62 +275,82 @@ SIZES = {"shape", "size", "sizes", "n", "offset"}       # parameters that are si
 
 
 class Form:
-    """The form of a description (`key`) and its sizes (`values`)."""
+    """The form of a description (`key`) and its sizes (`values`): the same values however its applications are bundled.
 
-    __slots__ = ("key", "values", "layouts", "signatures", "offsets", "places_of_offsets")
+    `merged`: which input of the description each input of the graph of applications is.
+    """
+
+    __slots__ = ("key", "values", "merged", "layouts", "signatures", "offsets", "places_of_offsets")
 
     def __init__(self, d: Description):
         self.layouts: dict = {}         # -> number, in the order in which they are met
         self.signatures: dict = {}
         self.offsets: list = []
-        kinds: list = []
-        wiring, (donated, leaves) = self.wire(d.key, kinds), d.key[-2:]
-        self.key = tuple(wiring), tuple(kinds), tuple([n > 0 for n in donated]), leaves
-        values = []
+        pattern: list = []              # kinds of what is met, and which layouts and signatures are the same
+        places: dict = {}
+        wiring, (donated, leaves) = self.wire(d.key, places, pattern), d.key[-2:]
+        self.merged = [~number for number, _ in places]
+        self.key = (tuple(wiring), tuple(pattern), tuple([n > 0 for n in donated]),
+                    tuple([leaves[n] for n in self.merged]))
+        values: list = []
         for l in self.layouts:
             values += l.shape
             values += l.strides
         for sig in self.signatures:
-            for name, value in sig.params.items():
-                if name in SIZES:
-                    values += _numbers(value)
+            values += sig.told[2]
         self.values = (*values, *self.offsets, *donated)
         self.places_of_offsets = range(len(values), len(values) + len(self.offsets))
 
-    def wire(self, key, kinds) -> list:
-        """The key with numbers in place of signatures, and without offsets.
+    def wire(self, key, places, pattern) -> list:
+        """The key with numbers in place of signatures, and without offsets; inputs are told apart by layouts, too.
 
         What is at a place follows from the signature before it, so numbers are not mistaken.
         """
-        signatures, offsets, wiring = self.signatures, self.offsets, []
+        offsets, wiring, known = self.offsets, [], {}
         add, parts = wiring.append, iter(key[:-2])
+        views = before = at = None
         for part in parts:
-            if type(part) is int:
+            kind = type(part)
+            if kind is int:
+                if before:
+                    offsets += before[at]
                 if part >= 0:
                     offsets.append(next(parts))
-            elif type(part) is not bool:
-                number = signatures.get(part)
-                if number is None:
-                    number = signatures[part] = len(signatures)
-                    kinds.append(self.kind(part))
-                part = number
+                else:
+                    part = ~places.setdefault((part, views[at]), len(places))
+                at += 1
+            elif kind is bool:
+                if before:
+                    offsets += before[at]
+            else:
+                found = known.get(part)
+                if found is None:
+                    found = known[part] = len(known), *self.met(part, pattern)
+                part, views, before = found
+                at = 0
             add(part)
         return wiring
 
-    def kind(self, sig) -> tuple:
-        """What is left of a signature without its sizes."""
-        numbered = self.numbered
-        layouts = [l and numbered(l) for l in (*sig.layouts, sig.out)]
-        params = [(name, self.stripped(name, value)) for name, value in sig.params.items()]
-        return sig.prim, sig.dtypes, sig.dtype, tuple(layouts), tuple(params)
+    def met(self, sig, pattern) -> tuple:
+        """(how operands are seen, offsets within a bundle before each of them) of a signature that is new here."""
+        if type(sig) is not Compound:
+            self.number(sig, pattern)
+            return told_of(sig)[3], None
+        kind, signatures, views, before = sig.told or told_of_bundle(sig)
+        pattern.append(kind)
+        for inner in signatures:
+            self.number(inner, pattern)
+        return views, before
 
-    def numbered(self, layout) -> tuple:
-        return self.layouts.setdefault(layout, len(self.layouts)), layout.ndim
-
-    def stripped(self, name, value):
-        if isinstance(value, Layout):
-            return self.numbered(value)
-        return len(_numbers(value)) if name in SIZES else value
+    def number(self, sig, pattern) -> None:
+        """Add a signature's number to the pattern and, if it is new, what it is made of."""
+        signatures, layouts = self.signatures, self.layouts
+        known = len(signatures)
+        pattern.append(number := signatures.setdefault(sig, known))
+        if number == known:
+            kind, seen, *_ = told_of(sig)
+            pattern.append(kind)
+            pattern += [layouts.setdefault(l, len(layouts)) for l in seen]
 
     def retold(self, values):
         """(signatures, offsets, donated bytes) of this form with other sizes."""
@@ -339,6 +359,56 @@ class Form:
         signatures = {sig: retold_signature(sig, layouts, numbers) for sig in self.signatures}
         offsets = _next(numbers, self.offsets)
         return signatures, offsets, list(numbers)
+
+
+kinds: dict = {}                # signatures and bundles without their sizes -> a number that no other kind has
+KINDS = 20000
+_numbers_of_kinds = count()
+
+
+def told_of(sig: Signature) -> tuple:
+    """(kind, layouts, parameters that are sizes, how operands are seen) of a signature."""
+    found = sig.told
+    if found is None:
+        layouts, sizes, params = [*sig.layouts, sig.out], [], []
+        for name, value in sig.params.items():
+            if isinstance(value, Layout):
+                layouts.append(value)
+                value = value.ndim
+            elif name in SIZES:
+                numbers = _numbers(value)
+                sizes += numbers
+                value = len(numbers)
+            params.append((name, value))
+        kind = sig.prim, sig.dtypes, sig.dtype, tuple([l and l.ndim for l in layouts]), tuple(params)
+        found = sig.told = (number_of(kind), tuple([l for l in layouts if l]), tuple(sizes),
+                            tuple([l for l in sig.layouts if l]))
+    return found
+
+
+def told_of_bundle(bundle: Compound) -> tuple:
+    """(kind, signatures, how operands are seen, offsets within before each of them and after the last)."""
+    views, before, wirings = [], [[]], []
+    for sig, wiring, numbers in bundle.steps:
+        for seen, w in zip(told_of(sig)[3], wiring, strict=True):
+            if w is None:
+                views.append(seen)
+                before.append([])
+            else:
+                before[-1].append(w[1])
+        wirings.append((tuple([w and w[0] for w in wiring]), numbers))
+    signatures = tuple([sig for sig, _, _ in bundle.steps])
+    bundle.told = number_of(tuple(wirings)), signatures, tuple(views), tuple(map(tuple, before))
+    return bundle.told
+
+
+def number_of(kind: tuple) -> int:
+    number = kinds.get(kind)
+    if number is None:
+        if len(kinds) > KINDS:
+            kinds.clear()
+        number = kinds[kind] = next(_numbers_of_kinds)
+    return number
 
 
 def retold_signature(sig, layouts, numbers):

@@ -26,7 +26,8 @@ class Signature:
     """
 
     __slots__ = ("prim", "params", "layouts", "dtypes", "shape", "dtype", "numel", "out", "result",
-                 "native")      # whether kernels can compute it: set by compiler/bodies.py
+                 "native",      # whether kernels can compute it: set by compiler/bodies.py
+                 "told")        # what of it are sizes: set by trace/graph.py
 
     def __init__(self, prim, params, layouts, dtypes, shape, dtype, result: Layout | None = None):
         self.prim, self.params, self.layouts, self.dtypes = prim, params, layouts, dtypes
@@ -34,6 +35,7 @@ class Signature:
         self.out = packed(shape)
         self.numel = self.out.numel
         self.result = self.out if result is None else result    # how the tensor sees the output
+        self.told = None
 
     def __repr__(self):
         return f"{self.prim.name}{list(self.shape)}:{self.dtype.name}"
@@ -46,10 +48,10 @@ class Compound:
     None, the node's next operand, or (earlier step, offset). Compilers see the steps (`expand` in graph.py).
     """
 
-    __slots__ = ("steps", "prim", "params", "shape", "dtype", "numel", "out", "result")
+    __slots__ = ("steps", "prim", "params", "shape", "dtype", "numel", "out", "result", "told")
 
     def __init__(self, steps: tuple):
-        self.steps, last = steps, steps[-1][0]
+        self.steps, self.told, last = steps, None, steps[-1][0]
         self.prim, self.params, self.out, self.result = None, {}, last.out, last.result
         self.shape, self.dtype, self.numel = last.shape, last.dtype, last.numel
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from rushlight.compiler import plan as planning
 from rushlight.compiler.recipe import plain_recipe, trace
-from rushlight.trace.graph import Form
+from rushlight.trace.graph import Form, spelled_out
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def compared(recipes: dict | None = None):
     """
     faults, known, before = [], {} if recipes is None else recipes, planning.make
     planning.plans.clear()
-    planning.make = lambda nodes, d: made(nodes, d, known, faults)
+    planning.make = lambda d, family, form: made(spelled_out(d), form, known, faults)
     try:
         yield faults
     finally:
@@ -27,8 +27,11 @@ def compared(recipes: dict | None = None):
         planning.plans.clear()
 
 
-def made(nodes, d, known, faults):
+def made(d, bundled, known, faults):
+    nodes = d.nodes
     plan, form = planning.Plan(plain_recipe(nodes, d)), Form(d)
+    if bundled.values != form.values or bundled.merged != d.merged:
+        faults.append(f"bundled otherwise: {names(nodes)}")
     recipes = known.setdefault(form.key, [])
     sizes = None
     for recipe in recipes:
