@@ -11,6 +11,8 @@ from .tensor import Tensor as Tensor, device as device
 from . import ops as _ops
 from .autograd.recall import forget as _forget
 from .prims import PRIMITIVES as _PRIMITIVES
+from .ops.layouts import layout as layout, sparse_coo as sparse_coo, sparse_csc as sparse_csc
+from .ops.layouts import sparse_csr as sparse_csr, strided as strided
 from .ops.shape import channels_last as channels_last, channels_last_3d as channels_last_3d
 from .ops.shape import contiguous_format as contiguous_format, memory_format as memory_format
 from .ops.shape import preserve_format as preserve_format
@@ -64,26 +66,6 @@ inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
 
-class layout:
-    """How a tensor's elements are stored; all tensors here are strided."""
-
-    def __init__(self, name):
-        self._name = name
-
-    def __repr__(self):
-        return f"torch.{self._name}"
-
-    def __reduce__(self):
-        return self._name
-
-    def __eq__(self, other):
-        return self is other or self._name == "strided" and type(other).__name__ == "Layout"
-
-    def __hash__(self):
-        return hash(self._name)
-
-
-strided = Tensor.layout = layout("strided")
 for _name in _ops.PUBLIC:        # after every import: torch.tensor is the function, not the room
     globals()[_name] = getattr(_ops, _name)
 for _name in _INPLACE:
@@ -96,6 +78,8 @@ class OutOfMemoryError(RuntimeError):
     """A device has not enough memory; never raised here, where the CPU's MemoryError is."""
 
 
+_SPARSE = frozenset(("sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tensor", "sparse_compressed_tensor", "smm",
+                     "hspmm", "sspaddmm", "spmm", "dsmm", "hsmm"))
 _ROOMS = frozenset(("nn", "optim", "utils", "io", "cpu", "testing", "jit", "linalg", "fft", "special", "func", "amp",
                     "accelerator",
                     "distributions", "privacy", "vision", "viz", "distributed", "sparse", "serialization", "backends",
@@ -110,6 +94,9 @@ def __getattr__(name):
     if name == "vmap":
         from .func import vmap
         return vmap
+    if name in _SPARSE:
+        from .sparse import convert, products
+        return getattr(convert, name, None) or getattr(products, name)
     if name in _SHARED:
         from .nn import functional
         return getattr(functional, name)

@@ -225,6 +225,13 @@ def check_device(location: str) -> None:
             "to the CPU.")
 
 
+def _get_layout(name: str):
+    """A layout by the name that files give it, such as 'torch.sparse_coo'."""
+    from rushlight.ops import layouts
+    known = (layouts.strided, layouts.sparse_coo, layouts.sparse_csr, layouts.sparse_csc)
+    return {repr(layout): layout for layout in known}[name]
+
+
 def add_safe_globals(safe_globals: Iterable) -> None:
     """Allow functions and classes, or pairs of one with its name in files, to be named in files."""
     allowed.added.update(allowed.named(safe_globals))

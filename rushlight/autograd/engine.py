@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 
 from ..layout import is_dense
+from ..ops.layouts import Unstrided
 from ..tensor import Tensor, wrap
 from ..trace import record
 from ..trace.record import alias
@@ -48,9 +49,14 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
             raise RuntimeError("One of the differentiated Tensors does not require grad")
     seeds = make_seeds(outputs, grad_outputs)
     got = run(seeds, create_graph if retain_graph is None else retain_graph, create_graph, {_place(x): None for x in inputs})
-    results = [got[_place(x)] for x in inputs]
+    results = [_shown(got[_place(x)], x) for x in inputs]
     return tuple(_check_used(g, x, i, allow_unused, materialize_grads)
                  for i, (g, x) in enumerate(zip(results, inputs)))
+
+
+def _shown(g, x):
+    """The gradient of a sparse tensor's values as a tensor of its pattern."""
+    return x.with_values(g) if isinstance(x, Unstrided) and g is not None else g
 
 
 def _batched(outputs, inputs, grad_outputs, create_graph, allow_unused, materialize):
@@ -76,7 +82,9 @@ def _check_used(g, x, i, allow_unused, materialize):
 
 
 def _place(x):
-    """Where the gradient of x arrives: (function, output number)."""
+    """Where the gradient of x (of a sparse tensor's values) arrives: (function, output number)."""
+    if isinstance(x, Unstrided):
+        x = x._data
     return (grad_fn_of(x) or accumulator(x), x._output_nr)
 
 
@@ -249,6 +257,8 @@ def accumulate(x, g, create_graph, fn=None):
         x._grad = g if create_graph else _own(g, x.layout)
     elif create_graph:
         x._grad = x._grad + g
+    elif isinstance(x._grad, Unstrided) and not isinstance(g, Unstrided):
+        x._grad = g + x._grad
     else:
         x._grad.add_(g)
     if x._accumulate_hooks:
@@ -279,6 +289,8 @@ def _own(g, layout):
 
     Two leaves may have been given one and the same gradient.
     """
+    if isinstance(g, Unstrided):
+        return g.clone().detach()
     storage = g.storage
     if g.layout is layout and layout.packed and storage.numel == layout.numel and storage.share is None \
             and g._grad_fn is None:

@@ -528,7 +528,7 @@ def front({shown}):{precision}
 
 def _front(front, fn, marks, scope):
     """Give the public function, at its first call, its code: one look into the memo, made for its signature."""
-    from ..ops import cast_lists, casting
+    from ..ops import cast_lists, casting, layouts
     params, memo, policy = inspect.signature(fn).parameters.values(), {}, cast_lists.policy_of(fn)
     memos.append(memo)
     shown, passed, starred = [], [], False
@@ -545,7 +545,7 @@ def _front(front, fn, marks, scope):
     scope |= {f"d_{p.name}": p.default for p in params}
     scope |= dict(self_=front, casting_=casting.active, under_=casting.under, policy_=policy, memos_={},
                   memo_of_=_memo_of, memo_=memo, here_=memo)
-    scope |= dict(fn_=fn, mode_=mode, is_tracked_=is_tracked, pending_=pending, SAVE_HOOKS_=tape.SAVE_HOOKS,
+    scope |= dict(fn_=layouts.by_layout(fn), mode_=mode, is_tracked_=is_tracked, pending_=pending, SAVE_HOOKS_=tape.SAVE_HOOKS,
                   paused_=paused, Tensor_=Tensor, note_=_note, again_=_again, zero_=_zero, unknown_=_unknown)
     exec(compile(text, __file__, "exec"), scope)
     made = scope.pop("front")
@@ -683,7 +683,10 @@ def repeated(fn):
     def call(tensors, numbers, *flags):
         if mode.enabled or paused or pending.capture is not None:
             return fn(tensors, numbers, *flags)
-        key = (flags, len(numbers), *map(_kind, tensors))
+        try:
+            key = (flags, len(numbers), *map(_kind, tensors))
+        except AttributeError:              # a sparse gradient
+            return fn(tensors, numbers, *flags)
         found = memo.get(key)
         if found is None:
             found = _note(memo, key)
@@ -801,7 +804,7 @@ def fit(g, layout, dtype):
     """Sum a gradient down to its input's shape and cast it to its dtype."""
     if g is None:
         return None
-    if g.layout is not layout and g.layout.shape != layout.shape:
+    if g.layout is not layout and g.shape != layout.shape:
         g = sum_to(g, layout.shape)
     return g if g.dtype is dtype else g.to(dtype)
 

@@ -55,6 +55,11 @@ def tensor_class(*arguments):
     raise UnpicklingError("torch.Tensor(): tensors are rebuilt by torch._utils only")
 
 
+def serialization_layout(name: str):
+    from rushlight.serialization import _get_layout
+    return _get_layout(name)
+
+
 def table() -> dict[str, object]:
     from rushlight.nn.parameter import Parameter
     known = {
@@ -63,6 +68,7 @@ def table() -> dict[str, object]:
         "_codecs.encode": Constructor(bytes_of, means=codecs.encode),
         "torch.Size": Constructor(rushlight.Size),
         "torch.device": Constructor(rushlight.device),
+        "torch.serialization._get_layout": Constructor(serialization_layout),
         "torch.Tensor": Constructor(tensor_class, means=rushlight.Tensor),
         "torch.nn.parameter.Parameter": Constructor(Parameter),
         "torch._tensor._rebuild_from_type_v2":

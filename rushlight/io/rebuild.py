@@ -54,8 +54,17 @@ def _rebuild_from_type_v2(func, new_type, args, state):
     return with_state(tensor, state)
 
 
+def _rebuild_sparse_tensor(layout, data):
+    """A sparse tensor from its parts: indices, values, size and whether it is coalesced, or the like by rows."""
+    from rushlight.sparse.tensor import Compressed, Coo
+    count = {"torch.sparse_coo": (3, 4), "torch.sparse_csr": (4,), "torch.sparse_csc": (4,)}.get(str(layout))
+    if count is None or len(data) not in count:
+        raise NotImplementedError(f"rebuilding sparse tensor for layout {layout}")
+    return Coo(*data) if str(layout) == "torch.sparse_coo" else Compressed(layout, *data)
+
+
 REBUILDERS = (_rebuild_tensor, _rebuild_tensor_v2, _rebuild_tensor_v3,
-              _rebuild_parameter, _rebuild_parameter_with_state)
+              _rebuild_parameter, _rebuild_parameter_with_state, _rebuild_sparse_tensor)
 
 
 def reduce_tensor(tensor, storage_of=None):

@@ -12,6 +12,7 @@ from ..prims.pointwise import full as full_p, iota
 from ..tensor import Tensor, check_device, wrap
 from ..trace.flush import from_array, share_array
 from ..trace.record import emit
+from . import layouts
 from .promote import output_order, remember, source
 
 
@@ -116,6 +117,8 @@ def _factory(value, name):
 def _laid_out(fill, x, dtype, value, memory_format=None):
     """Filled in x's shape; unless a memory format says otherwise axes lie in the order of x's."""
     l = x.layout
+    if l.__class__ is layouts.layout:
+        return layouts.answered("full_like", (x, value), {"dtype": dtype})
     name = "preserve_format" if memory_format is None else memory_format.name
     if name == "preserve_format" and is_dense(l):
         order = None if l.packed else sorted(builtins.range(l.ndim), key=lambda d: (-l.strides[d], d))

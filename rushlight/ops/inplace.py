@@ -10,6 +10,7 @@ from ..autograd.inplace import as_it_is, assign, check_writable, overwrite
 from ..autograd.node import is_tracked
 from ..tensor import Tensor
 from .interop import copy_, fill_, zero_
+from .layouts import Unstrided
 from .support import legacy_name
 
 digits, index, matmul, pointwise, reduce, shape, special, statistics = (import_module(f"rushlight.ops.{m}") for m in (
@@ -52,6 +53,7 @@ def in_place(name, op):
         return finished(self, op(self, *args, **kwargs))
 
     def finished(self, y):
+        y = y.to_dense() if isinstance(y, Unstrided) else y
         if y.dtype.rank > self.dtype.rank and y.dtype is not dtypes.bool:
             raise RuntimeError(f"result type {legacy_name(y.dtype)} can't be cast to the desired output type "
                                f"{legacy_name(self.dtype)}")

@@ -103,7 +103,7 @@ def attach() -> None:
     Tensor.new = interop.new_like
     Tensor.real = property(lambda self: self)
     Tensor.mH = property(ops.mT)
-    Tensor.resolve_conj = Tensor.resolve_neg = Tensor.conj_physical = Tensor.coalesce = lambda self: self
+    Tensor.resolve_conj = Tensor.resolve_neg = Tensor.conj_physical = lambda self: self
     from . import special
     for name, op in (("i0", special.i0), ("igamma", special.gammainc), ("igammac", special.gammaincc)):
         setattr(Tensor, name, op)
@@ -118,7 +118,8 @@ def attach() -> None:
     Tensor.is_nonzero = lambda self: bool(self)
     Tensor.const_data_ptr = Tensor.data_ptr
     Tensor.cpu = lambda self, memory_format=contiguous_format: self
-    Tensor.to_dense = lambda self: self
+    for name in SPARSE.split():
+        setattr(Tensor, name, _to_sparse_room(name))
     Tensor.pin_memory = lambda self, device=None: self
     Tensor.is_pinned = lambda self, device=None: False
     Tensor.is_shared = lambda self: False
@@ -126,6 +127,19 @@ def attach() -> None:
     Tensor.type_as = lambda self, other: interop.to(self, other.dtype)
     Tensor.is_same_size = lambda self, other: self.shape == other.shape
     Tensor.is_set_to = lambda self, other: self.storage is other.storage and self.layout is other.layout
+
+
+SPARSE = """to_dense to_sparse to_sparse_coo to_sparse_csr to_sparse_csc sparse_mask indices _indices is_coalesced
+    coalesce values _values crow_indices col_indices ccol_indices row_indices _nnz"""
+
+
+def _to_sparse_room(name):
+    """A method that stands in rushlight.sparse, which is loaded when it is called."""
+    def method(self, *args, **kwargs):
+        from ..sparse import convert
+        return convert.METHODS[name](self, *args, **kwargs)
+    method.__name__ = method.__qualname__ = name
+    return method
 
 
 def _layer(name):

@@ -16,6 +16,7 @@ from ..prims.index import copy
 from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
 from ..trace.record import alias
+from . import layouts
 from .create import full_like, ones_like, zeros_like
 from .promote import apply, elementwise, into, pointwise, result_type
 from .support import legacy_name, need
@@ -60,6 +61,8 @@ def _scaled(input, other, alpha):
     """alpha * other in the dtype of the result."""
     if alpha == 1:
         return other
+    if isinstance(other, layouts.Unstrided) or isinstance(input, layouts.Unstrided):
+        return _mul(other, alpha)
     d = result_type((input, other))
     if d.rank < 2 and isinstance(alpha, float):
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
@@ -735,6 +738,8 @@ def clone(input, *, memory_format=None):
         from .shape import contiguous
         return contiguous(input, memory_format=memory_format) if not input.is_contiguous(memory_format) else clone(input)
     x, l = input, input.layout
+    if l.__class__ is layouts.layout:
+        return layouts.answered("clone", (x,))
     whole = l.numel == x.storage.numel and (l.packed or memory_format is None or memory_format.name == "preserve_format")
     from ..layout import is_dense
     if whole and x.storage.share is None and (l.packed or is_dense(l)):

@@ -15,6 +15,7 @@ from ..prims.table import Gradient, Primitive
 from ..tensor import Tensor, wrap
 from ..trace.flush import snapshot
 from ..trace.record import Signature, emit, record
+from .layouts import Unstrided, answered
 from .support import check_supported, legacy_name
 
 NUMBERS = (bool, int, float)
@@ -274,6 +275,8 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
     second, first = (gradient.named(n) for n in NUMBER_NAMES.get(prim.name, (gradient.name,) * 2))
 
     def slow(xs, key):
+        if any(isinstance(x, Unstrided) for x in xs):
+            return answered(prim.name, xs)
         y = pointwise(prim, xs, kind, second if type(xs[-1]) in NUMBERS else first if type(xs[0]) in NUMBERS else gradient)
         recipe = prim.memo[(kind, (), *[(x.layout, x.dtype) if isinstance(x, Tensor) else type(x) for x in xs])]
         if not any(recipe.casts):

@@ -55,6 +55,8 @@ def _adadelta(tensors, numbers, decays):
 class Adagrad(Optimizer):
     """p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps), where s sums g^2."""
 
+    _skips_sparse = False
+
     def __init__(self, params, lr: float = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
                  initial_accumulator_value: float = 0, eps: float = 1e-10,
                  foreach: bool | None = None, *, maximize: bool = False,
@@ -80,6 +82,8 @@ class Adagrad(Optimizer):
 
     def _update(self, todo, group):
         lr, decay = number(group["lr"]), number(group["weight_decay"])
+        if decay != 0 and any(g.is_sparse for _, g, _ in todo):
+            raise RuntimeError("weight_decay option is not compatible with sparse gradients")
         for p, g, state in todo:
             rate = lr / (1 + (state.advance() - 1) * group["lr_decay"])
             _adagrad((p, g, *tensors_of(state, "sum")), floats(decay, group["eps"], -rate), decay != 0)
@@ -89,9 +93,18 @@ class Adagrad(Optimizer):
 def _adagrad(tensors, numbers, decays):
     p, g, total = tensors
     decay, eps, rate = numbers
+    if g.is_sparse:
+        return _adagrad_of_rows(p, g.coalesce(), total, eps, rate)
     g = g.add(p, alpha=decay) if decays else g
     put(total, total.addcmul(g, g))
     put(p, p.addcdiv(g, total.sqrt().add(eps), value=rate))
+
+
+def _adagrad_of_rows(p, g, total, eps, rate):
+    """The same where the gradient stores something."""
+    put(total, total.add(g.map(lambda v: v.pow(2))))
+    sums = total.sparse_mask(g)._values()
+    put(p, p.add(g.map(lambda v: v / (sums.sqrt() + eps)), alpha=rate))
 
 
 class RMSprop(Optimizer):

@@ -53,7 +53,7 @@ class LBFGS(Optimizer):
 
     # -- all parameters as one vector ---------------------------------------------------------
     def _flat_gradient(self):
-        return ops.cat([ops.zeros_like(p).reshape(-1) if p.grad is None else p.grad.reshape(-1)
+        return ops.cat([ops.zeros_like(p).reshape(-1) if p.grad is None else p.grad.to_dense().reshape(-1)
                         for p in self._params])
 
     def _move(self, t, direction):

@@ -14,6 +14,7 @@ from ..autograd.grad_mode import enable_grad, set_grad_enabled
 from ..autograd.inplace import assign
 from ..nn.modules.module import typename
 from ..nn.modules.module_hooks import add_hook
+from ..ops.layouts import Unstrided
 from ..tensor import Tensor
 from ..utils.hooks import RemovableHandle
 
@@ -37,7 +38,7 @@ def register_optimizer_step_post_hook(hook) -> RemovableHandle:
 
 def put(x: Tensor, value: Tensor) -> Tensor:
     """Make `value`, which nobody else has seen, the value of x."""
-    return assign(x, value)
+    return x.become(value) if isinstance(x, Unstrided) else assign(x, value)
 
 
 def number(x) -> float:
@@ -135,7 +136,7 @@ class Optimizer:
     """
 
     counters: tuple = ("step",)     # state entries that are counters
-    _skips_sparse = True
+    _skips_sparse, _refusal = True, None     # whether sparse gradients are refused, and how
 
     def __init__(self, params: Iterable, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -270,7 +271,7 @@ class Optimizer:
             if grad is None:
                 continue
             if grad.is_sparse and self._skips_sparse:
-                raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
+                raise RuntimeError(self._refusal or f"{type(self).__name__} does not support sparse gradients")
             state = states.get(p)
             if not state:
                 state = self._fresh(p, group)

@@ -17,6 +17,7 @@ from ..compiler import plan as plans
 from ..nn.modules import module_hooks
 from ..nn.modules.module import Module
 from ..optim.rounding import single
+from ..ops.layouts import Unstrided
 from ..tensor import Tensor
 from ..trace.record import pending
 from .traced import At
@@ -133,7 +134,7 @@ class Guard:
             if value is None or isinstance(value, bool):
                 return f"{at} is {value}"
             return f"({at} is {c(value)} or same({at}, {c(value)}))"
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor) and not isinstance(value, Unstrided):
             return self.tensor_condition(key, place, at, value)
         if isinstance(value, MethodType):
             return f"{at} == {c(value)}"

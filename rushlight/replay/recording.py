@@ -18,6 +18,7 @@ from .. import random, storage as storages
 from ..ops import casting
 from ..autograd.node import RELEASED
 from ..compiler import plan as plans
+from ..ops.layouts import Unstrided
 from ..tensor import Tensor
 from ..trace import record
 from ..trace.flush import flush
@@ -83,7 +84,7 @@ class Arguments:
         self.open("k", kwargs)
 
     def open(self, at, x):
-        if isinstance(x, Tensor):
+        if isinstance(x, Tensor) and not isinstance(x, Unstrided):
             self.tensors.append((at, x))
         elif type(x) is float:
             self.floats.append((at, x))

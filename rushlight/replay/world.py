@@ -20,6 +20,7 @@ import numpy as np
 from .. import dtypes
 from ..layout import Layout, Size
 from ..nn.modules.module import Module
+from ..ops.layouts import Unstrided
 from ..optim.optimizer import Optimizer
 from ..random import Generator
 from ..tensor import Tensor, device
@@ -115,7 +116,9 @@ class World:
 
     def open(self, x, path):
         """The places inside of an object."""
-        if isinstance(x, Tensor):
+        if isinstance(x, Unstrided):
+            self.attributes(x, path, None)
+        elif isinstance(x, Tensor):
             self.tensor(x, path)
         elif isinstance(x, (Module, Optimizer)):
             self.attributes(x, path, None)

@@ -10,18 +10,40 @@ from ...ops.support import legacy_name as dtype_name
 from ...trace.record import pending
 
 
-def _gathered_rows(g, index, padding_idx, rows):
+def _gathered_rows(g, index, rows, padding_idx, by_frequency):
     """The table's gradient.
 
     Each output row's gradient is added to the row it came from, but for the padding.
     """
-    g = ops.where((index != padding_idx).unsqueeze(-1), g, 0.0).reshape(-1, g.size(-1))
-    return ops.zeros(rows, g.size(-1), dtype=g.dtype).index_add(0, index.reshape(-1), g)
+    if padding_idx is not None:
+        g = ops.where((index != padding_idx).unsqueeze(-1), g, 0.0)
+    g, index = g.reshape(-1, g.size(-1)), index.reshape(-1)
+    if by_frequency:
+        counts = ops.zeros(rows, dtype=g.dtype).index_add(0, index, ops.ones(index.numel(), dtype=g.dtype))
+        g = g / counts[index].unsqueeze(1)
+    return ops.zeros(rows, g.size(-1), dtype=g.dtype).index_add(0, index, g)
 
 
 @differentiable("EmbeddingBackward0", vjp=(
-    lambda g, _y, w, index, *, padding_idx: _gathered_rows(g, index, padding_idx, w.size(0)), None))
-def _padded_rows(w, index, *, padding_idx):
+    lambda g, _y, w, index, *, padding_idx, by_frequency: _gathered_rows(
+        g, index, w.size(0), padding_idx, by_frequency), None))
+def _special_rows(w, index, *, padding_idx, by_frequency):
+    return ops.embedding_rows(w, index)
+
+
+def _sparse_rows(g, index, rows, padding_idx):
+    """The table's gradient as a sparse tensor: a row for each output row, the padding's left out."""
+    from ...sparse.tensor import Coo
+    index, g = index.reshape(-1).to(dtypes.int64), g.reshape(-1, g.size(-1))
+    if padding_idx is not None:
+        kept = (index != padding_idx).nonzero().reshape(-1)
+        index, g = index[kept], g[kept]
+    return Coo(index.unsqueeze(0), g, (rows, g.size(1)))
+
+
+@differentiable("EmbeddingBackward0", vjp=(
+    lambda g, _y, w, index, *, padding_idx: _sparse_rows(g, index, w.size(0), padding_idx), None))
+def _rows_with_sparse_gradient(w, index, *, padding_idx):
     return ops.embedding_rows(w, index)
 
 
@@ -49,17 +71,17 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None,
     """Rows of `weight` by index: (*) to (*, D). The row `padding_idx` gets no gradient."""
     padding_idx = _checked_padding(padding_idx, weight.size(0))
     _check_index("embedding", input)
-    if sparse:
-        raise NotImplementedError("embedding: sparse=True (sparse gradients)")
-    if scale_grad_by_freq:
-        raise NotImplementedError("embedding: scale_grad_by_freq=True")
+    if sparse and scale_grad_by_freq:
+        raise RuntimeError("embedding_backward: scale_grad_by_freq not supported with sparse gradients")
     if max_norm is not None:
         _renormalise(weight, input, max_norm, norm_type)
     if weight.dim() != 2:
         raise RuntimeError("'weight' must be 2-D")
-    if padding_idx is None:
+    if sparse:
+        return _rows_with_sparse_gradient(weight, input, padding_idx=padding_idx)
+    if padding_idx is None and not scale_grad_by_freq:
         return ops.embedding_rows(weight, input)
-    return _padded_rows(weight, input, padding_idx=padding_idx)
+    return _special_rows(weight, input, padding_idx=padding_idx, by_frequency=scale_grad_by_freq)
 
 
 def _checked_padding(padding_idx, rows):
@@ -81,6 +103,9 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None,
     A 2-D input holds one bag a row, a 1-D one is cut at `offsets`.
     """
     _check_bag(input, offsets, mode, per_sample_weights)
+    if mode == "max" and (sparse or scale_grad_by_freq):
+        raise ValueError("max mode does not support " +
+                         ("sparse weights" if sparse else "scaling the gradient by the frequency"))
     if input.dim() == 2 and input.size(1) and mode != "max":
         rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
         return _even_bags(rows, input, weight.size(0), mode, per_sample_weights, padding_idx)
@@ -147,6 +172,23 @@ def _largest_in_bags(rows, bag, counted, n):
     places = [(m or [0]) + [(m or [0])[-1]] * (width - len(m or [0])) for m in members]
     filled = ops.tensor([bool(m) for m in members]).unsqueeze(1)
     return ops.where(filled, rows[ops.tensor(places)].max(1)[0], 0.0)
+
+
+def of_bags(weight, index, offsets, mode, padding_idx):
+    """The bag of each index, the sizes of the bags, and the indices of the maxima (mode 2)."""
+    n = offsets.numel()
+    if mode == 0:
+        return ops.zeros(0, dtype=index.dtype), *(ops.zeros(n, dtype=index.dtype) for _ in range(2))
+    bag = ops.searchsorted(offsets, ops.arange(index.numel(), dtype=offsets.dtype), right=True) - 1
+    counted = ops.ones_like(index) if padding_idx is None else (index != padding_idx).to(index.dtype)
+    sizes = ops.zeros(n, dtype=index.dtype).index_add(0, bag, counted)
+    if mode == 1:
+        return bag, sizes, sizes
+    rows, bags, on = weight.detach()[index], bag.tolist(), (counted != 0).tolist()
+    places = [[i for i, b in enumerate(bags) if b == k and on[i]] for k in range(n)]
+    largest = [index[ops.tensor(at)][rows[ops.tensor(at)].argmax(0)] if at else
+               ops.zeros(weight.size(1), dtype=index.dtype) for at in places]
+    return bag, sizes, ops.stack(largest)
 
 
 def _classes_in(tensor, num_classes):
