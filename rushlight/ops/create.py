@@ -253,7 +253,10 @@ def logspace(start, end, steps, base=10.0, **kwargs):
     """base ** linspace(start, end, steps)."""
     d = dtypes.as_dtype(kwargs.pop("dtype", None)) or dtypes.default
     requires_grad = kwargs.pop("requires_grad", False)
-    y = (base ** linspace(start, end, steps, dtype=dtypes.float64)).to(d)
+    if not d.is_floating_point:         # ends are converted, exponents are floats
+        start, end = (int(v) for v in (start, end))
+    wide = dtypes.float64 if d.is_floating_point else dtypes.float32
+    y = (base ** linspace(start, end, steps, dtype=wide).to(dtypes.float64)).to(d)
     return finished(y, requires_grad)
 
 

@@ -5,6 +5,7 @@ import math
 
 from .casting import listed
 from .. import ops as o
+from ..autograd.function import differentiable
 from ..prims import linalg as p
 from . import linalg as _l
 from .linalg import order_of, row_order
@@ -45,17 +46,44 @@ def cholesky(input, upper=False, *, out=None):
     return y if out is None else into(out, y)
 
 
-def cholesky_solve(input, L, upper=False, *, out=None):
-    """X with A X = input, A given by its triangular factor."""
+def _solve_rules():
+    """A change of L is one of A = L L'; PyTorch does not cut its gradient to the triangle."""
+    def right(g, _y, _b, L, *, upper):
+        return cholesky_solve(g, L, upper)
+
+    def factor(g, y, _b, L, *, upper):
+        both = cholesky_solve(g, L, upper) @ y.mT
+        both = both + both.mT
+        return -(L @ both if upper else both @ L)
+    return right, factor
+
+
+@differentiable("CholeskySolveBackward0", vjp=_solve_rules())
+def _cholesky_solve(b, L, *, upper):
     solve = _l.solve_triangular
     lower = L.mT if upper else L
-    y = solve(lower.mT, solve(lower, input, upper=False), upper=True)
+    return solve(lower.mT, solve(lower, b, upper=False), upper=True)
+
+
+def cholesky_solve(input, L, upper=False, *, out=None):
+    """X with A X = input, A given by its triangular factor."""
+    y = _cholesky_solve(input, L, upper=bool(upper))
     return y if out is None else into(out, y)
+
+
+def _inverse_rule(g, y, L, *, upper):
+    both = y @ ((g + g.mT) @ y)
+    return -(L @ both if upper else both @ L)
+
+
+@differentiable("CholeskyInverseBackward0", vjp=(_inverse_rule,))
+def _cholesky_inverse(L, *, upper):
+    return _cholesky_solve(o.eye(L.shape[-1], dtype=L.dtype), L, upper=upper)
 
 
 def cholesky_inverse(L, upper=False, *, out=None):
     """The inverse of the matrix whose triangular factor is given."""
-    y = cholesky_solve(o.eye(L.shape[-1], dtype=L.dtype), L, upper)
+    y = _cholesky_inverse(L, upper=bool(upper))
     return y if out is None else into(out, y)
 
 

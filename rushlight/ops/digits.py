@@ -9,8 +9,9 @@ from .. import dtypes
 from ..autograd.function import differentiable
 from ..prims import exact as p
 from ..tensor import Tensor
-from .create import arange, tensor
+from .create import arange, tensor, zeros_like
 from .matmul import matmul
+from .pointwise import where
 from .promote import elementwise, into
 from .reduce import return_type
 from .support import need
@@ -30,11 +31,11 @@ def _of_kind(op, name, rank):
 _whole_gcd, _whole_lcm = _of_kind(_gcd, "gcd_cpu", 1), _of_kind(_lcm, "lcm_cpu", 1)
 
 
-def _refused(g, *_):
-    raise RuntimeError("derivative for aten::nextafter is not implemented")
+def _step_rule(g, _y, x, towards):
+    return where(x == towards, 0.0, g).sum_to_size(x.shape)
 
 
-@differentiable("NextafterBackward0", vjp=(_refused, _refused))
+@differentiable("NextafterBackward0", vjp=(_step_rule, lambda g, _y, _x, towards: zeros_like(towards)))
 def _next(x, y):
     return _nextafter(x, y)
 

@@ -11,7 +11,7 @@ from .. import dtypes
 from .. import layout as L
 from ..autograd.function import differentiable
 from ..autograd.inplace import assign, check_writable
-from ..autograd.node import named, type_name
+from ..autograd.node import is_tracked, named, type_name
 from ..autograd.recall import recalled
 from ..layout import broadcast_shapes, wrap_dim
 from ..prims.host import argsort as argsort_p, argtopk as argtopk_p
@@ -579,7 +579,10 @@ def index_fill(input, dim, index, value):
             raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.dim()} "
                                "dimension(s).")
         d = wrap_dim(dim, input.dim())
-        value = value.to(input.dtype).expand(*input.shape[:d], index.numel(), *input.shape[d + 1:])
+        value = value.to(input.dtype)
+        if is_tracked(value):               # a place that is named twice is filled once
+            index = unique(index)
+        value = value.expand(*input.shape[:d], index.numel(), *input.shape[d + 1:])
     return named(_index_write(input, dim, index, value, "set"), "IndexFillBackward0")
 
 

@@ -23,7 +23,7 @@ NAMES = {
         logical_not logical_or logical_xor logit lt masked_fill mul multiply nan_to_num ne neg negative pow rad2deg
         reciprocal relu remainder round rsqrt sigmoid sign sin sinc sinh sqrt square sub subtract tan tanh
         true_divide trunc xlogy absolute arccos arccosh arcsin arcsinh arctan arctan2 arctanh bitwise_left_shift
-        bitwise_right_shift fix float_power greater greater_equal less less_equal not_equal heaviside ldexp sgn polygamma
+        bitwise_right_shift fix float_power greater greater_equal less less_equal not_equal heaviside ldexp sgn
         mvlgamma""",
     reduce: """cumsum cumprod""",
     matmul: """addbmm addmm addmv addr baddbmm""",
@@ -64,6 +64,7 @@ def in_place(name, op):
 
 
 METHODS = {name + "_": in_place(name, getattr(module, name)) for module, names in NAMES.items() for name in names.split()}
+METHODS["polygamma_"] = in_place("polygamma", lambda self, n: pointwise.polygamma(n, self))
 METHODS["igamma_"] = in_place("igamma", special.gammainc)
 METHODS["igammac_"] = in_place("igammac", special.gammaincc)
 METHODS |= {"copy_": copy_, "fill_": fill_, "zero_": zero_, "index_put_": index.index_put_}

@@ -106,6 +106,8 @@ def reduce_tensor(x):
 # -- conversion ------------------------------------------------------------------------------------------------
 def to(x, *args, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None):
     """x as another dtype (or on another device: only the CPU); x itself if nothing changes."""
+    flags = [a for a in args if isinstance(a, bool)]        # non_blocking, copy
+    copy = copy or len(flags) > 1 and flags[1]
     for a in args:
         if isinstance(a, dtypes.dtype):
             dtype = a

@@ -10,6 +10,7 @@ import math
 from .casting import listed
 from .. import dtypes
 from .. import ops as o
+from ..autograd.function import differentiable
 from ..autograd.node import is_tracked, named
 from ..errors import LinAlgError as LinAlgError
 from ..layout import broadcast_shapes, wrap_dim
@@ -203,8 +204,14 @@ def pinv(A, *, atol=None, rtol=None, hermitian=False, rcond=None, out=None):
                            "types")
     atol, rtol = _tolerances(A, atol, rtol if rcond is None else rcond)
     if hermitian:
-        A = A.tril() + A.tril(-1).mT
+        A = _from_triangle(A)
     return placed(p.pinv(A, rtol=rtol, atol=atol), out)
+
+
+@differentiable("LinalgPinvBackward0", vjp=(lambda g, _y, A: (g + g.mT) / 2,))
+def _from_triangle(A):
+    """The symmetric matrices whose lower triangles are A's; the gradient is symmetric, too."""
+    return A.tril() + A.tril(-1).mT
 
 
 def _tolerances(a, atol, rtol):
@@ -226,8 +233,13 @@ def det(A, *, out=None):
 def slogdet(A, *, out=None):
     """(sign, logabsdet): det = sign * exp(logabsdet); sign 0 and -inf for singular matrices."""
     check_square(A, "linalg.slogdet")
-    return several("linalg_slogdet", ("sign", "logabsdet"), [p.sign_of_det(A.detach()),
-                                                             p.log_abs_det(A)], out=out)
+    return several("linalg_slogdet", ("sign", "logabsdet"), [_sign_of_det(A), p.log_abs_det(A)],
+                   out=out)
+
+
+@differentiable("LinalgSlogdetBackward0", vjp=(lambda g, _y, A: o.zeros_like(A),))
+def _sign_of_det(A):
+    return p.sign_of_det(A)
 
 
 # -- factorisations --------------------------------------------------------------------------------

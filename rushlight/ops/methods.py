@@ -28,7 +28,7 @@ SAME_NAME = """
     transpose tril triu true_divide trunc unbind unflatten unfold unique unsqueeze var vdot view view_as where xlogy
     mode nanmedian histc quantile nanquantile cov corrcoef dist renorm cross diagflat unique_consecutive hsplit vsplit
     dsplit unsafe_chunk unsafe_split unsafe_split_with_sizes select_scatter slice_scatter diagonal_scatter softmax
-    log_softmax sgn angle conj fmax fmin heaviside ldexp logaddexp2 float_power polygamma mvlgamma isin
+    log_softmax sgn angle conj fmax fmin heaviside ldexp logaddexp2 float_power mvlgamma isin
     to type cuda requires_grad_ normal_ uniform_ random_ bernoulli bernoulli_ exponential_ geometric_ cauchy_
     log_normal_ multinomial
     inverse pinverse det slogdet logdet cholesky cholesky_solve cholesky_inverse qr svd matrix_exp triangular_solve lu
@@ -89,6 +89,7 @@ def attach() -> None:
     for name, op in IN_PLACE.items():
         setattr(Tensor, name, inplace.METHODS[op])
     Tensor.where = where_method
+    Tensor.polygamma = lambda self, n: ops.polygamma(n, self)
     Tensor.__neg__, Tensor.__abs__ = ops.neg, _base["abs"]
     Tensor.__pos__ = ops.positive
     Tensor.__invert__ = ops.bitwise_not
@@ -155,7 +156,7 @@ CONVERSIONS = {"float": dtypes.float32, "double": dtypes.float64, "half": dtypes
 
 def _converter(name, dtype):
     def method(self, memory_format=None):
-        return ops.cast(self, dtype)
+        return ops.cast(self, dtype) if memory_format is None else interop.to(self, dtype, memory_format=memory_format)
     method.__name__ = name
     method.__doc__ = f"Converted to {dtype!r}."
     return method

@@ -95,6 +95,9 @@ def _continued(input, pad, mode):
                                f"padding ({low}, {high}) at dimension {d} of input {list(input.shape)}")
         if mode == "circular" and max(low, high) > n:
             raise RuntimeError("Padding value causes wrapping around more than once.")
+        if mode == "circular" and min(low, high) < 0:           # crops first; what is left goes round
+            input = slice_(input, d, max(-low, 0), n - max(-high, 0))
+            low, high, n = max(low, 0), max(high, 0), input.shape[d]
         if low or high:
             input = rows(input, d, border_index(n, low, high, mode), "gather", INDEX_SELECT)
     return input

@@ -18,6 +18,7 @@ from ..tensor import Tensor, wrap
 from ..trace.record import alias
 from . import layouts
 from .create import full_like, ones_like, zeros_like
+from .precision import is_half, rounded_once
 from .promote import apply, elementwise, into, pointwise, result_type
 from .support import legacy_name, need
 
@@ -380,11 +381,11 @@ def lerp(input, end, weight, *, out=None):
             raise RuntimeError(f"expected dtype {MASK_NAMES.get(input.dtype.name, input.dtype.name)} for `{name}` but got "
                                f"dtype {MASK_NAMES.get(x.dtype.name, x.dtype.name)}")
     need("lerp_kernel_" + ("tensor" if isinstance(weight, Tensor) else "scalar"), input.dtype, {2})
-    if not isinstance(weight, Tensor):
-        y = _lerp_number(input, end, weight)
+    if is_half(input):
+        wide = [x.to(dtypes.float32) if isinstance(x, Tensor) else x for x in (input, end, weight)]
+        y = _lerp(*wide).to(input.dtype)
     else:
-        gap = _sub(end, input)
-        y = where(_lt(_abs(weight), 0.5), _add(input, _mul(weight, gap)), _sub(end, _mul(gap, _sub(1, weight))))
+        y = _lerp(input, end, weight)
     named(y, "LerpBackward" + "01"[isinstance(weight, Tensor)])
     return y if out is None else into(out, y)
 
@@ -398,6 +399,13 @@ def _in_one(prim, *xs):
     return pointwise(prim, (*tensors, float(number)))
 
 
+def _lerp(input, end, weight):
+    if not isinstance(weight, Tensor):
+        return _lerp_number(input, end, weight)
+    gap = _sub(end, input)
+    return where(_lt(_abs(weight), 0.5), _add(input, _mul(weight, gap)), _sub(end, _mul(gap, _sub(1, weight))))
+
+
 def _lerp_number(input, end, weight):
     near = builtins_abs(weight) < 0.5
     y = _in_one(p.lerp_near if near else p.lerp_far, input, end, weight if near else 1 - weight)
@@ -408,20 +416,32 @@ def _lerp_number(input, end, weight):
 
 
 @recalled("input other")
-def logaddexp(input, other):
+def logaddexp(input, other, *, out=None):
     """log(exp(a) + exp(b)) without overflow."""
     d = result_type((input, other))
     need("logaddexp_cpu", d, {2})
-    a, b = input.to(d), other.to(d)
+    y = named(_logaddexp(input.to(d), other.to(d)), "LogaddexpBackward0")
+    return y if out is None else into(out, y)
+
+
+@rounded_once
+def _logaddexp(a, b):
     m = maximum(a, b).detach()                                          # noqa: F821
     m = where(isinf(m), 0.0, m)
-    return named(log(exp(a - m) + exp(b - m)) + m, "LogaddexpBackward0")    # noqa: F821
+    return log(exp(a - m) + exp(b - m)) + m                             # noqa: F821
 
 
-def logaddexp2(input, other):
+def logaddexp2(input, other, *, out=None):
     """log2(2^a + 2^b) without overflow."""
-    need("logaddexp2_cpu", result_type((input, other)), {2})
-    return named(logaddexp(input * p.LN2, other * p.LN2) / p.LN2, "Logaddexp2Backward0")
+    d = result_type((input, other))
+    need("logaddexp2_cpu", d, {2})
+    y = named(_logaddexp2(input.to(d), other.to(d)), "Logaddexp2Backward0")
+    return y if out is None else into(out, y)
+
+
+@rounded_once
+def _logaddexp2(a, b):
+    return _logaddexp(a * p.LN2, b * p.LN2) / p.LN2
 
 
 @recalled("input")
@@ -443,12 +463,23 @@ def _logit(x, *, eps):
     return _log(x / (1 - x))
 
 
-def hypot(input, other):
+@differentiable("HypotBackward0", vjp=(lambda g, y, a, _b: (g * (a / y)).sum_to_size(a.shape),
+                                       lambda g, y, _a, b: (g * (b / y)).sum_to_size(b.shape)))
+@rounded_once
+def _hypot(a, b):
+    """The larger one is taken out, so that no square overflows."""
+    a, b = _abs(a), _abs(b)
+    large, small = maximum(a, b), minimum(a, b)                         # noqa: F821
+    ratio = small / where((large == 0) | isinf(large), 1.0, large)
+    return large * sqrt(1 + where(isinf(large), 0.0, ratio * ratio))    # noqa: F821
+
+
+def hypot(input, other, *, out=None):
     """sqrt(a^2 + b^2)."""
     d = result_type((input, other))
     need("hypot_cpu", d, {2})
-    a, b = input.to(d), other.to(d)
-    return named(sqrt(a * a + b * b), "HypotBackward0")                 # noqa: F821
+    y = _hypot(input.to(d), other.to(d))
+    return y if out is None else into(out, y)
 
 
 def xlogy(input, other):
@@ -530,23 +561,23 @@ def conj(input):
 real = resolve_conj = resolve_neg = conj
 
 
-def polygamma(n, input):
-    """The n-th derivative of digamma, by Euler and Maclaurin's sum; for positive elements if n > 1."""
+@differentiable("PolygammaBackward0", vjp=(lambda g, _y, x, *, n: g * polygamma(n + 1, x),))
+def _polygamma(x, *, n):
+    from ..prims.families import zeta
+    wide = x if x.dtype.itemsize >= 4 else x.to(dtypes.float32)
+    return (zeta(full_like(wide, n + 1), wide) * ((-1) ** (n + 1) * math.factorial(n))).to(x.dtype)
+
+
+def polygamma(n, input, *, out=None):
+    """The n-th derivative of digamma: a multiple of Hurwitz' zeta function at n + 1 if n > 1."""
     if n < 0:
         raise RuntimeError("polygamma(n, x) does not support negative n.")
     x = _as_float(input)
-    if n < 2:
-        return digamma(x) if n == 0 else named(trigamma(x), "PolygammaBackward0")       # noqa: F821
-    s, far = n + 1, 12
-    near = x + far
-    total = near ** (1 - s) / (s - 1) + near ** -s / 2
-    for k in range(far):
-        total = total + (x + k) ** -s
-    rising = float(s)
-    for j, b in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6), 1):
-        total = total + near ** (-s - 2 * j + 1) * (b / math.factorial(2 * j) * rising)
-        rising *= (s + 2 * j - 1) * (s + 2 * j)
-    return named(total * ((-1) ** s * math.factorial(n)), "PolygammaBackward0")
+    if n == 0:
+        y = digamma(x)                                                  # noqa: F821
+    else:
+        y = named(trigamma(x), "PolygammaBackward0") if n == 1 else _polygamma(x, n=n)      # noqa: F821
+    return y if out is None else into(out, y)
 
 
 def mvlgamma(input, p):

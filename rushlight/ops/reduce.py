@@ -14,6 +14,7 @@ from ..layout import wrap_dim, wrap_dims
 from ..prims import reduce as p
 from ..tensor import Tensor
 from .pointwise import into, truth
+from .precision import rounded_once
 from .support import legacy_name, need
 
 
@@ -55,7 +56,8 @@ def sum_to_size(input, *size):
     """Summed down to a shape that broadcasts to input's."""
     from ..autograd.engine import sum_to
     from .create import sizes
-    return sum_to(input, sizes(size))
+    size = sizes(size)
+    return sum_to(input, size) if size else sum(input)
 
 
 def _put_back(y, dims, keepdim):
@@ -109,6 +111,7 @@ def _mean(x, *, dims, keepdim):
 
 @differentiable("MeanBackward1", vjp=(lambda g, _y, _x, *, dims, keepdim, shape:
                                       _spread(g / builtins.max(_count(shape, dims), 1), shape, dims, keepdim),))
+@rounded_once
 def _mean_op(x, *, dims, keepdim, shape):
     n = _count(shape, dims)
     return _put_back(p.sum(x, dims=dims) / (n if n else math.nan), dims, keepdim)
@@ -138,6 +141,7 @@ def _centre(x, dims):
 @differentiable("VarBackward0", vjp=(lambda g, _y, x, *, dims, keepdim, correction:
                                      (2 / _freedom(x.shape, dims, correction)) *
                                      (g if keepdim else _put_back(g, dims, True)) * _centre(x, dims),))
+@rounded_once
 def _var(x, *, dims, keepdim, correction):
     c = _centre(x, dims)
     return _put_back(p.sum(c * c, dims=dims) / _freedom(x.shape, dims, correction), dims, keepdim)
@@ -162,6 +166,7 @@ def _std_gradient(g, y, x, *, dims, keepdim, correction):
 
 
 @differentiable("StdBackward0", vjp=(_std_gradient,))
+@rounded_once
 def _std(x, *, dims, keepdim, correction):
     return _var(x, dims=dims, keepdim=keepdim, correction=correction).sqrt()
 
@@ -426,6 +431,7 @@ def _norm_gradient(g, y, x, *, dims, keepdim, ord):
 
 
 @differentiable("LinalgVectorNormBackward0", vjp=(_norm_gradient,))
+@rounded_once
 def _norm(x, *, dims, keepdim, ord):
     if ord == 2:
         y = p.sum(x * x, dims=dims).sqrt()
@@ -476,16 +482,31 @@ def cummin(input, dim):
 
 
 @recalled("input")
-def logcumsumexp(input, dim):
+def logcumsumexp(input, dim, *, out=None):
     """log of the running sum of exp along `dim`."""
     need("logcumsumexp_out_cpu", input.dtype, {2})
-    m = input.amax(dim, keepdim=True).detach()
-    return named((input - m).exp().cumsum(dim).log() + m, "LogcumsumexpBackward0")
+    y = named(_logcumsumexp(input, dim=wrap_dim(dim, input.dim())), "LogcumsumexpBackward0")
+    return y if out is None else into(out, y)
+
+
+@rounded_once
+def _logcumsumexp(x, *, dim):
+    """Each round adds what ends 1, 2, 4, ... places before: no common maximum that would drown the first ones."""
+    from .pointwise import logaddexp
+    from .shape import cat
+    n, k = x.shape[dim] if x.dim() else 1, 1
+    y = x.clone()
+    while k < n:
+        y = cat([y.narrow(dim, 0, k), logaddexp(y.narrow(dim, k, n - k), y.narrow(dim, 0, n - k))], dim)
+        k *= 2
+    return y
 
 
 def diff(input, n=1, dim=-1, prepend=None, append=None):
     """Differences of neighbours, n times."""
     from .shape import cat
+    if n == 0:
+        return input.clone()
     parts = [t for t in (prepend, input, append) if t is not None]
     x = cat(parts, dim) if len(parts) > 1 else input
     for _ in range(n):

@@ -65,20 +65,21 @@ def _interpolated(x, q, interpolation, skip_nan):
     shape = (*x.shape[:-1], q.numel())
     nans = isnan(x).sum(-1, keepdim=True)
     last = (x.shape[-1] - 1 - nans).clamp(min=0) if skip_nan else (nans * 0 + (x.shape[-1] - 1))
-    rank = (q.detach() * last).expand(shape)
+    rank = (q * last).expand(shape)
     if not skip_nan:
         rank = where(nans > 0, last.to(rank.dtype), rank)
     picks = {"lower": lambda r: r.floor(), "higher": lambda r: r.ceil(), "nearest": lambda r: r.round()}
     if interpolation in picks:
         return gather(x, -1, picks[interpolation](rank).to(dtypes.int64))
-    below = gather(x, -1, rank.floor().to(dtypes.int64))
+    floor = rank.detach().floor()
+    below = gather(x, -1, floor.to(dtypes.int64))
     above = gather(x, -1, rank.ceil().to(dtypes.int64))
     if interpolation == "midpoint":
         return (below + above) / 2
     if interpolation != "linear":
         raise RuntimeError("quantile() interpolation must be one of linear, lower, higher, midpoint or nearest, but got "
                            f"{interpolation}")
-    return below.lerp(above, rank - rank.floor())
+    return below.lerp(above, rank - floor)
 
 
 def trapezoid(y, x=None, *, dx=1, dim=-1):

@@ -173,6 +173,13 @@ def _case_weight(rng, d, x, w, *geo):
     return _draw(rng, d, y, x), dict(size=w[2:], **geometry(*geo))
 
 
+def _cut(y, like):
+    """The leading places of each axis of an image: a large output padding has room for more windows."""
+    for d in range(2, y.dim()):
+        y = y if y.shape[d] == like.shape[d] else y.narrow(d, 0, like.shape[d])
+    return y
+
+
 conv = Primitive(
     "conv", "contract", _conv_reference, _conv_shape, same_dtype,
     (lambda g, _y, x, w, **geo: conv_input_grad(g, w, size=tuple(x.shape[1:]), **geo),
@@ -181,7 +188,7 @@ conv = Primitive(
 
 conv_input_grad = Primitive(
     "conv_input_grad", "contract", _input_grad_reference, _input_grad_shape, same_dtype,
-    (lambda t, _y, g, w, *, size, **geo: conv(t, w, **geo),
+    (lambda t, _y, g, w, *, size, **geo: _cut(conv(t, w, **geo), g),
      lambda t, _y, g, w, *, size, **geo: conv_weight_grad(g, t, size=tuple(w.shape[2:]), **geo)),
     bilinear_tangent(lambda g, w, **p: conv_input_grad(g, w, **p)),
     _conv_batch,
@@ -189,7 +196,7 @@ conv_input_grad = Primitive(
 
 conv_weight_grad = Primitive(
     "conv_weight_grad", "contract", _weight_grad_reference, _weight_grad_shape, same_dtype,
-    (lambda t, _y, g, x, *, size, **geo: conv(x, t, **geo),
+    (lambda t, _y, g, x, *, size, **geo: _cut(conv(x, t, **geo), g),
      lambda t, _y, g, x, *, size, **geo: conv_input_grad(g, t, size=tuple(x.shape[1:]), **geo)),
     bilinear_tangent(lambda g, x, **p: conv_weight_grad(g, x, **p)), _weight_grad_batch,
     samples=_conv_samples(_case_weight), ulp=64)

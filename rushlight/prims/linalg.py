@@ -417,7 +417,8 @@ def gaps(w):
 def _eigh_gradient(g, y, a, *, lower):
     shapes = eigh_shapes(*a.shape[-2:])
     (gw, gv), (w, v) = take_apart(g, *shapes), take_apart(y, *shapes)
-    inner = o.matmul(v.mT, gv) * gaps(w) + o.diag_embed(gw)
+    turn = o.matmul(v.mT, gv)
+    inner = (turn - turn.mT) / 2 * gaps(w) + o.diag_embed(gw)
     return o.matmul(o.matmul(v, inner), v.mT)
 
 

@@ -64,7 +64,7 @@ def _bessel_far(x, order):
 
 
 def _bessel_slope(_y, x, *, order, scaled):
-    below = o.where(x == 0, 0.5, bessel(x, order=1, scaled=scaled) / x)
+    below = o.where(x == 0, 0.5, bessel(x, order=1, scaled=scaled) / o.where(x == 0, 1.0, x))
     if order == 0:
         slope = bessel(x, order=1, scaled=scaled)
     else:

@@ -10,7 +10,7 @@ from ...autograd.function import differentiable
 from ...autograd.recall import recalled
 from ...ops.support import refuse
 from ...tensor import Tensor
-from .precision import rounded_once
+from ...ops.precision import rounded_once
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 

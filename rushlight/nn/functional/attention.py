@@ -10,7 +10,7 @@ from ...tensor import Tensor
 from .activations import softmax
 from .dropouts import dropout
 from .linear_maps import linear
-from .precision import rounded_once
+from ...ops.precision import rounded_once
 
 
 def _additive(mask, dtype):

@@ -13,7 +13,7 @@ from ...prims.index import gather
 from ...tensor import Tensor
 from .activations import _log_softmax, logsigmoid
 from .distances import pairwise_distance
-from .precision import is_half
+from ...ops.precision import is_half
 
 
 def legacy_reduction(size_average, reduce, emit_warning: bool = True) -> str:
@@ -524,12 +524,24 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths, target_lengths, 
     steps, n, _ = log_probs.shape
     frames, lengths = _lengths(input_lengths, n), _lengths(target_lengths, n)
     labels = _padded_targets(targets, lengths, n)
-    losses = -_alignments(log_probs, labels, frames, lengths, blank, steps)
+    alive = ops.arange(steps).unsqueeze(1) < ops.tensor(frames)             # (T, N)
+    losses = _as_if_normal(-_alignments(log_probs, labels, frames, lengths, blank, steps), log_probs, alive)
     if zero_infinity:
         losses = ops.where(losses == float("inf"), 0.0, losses)
     if reduction == "mean":
         return (losses / ops.tensor([max(k, 1) for k in lengths], dtype=losses.dtype)).mean()
     return losses.sum() if reduction == "sum" else losses if batched else losses.squeeze(0)
+
+
+def _as_if_normal_rule(g, _y, losses, log_probs, alive):
+    wasted = ops.where(losses == float("inf"), float("nan"), g)
+    return ops.where(alive, wasted, 0.0).unsqueeze(2) * log_probs.exp()
+
+
+@differentiable("CtcLossBackward0", vjp=(lambda g, *_: g, _as_if_normal_rule, None))
+def _as_if_normal(losses, log_probs, _alive):
+    """The losses; their gradient counts on log_probs being log_softmax of something, as PyTorch's does."""
+    return losses
 
 
 def _lengths(given, n):

@@ -13,7 +13,7 @@ from ...autograd.function import differentiable
 from ...autograd.grad_mode import is_grad_enabled, no_grad
 from ...autograd.recall import recalled
 from ...tensor import Tensor
-from .precision import is_half
+from ...ops.precision import is_half
 
 
 def _moments(x, dims):

@@ -292,7 +292,7 @@ def _adaptive_avg_pool(name, n, input, output_size):
         y = x
         for d, size in enumerate(sizes):
             y = _adaptive_mean(y, 2 + d, size)
-        y = y.contiguous()
+        y = y.clone() if y is x else y.contiguous()
     return y if x is input else y.squeeze(0)
 
 

@@ -196,6 +196,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
         raise RuntimeError("pixel_shuffle expects its input's 'channel' dimension to be divisible "
                            f"by the square of upscale_factor, but input.size(-3)={channels} is not "
                            f"divisible by {r * r}")
+    if r == 1:
+        return input.clone()
     n = len(lead)
     y = input.reshape(*lead, channels // (r * r), r, r, h, w)
     y = y.permute(*range(n), n, n + 3, n + 1, n + 4, n + 2)
@@ -218,6 +220,8 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
             raise RuntimeError(f"pixel_unshuffle expects {name} to be divisible by "
                                "downscale_factor, but "
                                f"input.size({dim})={size} is not divisible by {r}")
+    if r == 1:
+        return input.clone()
     n = len(lead)
     y = input.reshape(*lead, channels, h // r, r, w // r, r)
     y = y.permute(*range(n), n, n + 2, n + 4, n + 1, n + 3)

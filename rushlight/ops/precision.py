@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from functools import wraps
 
-from ... import dtypes
+from .. import dtypes
 
 
 def is_half(x) -> bool:

@@ -1,0 +1,73 @@
+"""What the sweep over PyTorch's tables has found: each a program that once gave other numbers in silence."""
+import numpy as np
+import pytest
+from tests.parity.oracle import Input, check
+
+torch = pytest.importorskip("torch")
+WIDE = (np.random.RandomState(0).randn(8, 600) * 400).astype(np.float32)
+OTHER = (np.random.RandomState(1).randn(8, 600) * 400).astype(np.float32)
+
+HALVES = {      # programs whose inner sums leave float16
+    "mean": lambda T, x, y: x.abs().mean(), "mean of rows": lambda T, x, y: x.abs().mean(1),
+    "std": lambda T, x, y: x.std(1), "norm": lambda T, x, y: x.norm(), "norm 3": lambda T, x, y: x.norm(3, 1),
+    "normalize": lambda T, x, y: T.nn.functional.normalize(x),
+    "cosine": lambda T, x, y: T.nn.functional.cosine_similarity(x, y),
+    "hypot": lambda T, x, y: T.hypot(x, y), "renorm": lambda T, x, y: T.renorm(x, 2, 0, 5.0),
+    "logcumsumexp": lambda T, x, y: x.logcumsumexp(1), "lerp": lambda T, x, y: T.lerp(x * 30, y * -30, 0.3)}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_sums_of_halves_do_not_overflow(name):
+    inputs = [Input(a, "float16") for a in (WIDE, OTHER)]
+    assert not check(HALVES[name], *inputs, grads=0, tolerance=1e-2)
+
+
+A = np.random.RandomState(2).randn(4, 4)
+X = np.array([0.3, -0.2, 0.9, 1.4])
+PROGRAMS = {
+    "logcumsumexp far apart": (lambda T, x: (x * 200).logcumsumexp(0), X),
+    "logcumsumexp": (lambda T, x: x.logcumsumexp(0), X),
+    "hypot of large numbers": (lambda T, x: T.hypot(x * 0 + 3e200, x * 0 + 4e200), X),
+    "polygamma method": (lambda T, x: x.polygamma(1), X), "polygamma(3) of negative": (lambda T, x: T.polygamma(3, x - 15), X),
+    "quantile's q": (lambda T, x: T.quantile(T.arange(5.0, dtype=T.float64), x.abs() / 2), X),
+    "index_fill twice": (lambda T, x: T.zeros(5, 2, dtype=T.float64).index_fill(0, T.tensor([0, 2, 0]), x[0]), X),
+    "slogdet's sign": (lambda T, x: T.linalg.slogdet(x), A),
+    "eigh": (lambda T, x: T.linalg.eigh(x)[0], A), "eigvalsh": (lambda T, x: T.linalg.eigvalsh(x), A),
+    "cholesky_inverse": (lambda T, x: T.cholesky_inverse(x.tril() + 3 * T.eye(4, dtype=T.float64)), A),
+    "cholesky_solve": (lambda T, x: T.cholesky_solve(x, x + 3 * T.eye(4, dtype=T.float64)), A),
+    "i1": (lambda T, x: T.special.i1(x * 0), X), "i1e": (lambda T, x: T.special.i1e(x * 0), X),
+    "nextafter": (lambda T, x: T.nextafter(x, x.flip(0)), X),
+    "transposed convolution with a large output padding": (lambda T, x: T.nn.functional.conv_transpose2d(
+        x.reshape(1, 1, 4, 4), x.reshape(1, 1, 4, 4), stride=2, output_padding=2, dilation=3), A),
+    "circular padding that crops": (lambda T, x: T.nn.functional.pad(x[None, None], (-1, 1, -2, 1), "circular"), A),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_values_and_gradients(name):
+    program, array = PROGRAMS[name]
+    assert not check(program, Input(array, "float64"), names=False, strides=False)
+
+
+def _writes_to_result(T, make):
+    x = T.arange(16.0).reshape(1, 4, 2, 2)
+    make(T, x).zero_()
+    return x
+
+
+@pytest.mark.parametrize("make", [
+    lambda T, x: x.diff(n=0), lambda T, x: x[0, 0, 0, 0].sum_to_size(()), lambda T, x: T.nn.functional.pixel_shuffle(x, 1),
+    lambda T, x: T.nn.functional.pixel_unshuffle(x, 1), lambda T, x: T.nn.functional.adaptive_avg_pool2d(x, (None, None)),
+    lambda T, x: x.to("cpu", T.float32, True, True), lambda T, x: x.float(memory_format=T.channels_last)])
+def test_results_that_are_copies(make):
+    assert not check(lambda T: _writes_to_result(T, make), grads=0)
+
+
+def test_logspace_of_integers():
+    assert not check(lambda T: T.logspace(4.3, 1.2, 4, 3.0, dtype=T.int64), grads=0)
+
+
+def test_ctc_gradient_is_that_of_normalised_scores():
+    scores = np.random.RandomState(3).randn(5, 2, 4)
+    program = lambda T, x: T.nn.functional.ctc_loss(x, T.tensor([[1, 2], [2, 2]]), T.tensor([5, 4]), T.tensor([2, 2]))
+    assert not check(program, Input(scores, "float64"), grads=1, names=False)
