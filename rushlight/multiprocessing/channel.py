@@ -23,6 +23,7 @@ from .segments import Hold, Pool, Segment, held
 HEADER = struct.Struct("<QQ")       # bytes of the message, descriptors with it
 SMALL = 1 << 15                     # bytes up to which a storage travels inside of the message
 DESCRIPTORS = 200                   # that one message can carry
+CHUNK = 1 << 18                     # bytes read at a time
 SHARES = hasattr(socket, "AF_UNIX") and hasattr(socket, "send_fds")
 NON_LEAF = ("Cowardly refusing to serialize non-leaf tensor which requires_grad, since autograd "
             "does not support crossing process boundaries.  If you just want to transfer the data, "
@@ -42,7 +43,8 @@ class Channel:
     def __init__(self, end: socket.socket):
         self.socket = end
         end.setblocking(False)
-        self.inbox: deque = deque()     # messages that came while this end was sending
+        self.inbox: deque = deque()     # whole messages that nobody has asked for yet
+        self.came, self.descriptors = bytearray(), array("i")      # and what follows them
         self.pool = Pool()              # segments that this end fills
         self.mapped: dict[int, Segment] = {}    # segments that the other end fills
         self.to_return: deque = deque()         # names of those that nothing here shows any more
@@ -75,7 +77,8 @@ class Channel:
 
     def receive(self):
         """The next value, waiting for it; Closed if none will come."""
-        body, descriptors = self.inbox.popleft() if self.inbox else self.read_message()
+        self.wait_for_message()
+        body, descriptors = self.inbox.popleft()
         returned, value = Unpacker(self, body, descriptors).load()
         for name in returned:
             self.pool.returned(name)
@@ -95,33 +98,44 @@ class Channel:
             data, descriptors = data[sent:], ()
 
     def wait_for_room(self) -> None:
-        readable, _, _ = select_one(self.socket, writing=True)
+        readable, _, _ = select.select([self.socket], [self.socket], [])
         if readable:
-            self.inbox.append(self.read_message())
+            self.take_in()
 
-    def read_message(self) -> tuple[bytearray, list[int]]:
-        descriptors: list[int] = []
-        length, count = HEADER.unpack(self.read(HEADER.size, descriptors))
-        if len(descriptors) != count:
-            raise OSError(f"{count} segments were sent, {len(descriptors)} came: too many open files? "
-                          "`ulimit -n` raises the limit")
-        return self.read(length), descriptors
+    def wait_for_message(self) -> None:
+        while not self.inbox:
+            select.select([self.socket], [], [])
+            self.take_in()
 
-    def read(self, length: int, descriptors: list[int] | None = None) -> bytearray:
-        data = bytearray(length)
-        view = memoryview(data)
-        while view:
-            try:
-                count = receive_some(self.socket, view, descriptors)
-            except BlockingIOError:
-                select_one(self.socket)
-                continue
-            except ConnectionResetError:
-                count = 0
-            if not count:
-                raise Closed
-            view = view[count:]
-        return data
+    def take_in(self) -> None:
+        """Read what has come by now; whole messages go to the inbox."""
+        try:
+            data, descriptors = receive_some(self.socket)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise Closed
+        self.came += data
+        self.descriptors += descriptors
+        while self.has_whole_message():
+            self.inbox.append(self.next_message())
+
+    def has_whole_message(self) -> bool:
+        return len(self.came) >= HEADER.size and \
+            len(self.came) >= HEADER.size + HEADER.unpack_from(self.came)[0]
+
+    def next_message(self) -> tuple[bytearray, list[int]]:
+        length, count = HEADER.unpack_from(self.came)
+        if len(self.descriptors) < count:
+            raise OSError(f"{count} segments were sent, {len(self.descriptors)} came: too many open "
+                          "files? `ulimit -n` raises the limit")
+        body = self.came[HEADER.size:HEADER.size + length]
+        del self.came[:HEADER.size + length]
+        descriptors = self.descriptors[:count]
+        del self.descriptors[:count]
+        return body, descriptors
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -135,20 +149,16 @@ def send_some(end, data, descriptors) -> int:
     return socket.send_fds(end, [data], descriptors) if descriptors else end.send(data)
 
 
-def receive_some(end, view, descriptors) -> int:
-    if descriptors is None or not SHARES:
-        return end.recv_into(view)
-    room = socket.CMSG_SPACE(DESCRIPTORS * array("i").itemsize)
-    count, ancillary, _, _ = end.recvmsg_into([view], room)
-    for _, _, data in ancillary:
-        came = array("i")
-        came.frombytes(data[:len(data) - len(data) % came.itemsize])
-        descriptors.extend(came)
-    return count
-
-
-def select_one(end, writing: bool = False):
-    return select.select([end], [end] if writing else [], [])
+def receive_some(end) -> tuple[bytes, array]:
+    """Some bytes, at most CHUNK, and the descriptors that came with them."""
+    descriptors = array("i")
+    if not SHARES:
+        return end.recv(CHUNK), descriptors
+    room = socket.CMSG_SPACE(DESCRIPTORS * descriptors.itemsize)
+    data, ancillary, _, _ = end.recvmsg(CHUNK, room)
+    for _, _, came in ancillary:
+        descriptors.frombytes(came[:len(came) - len(came) % descriptors.itemsize])
+    return data, descriptors
 
 
 # -- values -----------------------------------------------------------------------------------------

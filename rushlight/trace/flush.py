@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from _signal import SIGINT, getsignal, signal as set_handler    # the enums of `signal` cost microseconds
+from ctypes import memmove
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
@@ -160,6 +161,13 @@ def from_array(array: np.ndarray, dtype) -> Storage:
     buffer = memory.allocate(array.size * dtype.itemsize)
     buffer.as_numpy(dtype.numpy, array.shape)[...] = array
     return storage_of(buffer, dtype, array.size)
+
+
+def from_bytes(data: bytes, dtype) -> Storage:
+    """A storage that owns a copy of bytes."""
+    buffer = memory.allocate(len(data))
+    memmove(buffer.address, data, len(data))
+    return storage_of(buffer, dtype, len(data) // dtype.itemsize)
 
 
 def share_array(array: np.ndarray, dtype, numel: int) -> Storage:

@@ -179,7 +179,7 @@ class WorkerIterator(LoaderIterator):
                 raise RuntimeError(f"DataLoader timed out after {limit} seconds")
 
     def ready(self, seconds: float) -> list[Worker]:
-        by_channel = {one.channel: one for one in self.workers}
+        by_channel = {one.channel: one for one in self.workers if one.tasks}
         already = [one for one in self.workers if one.channel.inbox]
         return already or [by_channel[c] for c in wait(list(by_channel), seconds)]
 
