@@ -12,6 +12,7 @@ from weakref import ref
 written = None      # inside of vmap: [(storage, its value before a write)]
 reader = None       # while a step is recorded for replay: told of each storage that is read
 item_reader = None  # and asked for the number of a tensor that becomes a Python float
+run_pending = seen_as = None    # `flush` and `as_array` of trace/flush.py, set there
 overwritten = []    # since the last flush: (storage, weakly; its value before a write), in case that the next one fails
 
 
@@ -45,8 +46,7 @@ class Storage:
             reader(self)
         node = self.node
         if node.buffer is None:
-            from .trace.flush import flush
-            flush()
+            run_pending()
             if self.node.buffer is None:
                 from .trace.flush import unreadable
                 raise unreadable(self.node)
@@ -54,8 +54,7 @@ class Storage:
 
     def array(self, layout, offset):
         """The elements that a layout shows, as a NumPy array on the same memory."""
-        from .trace.flush import as_array
-        return as_array(self.realize(), self.dtype, layout, offset)
+        return seen_as(self.realize(), self.dtype, layout, offset)
 
 
 class Share:

@@ -5,6 +5,8 @@ Methods are one-line calls into `ops`; most are attached from there by name at t
 """
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 
 from . import dtypes, storage as storages
@@ -305,6 +307,9 @@ class Tensor:
             raise RuntimeError(f"a Tensor with {self.layout.numel} elements cannot be converted to Scalar")
         if storages.item_reader is not None and self.dtype.is_floating_point:
             return storages.item_reader(self)
+        read = _READERS.get(self.dtype)
+        if read is not None:
+            return read(self.storage.realize().address + self.offset * self.dtype.itemsize).value
         return self._array().item() if self.dtype is not dtypes.bfloat16 else float(self._array().reshape(())[()])
 
     def tolist(self):
@@ -397,6 +402,11 @@ class Tensor:
 
     def __dir__(self):
         return sorted(set(object.__dir__(self)))
+
+
+_READERS = {dtypes.float32: ctypes.c_float.from_address, dtypes.float64: ctypes.c_double.from_address,
+            dtypes.int64: ctypes.c_int64.from_address, dtypes.int32: ctypes.c_int32.from_address,
+            dtypes.uint8: ctypes.c_uint8.from_address, dtypes.bool: ctypes.c_bool.from_address}
 
 
 def wrap(cls, storage, layout, offset):

@@ -6,12 +6,11 @@ rules below) and every view of the base sees that through its own geometry.
 """
 from __future__ import annotations
 
-from .. import storage as storages
 from ..layout import Layout, extent, is_dense, overlaps_itself, packed, permute
 from ..prims.index import copy, write
 from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
-from ..trace.record import Signature, alias, record, record_write
+from ..trace.record import Signature, alias, pending, record, record_write
 from .grad_mode import mode
 from .node import RELEASED, Saved, attach, is_tracked, named
 
@@ -90,31 +89,28 @@ def _store(x, y):
     if not l.numel:
         storage.version += 1
         return
-    if storage.share is not None and storages.written is None and storages.is_shared(storage):
-        return _store_now(x, y)
     from ..ops.promote import operand
-    sig = write_signature(storage, l, y)
-    node, offset = (storage.node, x.offset)
-    record_write(storage, sig, (node, offset, *operand(y)))
-
-
-def _store_now(x, y):
-    """Write just the elements that x shows: another process may be writing the ones beside them."""
-    values = y._array()
-    x.storage.array(x.layout, x.offset)[...] = values
-    x.storage.version += 1
+    record_write(storage, write_signature(storage, l, y.layout), (storage.node, x.offset, *operand(y)))
 
 
 def _is_shown(y):
     return y.storage.node.buffer is not None
 
 
-def write_signature(storage, l, y) -> Signature:
-    key = (l, storage.numel, y.layout, y.dtype)
+def write_signature(storage, l, seen: Layout) -> Signature:
+    """Of a write into the part l of a storage; what is written is seen through a layout of its own."""
+    key = (l, storage.numel, seen, storage.dtype)
     sig = write.memo.get(key)
     if sig is None:
-        sig = write.memo[key] = write.signature((l, y.layout), (storage.dtype, y.dtype), dict(layout=l, n=storage.numel))
+        sig = write.memo[key] = write.signature((l, seen), (storage.dtype,) * 2, dict(layout=l, n=storage.numel))
     return sig
+
+
+def is_plain(x) -> bool:
+    """Whether a write to x is a matter of its memory alone: nothing to be taped, shared, checked or watched."""
+    return type(x) is Tensor and x.storage.share is None and pending.capture is None \
+        and not (x._is_data or x._is_inference or mode.enabled and (
+            x._requires_grad or x._root is not None and (is_tracked(x) or is_tracked(x._root))))
 
 
 def copied(y, l: Layout):
@@ -208,7 +204,7 @@ def _placed(full, g, view, at):
 
 def _written(full, g, view, at):
     from ..ops.promote import operand
-    sig = write_signature(full.storage, view, g)
+    sig = write_signature(full.storage, view, g.layout)
     node, _ = operand(full)
     y = wrap(Tensor, record(sig, (node, at, *operand(g))), packed((full.storage.numel,)), 0)
     if mode.enabled and (is_tracked(g) or is_tracked(full)):

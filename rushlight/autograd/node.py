@@ -14,7 +14,7 @@ from weakref import ref
 from ..trace import record
 from .grad_mode import mode
 
-_count, _new = itertools.count().__next__, object.__new__
+count, _new = itertools.count().__next__, object.__new__
 RELEASED = object()
 
 
@@ -26,7 +26,7 @@ class GradFn:
     outputs = 1
 
     def __init__(self):
-        self.seq = _count()
+        self.seq = count()
         self.pre_hooks = self.hooks = self.token = None
 
     def name(self) -> str:
@@ -174,14 +174,6 @@ def save(x, index: int, own: bool = False) -> Saved:
     return item
 
 
-def keep(storage, layout, offset, version, fn, nr, requires_grad, index) -> Saved:
-    """A saved value from its parts."""
-    item = _new(Saved)
-    item.storage, item.layout, item.offset, item.version = storage, layout, offset, version
-    item.fn, item.nr, item.requires_grad, item.index, item.leaf = fn, nr, requires_grad, index, None
-    return item
-
-
 SAVE_HOOKS: list[tuple] = []        # of autograd.graph.saved_tensors_hooks: (pack, unpack), innermost last
 
 
@@ -294,7 +286,7 @@ def entry(cls, gradient, params, edges, positions, where, token):
     """A tape entry that saves nothing yet."""
     fn = _new(cls)
     fn.gradient, fn.params, fn.edges, fn.positions = gradient, params, edges, positions
-    fn.seq, fn.where, fn.token, fn.mask = _count(), where, token, 0
+    fn.seq, fn.where, fn.token, fn.mask = count(), where, token, 0
     fn.pre_hooks, fn.hooks, fn.saved = None, None, ()
     return fn
 
@@ -316,7 +308,7 @@ def attach(out, gradient, inputs, params, where=None, token=None):
             mask += edge is not None
     fn = _new(gradient.node_class)
     fn.gradient, fn.params, fn.edges = gradient, params, edges
-    fn.seq, fn.pre_hooks, fn.hooks, fn.token, fn.mask = _count(), None, None, token, mask
+    fn.seq, fn.pre_hooks, fn.hooks, fn.token, fn.mask = count(), None, None, token, mask
     fn.where = where or record.latest
     positions = gradient.plans.get(mask)
     if positions is None:

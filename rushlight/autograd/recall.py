@@ -33,7 +33,7 @@ from ..trace import record
 from ..trace.record import Compound, Node, Signature, pend, pending, user_line
 from . import node as tape
 from .grad_mode import mode
-from .node import RELEASED, AccumulateGrad, Saved, edge_to, is_tracked, join_parts, save
+from .node import RELEASED, AccumulateGrad, Saved, is_tracked, join_parts
 
 MEMO_LIMIT = 1024           # calls remembered of one function
 FEW_KINDS = 8               # of calls of one function, before ...
@@ -159,6 +159,7 @@ class Writer:
         self.fns: dict = {}             # tape entry of the trace -> its name
         self.owners: dict = {}          # node -> names of storages that show it
         self.whole: set = set()         # arguments that must show all of their memory
+        self.tracked: set = set()       # arguments whose histories are read
 
     def constant(self, value) -> str:
         """The name of a value that every replay uses."""
@@ -169,6 +170,12 @@ class Writer:
 
     def add(self, line: str) -> None:
         self.lines.append(line)
+
+    def make(self, name: str, kind: str, **fields: str) -> None:
+        """A new object, field by field: that is quicker than a call."""
+        self.add(f"{name} = new({kind})")
+        for field, value in fields.items():
+            self.add(f"{name}.{field} = {value}")
 
     def write(self):
         """The function replay(*inputs)."""
@@ -246,9 +253,8 @@ class Writer:
                 raise Refused
             extra = f"{self.constant(n.extra.generator)}.reserve({n.extra.n}, {self.constant(n.extra.draws)})"
         operands = "(" + "".join(p + ", " for p in operands) + ")"
-        self.add(f"n{j} = new(Node)")
-        self.add(f"n{j}.sig, n{j}.operands, n{j}.scalars = {self.constant(sig)}, {operands}, {self.numbers(scalars)}")
-        self.add(f"n{j}.extra, n{j}.buffer, n{j}.where = {extra}, None, where")
+        self.make(f"n{j}", "Node", sig=self.constant(sig), operands=operands, scalars=self.numbers(scalars), extra=extra,
+                  buffer="None", where="where")
 
     def numbers(self, scalars) -> str:
         """The Python numbers of a node: those that were given, and constants."""
@@ -272,9 +278,8 @@ class Writer:
                 raise Refused
             name = self.storages[s] = f"t{len(self.storages)}"
             value = self.value(s.node)
-            self.add(f"{name} = new(Storage)")
-            self.add(f"{name}.node, {name}.dtype, {name}.numel = {value}, {self.constant(s.dtype)}, {self.constant(s.numel)}")
-            self.add(f"{name}.version, {name}.share = {s.version}, None")
+            self.make(name, "Storage", node=value, dtype=self.constant(s.dtype), numel=self.constant(s.numel),
+                      version=str(s.version), share="None")
             self.owners.setdefault(s.node, []).append(name)
         return name
 
@@ -316,9 +321,8 @@ class Writer:
         name = self.tensors[id(y)] = f"y{len(self.tensors)}"
         offset = self.offset(y.offset, i)
         storage = self.storage(y.storage)
-        self.add(f"{name} = new(Tensor)")
-        self.add(f"{name}.storage, {name}.layout, {name}.offset, {name}.dtype = {storage}, "
-                 f"{self.constant(y.layout)}, {offset}, {self.constant(y.dtype)}")
+        self.make(name, "Tensor", storage=storage, layout=self.constant(y.layout), offset=offset,
+                  dtype=self.constant(y.dtype))
         if i is not None and self.marks_views:
             self.view(name, i, y)
         if y._requires_grad:
@@ -358,8 +362,9 @@ class Writer:
         if any(isinstance(v, Tensor) for v in fn.params.values()):
             raise Refused
         edges = "".join(self.edge(e) + ", " for e in fn.edges)
-        self.add(f"{name} = entry({self.constant(type(fn))}, {self.constant(fn.gradient)}, {self.constant(fn.params)}, "
-                 f"[{edges}], {fn.positions!r}, where, {self.constant(object())})")
+        self.make(name, self.constant(type(fn)), gradient=self.constant(fn.gradient), params=self.constant(fn.params),
+                  edges=f"[{edges}]", positions=repr(fn.positions), seq="count()", where="where",
+                  token=self.constant(object()), mask="0", pre_hooks="None", hooks="None")
 
     def edge(self, e) -> str:
         if e is None:
@@ -368,15 +373,22 @@ class Writer:
             i = next((i for i, x in enumerate(self.trace.inputs) if x is e[0].variable), None)
             if i is None or e[2] is not self.trace.inputs[i].layout or e[3] is not self.trace.inputs[i].dtype:
                 raise Refused
-            return f"edge_to(x{i})"
+            kind = f"{self.constant(e[2])}, {self.constant(e[3])}"
+            return f"({self.history(i)} or accumulator(x{i}), x{i}._output_nr, {kind})"
         return f"({self.fns[e[0]]}, {e[1]}, {self.constant(e[2])}, {self.constant(e[3])})"
+
+    def history(self, i) -> str:
+        """The name of the function that a tracked argument came from."""
+        self.tracked.add(i)
+        return f"h{i}"
 
     def keep(self, fn):
         """What an entry saves."""
-        saved = "".join(self.saved(item) + ", " for item in fn.saved)
+        saved = "".join(self.saved(item, f"{self.fns[fn]}_{k}") + ", " for k, item in enumerate(fn.saved))
         self.add(f"{self.fns[fn]}.saved = ({saved})")
 
-    def saved(self, item) -> str:
+    def saved(self, item, name) -> str:
+        """A saved value; `name` is free for it."""
         if type(item) is not Saved:
             if isinstance(item, Tensor):
                 raise Refused
@@ -385,14 +397,30 @@ class Writer:
         if i is not None:
             x = self.trace.inputs[i]
             if item.leaf is x or item.layout is x.layout and not item.offset and item.fn is None and not item.requires_grad:
-                return f"save(x{i}, {item.index})"
+                return self.argument_saved(i, item, name)
         if item.leaf is not None or i is not None and item.version:
             raise Refused
         offset = self.offset(item.offset, i)
         fn = "None" if item.fn is None else self.fns[item.fn]
-        return (f"keep({self.storage(item.storage)}, {self.constant(item.layout)}, {offset}, "
-                f"{item.version if i is None else f'{self.storage_name(i)}.version'}, {fn}, {item.nr}, {item.requires_grad}, "
-                f"{item.index})")
+        storage = self.storage(item.storage)
+        version = str(item.version) if i is None else f"{storage}.version"
+        self.kept(name, item, storage=storage, offset=offset, version=version, fn=fn, nr=str(item.nr), leaf="None")
+        return name
+
+    def argument_saved(self, i, item, name) -> str:
+        """What `save` makes of an argument."""
+        storage, fn, leaf = self.storage_name(i), "None", "None"
+        if item.leaf is not None:
+            fn = self.history(i)
+            leaf = f"x{i} if {fn} is None else None"
+        self.kept(name, item, storage=storage, offset=f"x{i}.offset", version=f"{storage}.version", fn=fn,
+                  nr=f"x{i}._output_nr", leaf=leaf)
+        return name
+
+    def kept(self, name, item, **fields):
+        """A saved value, like one of the trace but for some fields."""
+        self.make(name, "Saved", layout=self.constant(item.layout), requires_grad=str(item.requires_grad),
+                  index=str(item.index), **fields)
 
     # -- the end ---------------------------------------------------------------------------------
     def own(self):
@@ -419,6 +447,7 @@ class Writer:
     def function(self):
         head = [f"where = record.override or user_line({self.depth})"]
         head += [f"s{i} = x{i}.storage" for i in sorted(self.used)]
+        head += [f"h{i} = x{i}._grad_fn if x{i}._view_of is None else grad_fn_of(x{i})" for i in sorted(self.tracked)]
         body = self.lines
         head += self.check_whole()
         if self.trace.written:
@@ -463,7 +492,8 @@ def _factory(text: str):
     """What makes replays of this form."""
     scope = dict(new=object.__new__, Node=Node, Storage=Storage, Tensor=Tensor, ref=ref, nobody=nobody, pend=pend,
                  record=record, user_line=user_line,
-                 overwritten=storages.overwritten, entry=tape.entry, edge_to=edge_to, save=save, keep=tape.keep)
+                 overwritten=storages.overwritten, Saved=Saved, count=tape.count, accumulator=tape.accumulator,
+                 grad_fn_of=tape.grad_fn_of)
     exec(compile(text, __file__, "exec"), scope)        # the file: a replay's frames are ours
     return scope["make"]
 

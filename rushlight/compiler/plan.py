@@ -6,6 +6,7 @@ each; host steps run between them.
 """
 from __future__ import annotations
 
+import ctypes
 from collections import OrderedDict
 
 import numpy as np
@@ -13,8 +14,8 @@ import numpy as np
 from .. import config, errors
 from ..runtime import memory
 from ..runtime.run import COMMAND_BYTES, run as run_native
-from ..storage import is_shared
 from ..trace import record
+from ..trace.flush import to_its_end
 from ..trace.graph import Form, describe, spelled_out
 from .memory import lay_out
 from .recipe import families, family_of, plain_recipe
@@ -22,6 +23,10 @@ from .repeat import lowered
 
 LIMIT = 4096                    # plans kept; the least recently used go first
 BYTES = 256 << 20               # and about as much memory for all of them
+FEW = 16                        # addresses or numbers that are written quicker one by one
+EXACT = 1 << 53                 # whole numbers up to here are float64s
+CELLS = {"float32": ctypes.c_float.from_address, "float64": ctypes.c_double.from_address,
+         "int64": ctypes.c_int64.from_address}
 plans: OrderedDict = OrderedDict()
 held = 0                        # bytes of `plans`
 hits = misses = 0
@@ -32,8 +37,20 @@ observer = None                 # while a step is recorded for replay: told of e
 
 
 def run(nodes) -> None:
-    """Compute pending nodes: by a known plan, or by one compiled now."""
+    """Compute pending nodes: by a known plan, or by one compiled now.
+
+    Ctrl-C waits for the end, unless the plan is known and could be run again.
+    """
     d = describe(nodes)
+    plan = plans.get(d.key)
+    if plan is None or not plan.may_stop or observer is not None or config.debug.value:
+        return to_its_end(_run_whole, (nodes, d))
+    noted(d.key)
+    plan.execute(d)
+
+
+def _run_whole(work) -> None:
+    nodes, d = work
     if observer is not None:
         return observer(plan_of(nodes, d), d)
     if config.debug.value:
@@ -45,14 +62,18 @@ def run(nodes) -> None:
 
 def plan_of(nodes, d):
     """The plan of a description."""
-    global hits
     plan = plans.get(d.key)
     if plan is None:
-        plan = _new_plan(nodes, d)
-    else:
-        hits += 1
-        plans.move_to_end(d.key)
+        return _new_plan(nodes, d)
+    noted(d.key)
     return plan
+
+
+def noted(key) -> None:
+    """A plan that was found is the one used last."""
+    global hits
+    hits += 1
+    plans.move_to_end(key)
 
 
 def _new_plan(nodes, d):
@@ -133,7 +154,12 @@ class Plan:
                                   recipe.grains.bind(numbers)], 1)
         first = self.commands.__array_interface__["data"][0]
         self.segments = [[first + COMMAND_BYTES * s[0], s[1]] if type(s) is list else s for s in recipe.segments]
+        self.cells = memoryview(self.words)
+        self.few_places = len(recipe.places) <= FEW and list(zip(*map(
+            np.ndarray.tolist, (recipe.places, recipe.which, self.addends))))
+        self.few_numbers = self.number_cells()
         self.merged = range(len(recipe.itemsizes))      # inputs of the description by those of the recipe
+        self.may_stop = not recipe.donors and all(type(s) is list for s in recipe.segments)
         self.bound = None       # whose buffers the words hold, if that is known (replay/program.py)
 
     def size(self, key) -> int:
@@ -164,25 +190,46 @@ class Plan:
             leaf, offset = d.inputs[self.merged[number]]
             buffer = d.leaves[leaf].buffer
             if buffer.shared and not buffer.has_slack:
-                held.append(buffer := _with_slack(d.leaves[leaf]))
+                held.append(buffer := _with_slack(buffer))
             bases.append(buffer.address + offset * recipe.itemsizes[number])
         bases += [d.leaves[leaf].buffer.address for _, leaf in recipe.whole_leaves]
         for _, number, target in recipe.shifted:
             base = bases[recipe.bases[target]] + self.offsets.get(target, 0)
             bases.append(base + d.inputs[self.merged[number]][1] * recipe.itemsizes[number])
-        bases = np.array(bases, np.int64)
-        self.words[recipe.places] = bases[recipe.which] + self.addends
         self.bound = None
+        if self.few_places is False:
+            bases = np.array(bases, np.int64)
+            self.words[recipe.places] = bases[recipe.which] + self.addends
+        else:
+            for place, which, addend in self.few_places:
+                self.cells[place] = bases[which] + addend
         return bases, held
+
+    def number_cells(self):
+        """Where numbers stand as objects of ctypes; None if they are many or not all of a kind that ctypes knows."""
+        places = self.recipe.scalar_places
+        if sum(len(numbers) for *_, numbers in places) > FEW or any(d.name not in CELLS for d, *_ in places):
+            return None
+        return [(CELLS[d.name](self.address + 8 * int(k)), n) for d, at, numbers in places for k, n in zip(at, numbers)]
 
     def set_numbers(self, scalars) -> None:
         """Write the Python numbers of the moment into the words."""
+        try:
+            for cell, n in self.few_numbers:
+                number = scalars[n]
+                if number.__class__ is not float and not -EXACT < number < EXACT:
+                    return self.set_any_numbers(scalars)
+                cell.value = number
+        except TypeError:       # there is no list, or a number is of another kind than the operation computes in
+            self.set_any_numbers(scalars)
+
+    def set_any_numbers(self, scalars) -> None:
         for dtype, at, numbers in self.recipe.scalar_places:
             self.words[at] = scalar_bits([scalars[n] for n in numbers], dtype)
 
     def walk(self, bases, d, watch=None) -> None:
         """Run what is bound."""
-        self.words[0] = 0
+        self.cells[0] = 0
         for segment in self.segments:
             if watch is None:
                 self.run_segment(segment, bases, d)
@@ -193,7 +240,7 @@ class Plan:
         if type(segment) is not list:
             return self.run_host(segment, bases, d)
         run_native(segment[0], segment[1], self.address)
-        if self.words[0]:
+        if self.cells[0]:
             self.fail(d)
 
     def take_over(self, slot, d):
@@ -231,17 +278,9 @@ class Plan:
         raise errors.blame(errors.index_error(params["error"], index, check.axis, size), node)
 
 
-def _with_slack(leaf):
-    """A copy of a leaf's memory that vector loads may overrun; it stays the leaf's, unless others see the original."""
-    buffer = leaf.buffer
+def _with_slack(buffer):
     copy = memory.allocate(buffer.nbytes)
     copy.as_numpy(np.uint8, (buffer.nbytes,))[...] = buffer.as_numpy(np.uint8, (buffer.nbytes,))
-    owners = leaf.owner if type(leaf.owner) is tuple else (leaf.owner,)
-    storages = [s for r in owners if (s := r()) is not None]
-    if not any(s.share is not None and is_shared(s) for s in storages):
-        leaf.buffer = copy
-        for s in storages:
-            s.share = None
     return copy
 
 

@@ -3,11 +3,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+from .. import storage
+
 
 def synchronize(device=None) -> None:
     """Run all recorded work: a timer calls this before it looks at the clock."""
-    from ..trace.flush import synchronize as run_what_is_pending
-    run_what_is_pending()
+    storage.run_pending()
 
 
 def is_available() -> bool:

@@ -10,10 +10,10 @@ import heapq
 
 from ..autograd.engine import add_gradient, step
 from ..autograd.grad_mode import mode
-from ..autograd.node import AccumulateGrad, _count, accumulator, grad_fn_of
+from ..autograd.node import AccumulateGrad, count, accumulator, grad_fn_of
 from ..trace import record
 
-moment = _count         # a number larger than that of everything taped so far
+moment = count         # a number larger than that of everything taped so far
 NEVER = 1 << 60
 
 

@@ -10,16 +10,19 @@ from .casting import listed
 from .. import dtypes
 from .. import layout as L
 from ..autograd.function import differentiable
-from ..autograd.inplace import assign, check_writable
+from ..autograd.grad_mode import mode as grad
+from ..autograd.inplace import assign, check_writable, is_plain, write_signature
 from ..autograd.node import is_tracked, named, type_name
-from ..autograd.recall import recalled
+from ..autograd.recall import compound, recalled
 from ..layout import broadcast_shapes, wrap_dim
 from ..prims.host import argsort as argsort_p, argtopk as argtopk_p
 from ..prims.index import gather as gather_p, scatter as scatter_p
-from ..tensor import Tensor
-from ..trace.record import pending
+from ..prims.pointwise import full as full_p
+from ..storage import Storage
+from ..tensor import Tensor, wrap
+from ..trace.record import pending, record_write
 from .create import arange, tensor
-from .promote import apply
+from .promote import apply, operand, remember
 from .shape import _ALIAS as ALIAS
 from .support import legacy_name, need
 from .shape import expand, permute, select, slice_, unsqueeze, view_of
@@ -190,8 +193,60 @@ def getitem(x, index):
             raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in "
                              "C++ to convert a 0-dim tensor to a number")
         return _pick(x, 0, index)
+    if pending.capture is None and not (x._requires_grad or x._view_of is not None and is_tracked(x)):
+        spot = _spot(x, index)
+        if spot is not None:
+            return _shown(x, *spot)
     spelled = _spelled(index)
     return _getitem(x, index) if spelled is None else _indexed(x, *spelled)
+
+
+_spots: dict = {}           # (layout, entries of an index without its numbers) -> (layout, offset change)
+_BOUND = (int, type(None))
+
+
+def _spot(x, index):
+    """(layout, offset) of what x[index] shows, if that is numbers and slices; None if not, or if something is wrong.
+
+    Numbers are not looked up but added to the offset: a loop over them meets the same entry.
+    """
+    l, at, entries, axis = x.layout, x.offset, [], 0
+    shape, strides = l.shape, l.strides
+    for i in index if type(index) is tuple else (index,):
+        kind = type(i)
+        if kind is int:
+            if axis == l.ndim or not -shape[axis] <= i < shape[axis]:
+                return None
+            at += (i if i >= 0 else i + shape[axis]) * strides[axis]
+            entries.append(int)
+        elif kind is slice and type(i.start) in _BOUND and type(i.stop) in _BOUND and type(i.step) in _BOUND:
+            entries.append((i.start, i.stop, i.step))
+        elif kind is Tensor and not i.layout.ndim and i.dtype is dtypes.int64:
+            return _spot(x, tuple(map(_entry, index)) if type(index) is tuple else _entry(index))
+        else:
+            return None
+        axis += 1
+    key = l, tuple(entries)
+    found = _spots.get(key) or remember(_spots, key, _first_spot(l, entries))
+    return found[0], at + found[1]
+
+
+def _first_spot(l, entries):
+    """(layout, offset change) of an index whose numbers are all 0."""
+    bare = wrap(Tensor, Storage(None, dtypes.float32, 0), l, 0)
+    view, _ = _basic(bare, _expanded([0 if e is int else slice(*e) for e in entries], l.ndim))
+    return view.layout, view.offset
+
+
+def _shown(x, l, offset):
+    """Part of x, which nobody tracks."""
+    y = wrap(Tensor, x.storage, l, offset)
+    y._root = x if x._root is None else x._root
+    if x._is_data:
+        y._is_data = True
+    if grad.enabled:
+        y._view_of, y._view_version = x if x._view_of is None else x._view_of, x.storage.version
+    return y
 
 
 _TENSOR = ("tensor",)
@@ -234,6 +289,8 @@ def _getitem(x, index):
 
 def setitem(x, index, value):
     """x[index] = value, in place."""
+    if type(value) in _WRITABLE and is_plain(x) and (spot := _spot(x, index)) is not None and _put_part(x.storage, *spot, value):
+        return
     check_value(x, value)
     if isinstance(index, bool):
         if index:
@@ -256,6 +313,35 @@ def setitem(x, index, value):
         from .pointwise import as_element
         value = tensor(as_element(value, x.dtype), dtype=x.dtype)
     _index_put(view, axes, indices, value, "set")
+
+
+def _put_part(storage, l, offset, value) -> bool:
+    """Write a tensor or number that fits into part of a memory as one node; False if more is to be thought of."""
+    d, kind = storage.dtype, type(value)
+    if not l.numel or l.numel == storage.numel or 0 in l.strides:
+        return False
+    if kind is Tensor:
+        if value.layout.shape != l.shape or value.dtype is not d or grad.enabled and is_tracked(value):
+            return False
+        record_write(storage, write_signature(storage, l, value.layout), (storage.node, offset, *operand(value)))
+        return True
+    if d.rank != 2 or kind is not float and kind is not int:
+        return False
+    key = l, storage.numel, d
+    sig = _numbers.get(key) or remember(_numbers, key, _number_written(storage, l))
+    record_write(storage, sig, (storage.node, offset), (value,))
+    return True
+
+
+_WRITABLE = {Tensor, float, int}
+_numbers: dict = {}         # signatures of numbers that are written, by where and into what
+
+
+def _number_written(storage, l):
+    """A constant and its being written, as one node."""
+    d = storage.dtype
+    made = full_p.signature([None], (d,), dict(shape=tuple(l.shape), dtype=d))
+    return compound(((made, (), 1), (write_signature(storage, l, made.out), (None, (0, 0)), 0)))
 
 
 def check_value(x, value):
@@ -702,12 +788,17 @@ def _order(x, dim, descending):
 
 def sort(input, dim=-1, descending=False, *, stable=None, out=None):
     """Sorted values and where they stood; equal elements keep their order."""
+    made = _sort(input, dim, descending, stable)
+    return made if out is None else type(made)(*map(_into, out, made))
+
+
+@recalled("input")
+def _sort(input, dim, descending, stable):
     from .reduce import return_type
     d = wrap_dim(dim, input.dim())
     values, at = in_memory_order(lambda x, k: _sorted(x, k, descending), input, (d,))
-    made = return_type("sort", ("values", "indices"))(
+    return return_type("sort", ("values", "indices"))(
         named(values, "SortBackward0" if stable is None else "SortBackward1"), at)
-    return made if out is None else type(made)(*map(_into, out, made))
 
 
 def _sorted(x, d, descending):
@@ -730,6 +821,12 @@ FEW = 64                # for more of them a row is sorted
 
 def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     """The k largest (or smallest) values of an axis, in order, and where they stood."""
+    made = _topk(input, k, dim, largest)
+    return made if out is None else type(made)(*map(_into, out, made))
+
+
+@recalled("input")
+def _topk(input, k, dim, largest):
     from .reduce import return_type
     d = wrap_dim(dim, input.dim())
     if not 0 <= k <= (input.shape[d] if input.dim() else 1):
@@ -739,8 +836,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     else:
         at = _order(input, d, largest)
         at = at.narrow(d, 0, k).contiguous() if input.dim() else at
-    made = return_type("topk", ("values", "indices"))(named(gather(input, d, at), "TopkBackward0"), at)
-    return made if out is None else type(made)(*map(_into, out, made))
+    return return_type("topk", ("values", "indices"))(named(gather(input, d, at), "TopkBackward0"), at)
 
 
 def kthvalue(input, k, dim=-1, keepdim=False):
@@ -905,11 +1001,13 @@ def bucketize(input, boundaries, *, right=False, out_int32=False):
     return searchsorted(boundaries, input, right=right, out_int32=out_int32)
 
 
+@recalled("input")
 def tril(input, diagonal=0):
     """The lower triangle of the last two axes, zero elsewhere."""
     return named(_triangle(input, diagonal, lambda i, j, k: j <= i + k), "TrilBackward0")
 
 
+@recalled("input")
 def triu(input, diagonal=0):
     """The upper triangle of the last two axes, zero elsewhere."""
     return named(_triangle(input, diagonal, lambda i, j, k: j >= i + k), "TriuBackward0")

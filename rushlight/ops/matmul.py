@@ -335,6 +335,11 @@ def einsum(equation, *operands):
     """Sums of products in Einstein's notation, e.g. einsum('bij,bjk->bik', a, b); '...' for leading axes."""
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
+    return _einsum(equation, operands)
+
+
+@recalled("operands*")
+def _einsum(equation, operands):
     inputs, output = _parse(equation.replace(" ", ""), operands)
     sizes = _label_sizes(inputs, operands)
     terms = [_diagonals(x, labels) for x, labels in zip(operands, inputs)]

@@ -14,6 +14,7 @@ from .. import ops as o
 from .. import random as streams
 from ..autograd.grad_mode import no_grad
 from ..autograd.inplace import assign
+from ..autograd.recall import recalled
 from ..dtypes import bfloat16, float16, float32, float64, int64
 from ..layout import expand
 from ..prims.rng import drawn
@@ -268,11 +269,22 @@ def made(shape, dtype, sampler, *args, generator=None, out=None, layout=None, de
     check_device(device)
     if out is not None:
         return filled_out(out, shape, dtype, sampler, *args, generator=generator)
-    with no_grad():
-        x = sampler(shape, dtype or dtypes.default, generator, *args)
+    x = _sampled(sampler, shape, dtype or dtypes.default, args) if generator is None else \
+        _drawn_from(generator, sampler, shape, dtype or dtypes.default, args)
     if requires_grad and x.dtype.rank < 2:
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     return finished(x, requires_grad)
+
+
+@recalled("")
+def _sampled(sampler, shape, dtype, args) -> Tensor:
+    """From the default generator."""
+    return _drawn_from(None, sampler, shape, dtype, args)
+
+
+def _drawn_from(generator, sampler, shape, dtype, args) -> Tensor:
+    with no_grad():
+        return sampler(shape, dtype, generator, *args)
 
 
 def filled_out(out, shape, dtype, sampler, *args, generator) -> Tensor:

@@ -705,7 +705,11 @@ def column_stack(tensors):
 
 def repeat(input, *sizes):
     """The whole tensor tiled."""
-    reps = _sizes(sizes)
+    return _repeated(input, tuple(_sizes(sizes)))
+
+
+@recalled("input")
+def _repeated(input, reps):
     if len(reps) < input.layout.ndim:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     shape = (1,) * (len(reps) - input.layout.ndim) + tuple(input.layout.shape)

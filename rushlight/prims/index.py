@@ -181,7 +181,7 @@ def _write_batch(prim, size, xs, batched, *, layout, n, offset):
     from ..trace.record import record
     flat, src = xs[0], _indices(size, xs[1:], batched[1:])[0]
     view = make_layout((size, *layout.shape), (n, *layout.strides))
-    sig = write_signature(flat.storage, view, src)
+    sig = write_signature(flat.storage, view, src.layout)
     return wrap(Tensor, record(sig, (flat.storage.node, offset, *operand(src))), sig.result, 0).view(size, n)
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
-from _signal import SIGINT, getsignal, signal as set_handler    # the enums of `signal` cost microseconds
 from ctypes import memmove
+from _signal import SIGINT, getsignal, signal as set_handler    # the enums of `signal` cost microseconds
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from .. import config
 from ..layout import extent, packed
 from ..runtime import memory
+from .. import storage as storages
 from ..storage import Share, Storage, overwritten
 from . import record
 from .record import Node, Signature, pending
@@ -59,7 +60,7 @@ def flush() -> None:
         del pending.nodes[:taken], overwritten[:writes]
 
 
-pending.flush = flush
+pending.flush = storages.run_pending = flush
 
 
 # -- what cannot be computed ---------------------------------------------------------------------------
@@ -115,18 +116,25 @@ def synchronize() -> None:
 def _run(nodes):
     if config.backend.value == "reference":
         from ..reference.interpreter import run
+        to_its_end(run, nodes)
     else:
-        from ..compiler.plan import run
-    to_its_end(run, nodes)
+        _compiled(nodes)
     for node in nodes:          # a chain of values goes with its last reader, not with its first
         if node.buffer is not None:
             node.operands = node.scalars = ()
             node.extra = None
 
 
+def _compiled(nodes):
+    """The compiler's `run`, found when it is first needed."""
+    global _compiled
+    from ..compiler.plan import run as _compiled
+    _compiled(nodes)
+
+
 def to_its_end(run, nodes):
     """Ctrl-C waits until a plan is done: what has taken over its operands' memory cannot be computed again."""
-    if threading.get_ident() != threading.main_thread().ident or getsignal(SIGINT) is None:
+    if threading.current_thread() is not threading.main_thread() or getsignal(SIGINT) is None:
         return run(nodes)
     waiting = []
     before = set_handler(SIGINT, lambda *args: waiting.append(args))
@@ -158,13 +166,18 @@ def storage_of(buffer, dtype, numel) -> Storage:
 
 def from_array(array: np.ndarray, dtype) -> Storage:
     """A storage that owns a packed copy of an array."""
+    if array.nbytes <= FEW and array.dtype == dtype.numpy:
+        return from_bytes(array.tobytes(), dtype)
     buffer = memory.allocate(array.size * dtype.itemsize)
     buffer.as_numpy(dtype.numpy, array.shape)[...] = array
     return storage_of(buffer, dtype, array.size)
 
 
+FEW = 4096              # bytes that are copied quicker than seen as an array
+
+
 def from_bytes(data: bytes, dtype) -> Storage:
-    """A storage that owns a copy of bytes."""
+    """A storage that owns a copy of elements."""
     buffer = memory.allocate(len(data))
     memmove(buffer.address, data, len(data))
     return storage_of(buffer, dtype, len(data) // dtype.itemsize)
@@ -184,6 +197,9 @@ def as_array(buffer, dtype, layout, offset) -> np.ndarray:
         return np.empty(tuple(layout.shape), dtype.numpy)       # it may begin behind the end
     size = dtype.itemsize
     return buffer.as_numpy(dtype.numpy, tuple(layout.shape), tuple(s * size for s in layout.strides), offset * size)
+
+
+storages.seen_as = as_array
 
 
 def snapshot(storage: Storage, layout, offset) -> tuple[Node, int]:

@@ -14,7 +14,8 @@ def graph_of(program):
     record.pending.flush()
     alive = program()
     nodes = [n for r in record.pending.nodes if (n := r()) is not None and n.buffer is None]
-    graph = build(nodes, spelled_out(describe(nodes)))
+    d = spelled_out(describe(nodes))
+    graph = build(d.nodes, d)
     del alive
     return graph
 

@@ -84,16 +84,18 @@ class _BatchNorm(_NormBase):
 
     def forward(self, input):
         self._check_input_dim(input)
+        weight, bias = self._registered("_parameters", "weight", "bias")
+        mean, var, batches = self._registered("_buffers", "running_mean", "running_var",
+                                              "num_batches_tracked")
         factor = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+        if self.training and self.track_running_stats and batches is not None:
+            batches.add_(1)
             if self.momentum is None:       # the mean over all batches
-                factor = 1.0 / float(self.num_batches_tracked)
-        by_batch = self.training or self.running_mean is None and self.running_var is None
-        keep = not self.training or self.track_running_stats
-        return F.batch_norm(input, self.running_mean if keep else None,
-                            self.running_var if keep else None, self.weight, self.bias, by_batch,
-                            factor, self.eps)
+                factor = 1.0 / float(batches)
+        by_batch = self.training or mean is None and var is None
+        if self.training and not self.track_running_stats:
+            mean = var = None
+        return F.batch_norm(input, mean, var, weight, bias, by_batch, factor, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):

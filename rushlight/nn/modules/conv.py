@@ -126,7 +126,7 @@ class _Forward(_ConvNd):
         return convolve(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
     def forward(self, input):
-        return self._conv_forward(input, self.weight, self.bias)
+        return self._conv_forward(input, *self._registered("_parameters", "weight", "bias"))
 
 
 class Conv1d(_Forward):

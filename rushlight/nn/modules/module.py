@@ -101,6 +101,14 @@ class Module(Stateful):
                 return fields["_buffers"][name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
+    def _registered(self, kind: str, *names: str) -> list:
+        """Parameters or buffers by name, without the detour of `__getattr__` that costs a call each."""
+        table = self.__dict__[kind]
+        try:
+            return [table[name] for name in names]
+        except KeyError:        # another attribute stands in the place of one
+            return [getattr(self, name) for name in names]
+
     def __setattr__(self, name: str, value) -> None:
         fields = self.__dict__
         if isinstance(value, Parameter):
