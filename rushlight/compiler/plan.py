@@ -14,6 +14,7 @@ import numpy as np
 from .. import config, errors
 from ..runtime import memory
 from ..runtime.run import COMMAND_BYTES, run as run_native
+from ..storage import is_shared
 from ..trace import record
 from ..trace.flush import to_its_end
 from ..trace.graph import Form, describe, spelled_out
@@ -190,7 +191,7 @@ class Plan:
             leaf, offset = d.inputs[self.merged[number]]
             buffer = d.leaves[leaf].buffer
             if buffer.shared and not buffer.has_slack:
-                held.append(buffer := _with_slack(buffer))
+                held.append(buffer := _with_slack(d.leaves[leaf]))
             bases.append(buffer.address + offset * recipe.itemsizes[number])
         bases += [d.leaves[leaf].buffer.address for _, leaf in recipe.whole_leaves]
         for _, number, target in recipe.shifted:
@@ -278,9 +279,17 @@ class Plan:
         raise errors.blame(errors.index_error(params["error"], index, check.axis, size), node)
 
 
-def _with_slack(buffer):
+def _with_slack(leaf):
+    """A copy of a leaf's memory that vector loads may overrun; it stays the leaf's, unless others see the original."""
+    buffer = leaf.buffer
     copy = memory.allocate(buffer.nbytes)
     copy.as_numpy(np.uint8, (buffer.nbytes,))[...] = buffer.as_numpy(np.uint8, (buffer.nbytes,))
+    owners = leaf.owner if type(leaf.owner) is tuple else (leaf.owner,)
+    storages = [s for r in owners if (s := r()) is not None]
+    if not any(s.share is not None and is_shared(s) for s in storages):
+        leaf.buffer = copy
+        for s in storages:
+            s.share = None
     return copy
 
 

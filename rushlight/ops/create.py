@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import builtins
 import math
-from array import array as array_of
+import struct
 
 import numpy as np
 
@@ -74,6 +74,20 @@ def _check_fits(value, dtype):
         info = np.iinfo(dtype.numpy)
         if not info.min <= value <= info.max:
             raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
+
+
+def _check_all_fit(array, dtype):
+    """The same for Python numbers in an array; negative integers wrap around to an unsigned dtype's."""
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            _check_fits(math.inf, dtype)
+    elif array.dtype.kind in "iu":
+        if np.iinfo(dtype.numpy).min == 0:
+            array = np.abs(array)
+    else:
+        return
+    _check_fits(array.min(), dtype)
+    _check_fits(array.max(), dtype)
 
 
 def _is_plain(args) -> bool:
@@ -277,11 +291,11 @@ def eye(n, m=None, *, dtype=None, layout=None, device=None, requires_grad=False,
 # -- from data ----------------------------------------------------------------------------------------------------
 def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False):
     """A new leaf from numbers, nested sequences, arrays or a tensor; the data are copied."""
-    made = _of_numbers(data, dtype) if device is None else None
-    if made is not None:
-        return finished(made, requires_grad)
     check_device(device)
     d = dtypes.as_dtype(dtype)
+    made = few_numbers(data, d)
+    if made is not None:
+        return finished(made, requires_grad)
     if isinstance(data, Tensor):
         import warnings
         warnings.warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
@@ -292,30 +306,36 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
         return finished(y if d is None else y.to(d), requires_grad)
     array = to_array(data)
     d = d or _inferred(data, array)
-    if d.rank == 1 and array.ndim == 0 and array.dtype.kind in "iu" and not isinstance(data, (np.generic, np.ndarray)):
-        _check_fits(int(array), d)
+    if d.rank == 1 and array.size and not isinstance(data, (np.generic, np.ndarray)):
+        _check_all_fit(array, d)
     with np.errstate(all="ignore"):
         made = from_array(array.astype(d.numpy) if array.dtype != d.numpy else array, d)
     return finished(wrap(Tensor, made, packed(tuple(array.shape)), 0), requires_grad)
 
 
-_CODES = {(float, dtypes.float32): "f", (float, dtypes.float64): "d", (int, dtypes.int64): "q",
-          (int, dtypes.float32): "f", (int, dtypes.float64): "d"}
+FEW = 1024              # numbers up to which packing them one by one beats going through NumPy
+PACKED = {float: {dtypes.float32: "f", dtypes.float64: "d"},
+          bool: {dtypes.bool: "?"},
+          int: {dtypes.int64: "q", dtypes.int32: "i", dtypes.float32: "f", dtypes.float64: "d"}}
 
 
-def _of_numbers(data, dtype) -> Tensor | None:
-    """A tensor of a Python number or a flat list of numbers of one type; None for all other data."""
-    is_list = type(data) is list or type(data) is tuple
-    numbers = data if is_list else (data,)
-    kinds = {*map(type, numbers)}
-    kind = kinds.pop() if len(kinds) == 1 else None
-    d = dtype or (dtypes.default if kind is float else dtypes.int64)
-    code = _CODES.get((kind, d))
-    try:
-        stored = from_bytes(array_of(code, numbers).tobytes(), d) if code else None
-    except OverflowError:
+def few_numbers(data, dtype) -> Tensor | None:
+    """A tensor of one number, or of a list of numbers of one type, the quick way; None for all else."""
+    kind, shape = type(data), ()
+    if kind is list or kind is tuple:
+        kinds, shape = set(map(type, data)), (len(data),)
+        if len(kinds) != 1 or len(data) > FEW:
+            return None
+        kind, = kinds
+    codes = PACKED.get(kind)
+    dtype = dtype or (dtypes.default if kind is float else dtypes.PYTHON_TYPES.get(kind))
+    if codes is None or dtype not in codes:
         return None
-    return stored and wrap(Tensor, stored, packed((len(numbers),) if is_list else ()), 0)
+    try:
+        numbers = struct.pack(f"{len(data)}{codes[dtype]}", *data) if shape else struct.pack(codes[dtype], data)
+    except (struct.error, OverflowError):
+        return None
+    return wrap(Tensor, from_bytes(numbers, dtype), packed(shape), 0)
 
 
 def to_array(data) -> np.ndarray:

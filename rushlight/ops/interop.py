@@ -103,6 +103,25 @@ def reduce_tensor(x):
     return rebuild_tensor, (type(x), np.array(x.detach()._array()), x.dtype.name, x._requires_grad)
 
 
+def share_memory_(x):
+    """Move x's storage to memory that processes started from here, or sent x, see and may write.
+
+    Raises:
+        RuntimeError: a NumPy array has the storage's memory.
+    """
+    from ..multiprocessing.shared import share
+    share(x.storage)
+    return x
+
+
+def is_shared(x) -> bool:
+    """Whether x lies in shared memory."""
+    if x.storage.share is None:
+        return False
+    from ..multiprocessing.shared import memory_of
+    return memory_of(x.storage) is not None
+
+
 # -- conversion ------------------------------------------------------------------------------------------------
 def to(x, *args, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None):
     """x as another dtype (or on another device: only the CPU); x itself if nothing changes."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
-from ctypes import memmove
 from _signal import SIGINT, getsignal, signal as set_handler    # the enums of `signal` cost microseconds
+from ctypes import memmove
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np

@@ -131,7 +131,6 @@ def test_this_is_the_main_process():
 
 
 @pytest.mark.parametrize("options, kind, message", [
-    (dict(num_workers=2), NotImplementedError, "num_workers=2: rushlight has no worker processes"),
     (dict(num_workers=-1), ValueError, "num_workers option should be non-negative"),
     (dict(timeout=-1), ValueError, "timeout option should be non-negative"),
     (dict(prefetch_factor=2), ValueError, "prefetch_factor option could only be specified"),

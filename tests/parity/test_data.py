@@ -47,3 +47,42 @@ def visit(t, make):
 def test_order_and_draws(name):
     import rushlight.utils.data
     assert visit(rushlight, PASSES[name]) == visit(torch, PASSES[name])
+
+
+def worker_draws(t, workers, persistent=False):
+    import random
+
+    import numpy as np
+
+    class Draws(t.utils.data.Dataset):
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, i):
+            info = t.utils.data.get_worker_info()
+            return i, info.id, info.seed, random.random(), float(np.random.rand()), t.rand(())
+
+    t.manual_seed(5)
+    loader = t.utils.data.DataLoader(Draws(), 2, shuffle=True, num_workers=workers,
+                                     persistent_workers=persistent)
+    return [[plain(batch) for batch in loader] for _ in range(2)], t.rand(2).tolist()
+
+
+@pytest.mark.parametrize("workers, persistent", [(1, False), (2, False), (2, True)])
+def test_workers_are_seeded_alike(workers, persistent):
+    assert worker_draws(rushlight, workers, persistent) == worker_draws(torch, workers, persistent)
+
+
+def stream_order(t, size, workers, batch_size, drop_last):
+    class Shard(t.utils.data.IterableDataset):
+        def __iter__(self):
+            info = t.utils.data.get_worker_info()
+            return iter(range(info.id, size + info.id, info.num_workers))
+
+    loader = t.utils.data.DataLoader(Shard(), batch_size, num_workers=workers, drop_last=drop_last)
+    return [plain(batch) for batch in loader]
+
+
+@pytest.mark.parametrize("case", [(7, 2, 2, False), (9, 2, 3, True), (4, 2, 1, False)])
+def test_streams_of_workers_come_in_the_same_order(case):
+    assert stream_order(rushlight, *case) == stream_order(torch, *case)

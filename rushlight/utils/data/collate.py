@@ -2,12 +2,17 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
 
 import numpy as np
 
 import rushlight
 from rushlight import Tensor
+from rushlight.layout import packed
+from rushlight.runtime.memory import allocate
+from rushlight.tensor import wrap
+from rushlight.trace.flush import storage_of
 
 NOT_NUMBERS = "SaUO"        # kinds of NumPy arrays that hold text or objects
 UNSUPPORTED = ("default_collate: batch must contain tensors, numpy arrays, numbers, "
@@ -102,7 +107,29 @@ def collate_sequences(batch, collate_fn_map):
 
 
 def collate_tensor_fn(batch, *, collate_fn_map=None):
+    worker = sys.modules.get("rushlight.utils.data.worker")
+    in_worker = worker is not None and worker.info is not None
+    if can_be_copied(batch, pending_too=in_worker):
+        return stacked(batch, worker.shared_buffer if in_worker else allocate)
     return rushlight.stack(batch, 0)
+
+
+def can_be_copied(batch, pending_too: bool) -> bool:
+    """Whether a stack is no more than a copy of tensors' memory."""
+    first = batch[0]
+    return all(type(x) is Tensor and not x.requires_grad and x.dtype is first.dtype
+               and x.layout.shape == first.layout.shape
+               and (pending_too or x.storage.node.buffer is not None) for x in batch)
+
+
+def stacked(batch, allocate) -> Tensor:
+    """The tensors one after the other in memory from `allocate`."""
+    first = batch[0]
+    shape = (len(batch), *first.layout.shape)
+    buffer = allocate(len(batch) * first.layout.numel * first.dtype.itemsize)
+    np.stack([x._array() for x in batch], out=buffer.as_numpy(first.dtype.numpy, shape))
+    storage = storage_of(buffer, first.dtype, len(batch) * first.layout.numel)
+    return wrap(Tensor, storage, packed(shape), 0)
 
 
 def collate_numpy_array_fn(batch, *, collate_fn_map=None):

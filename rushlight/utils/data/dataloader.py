@@ -1,17 +1,17 @@
 """The data loader: a dataset, in a sampler's order, as batches."""
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from typing import Generic, TypeVar
 
-import rushlight
+from rushlight.runtime.limits import available_cores
 from rushlight.trace.flush import boundary
-from rushlight.utils.data.collate import (
-    collate_tensor_fn, default_collate, default_collate_fn_map, default_convert,
-)
-from rushlight.utils.data.dataset import Dataset, IterableDataset, Subset, TensorDataset, get_items
+from rushlight.utils.data.collate import default_collate, default_convert
+from rushlight.utils.data.dataset import Dataset, IterableDataset
+from rushlight.utils.data.fetch import Fetching
 from rushlight.utils.data.sampler import (
     BatchSampler, RandomSampler, Sampler, SequentialSampler, draw_seed,
 )
@@ -20,8 +20,13 @@ T_co = TypeVar("T_co", covariant=True)
 FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
 
 
+PREFETCH = 2            # batches that each worker makes ahead, by default
+
+
 def get_worker_info():
-    """What worker process this is: None, for batches are made in the main process."""
+    """In a worker process: its `id`, `num_workers`, `seed` and `dataset`; None in the main process."""
+    worker = sys.modules.get("rushlight.utils.data.worker")
+    return worker.info if worker else None
 
 
 class InfiniteSampler(Sampler):
@@ -42,12 +47,20 @@ class DataLoader(Generic[T_co]):
         sampler, batch_sampler: the order, or the batches, given by the caller.
         collate_fn: list of samples -> batch; by default `default_collate`.
         drop_last: leave out a last batch that is not full.
-        generator: where orders are drawn from; by default the global generator.
-        pin_memory, timeout, worker_init_fn, prefetch_factor, persistent_workers, in_order: accepted
-            and checked as PyTorch does; they concern accelerators and worker processes.
+        generator: where orders and the workers' seeds are drawn from; by default the global one.
+        num_workers: processes that make batches; 0 makes them in this one.
+        worker_init_fn: called in each worker with its number, after it was seeded.
+        multiprocessing_context: how workers start: "fork", "spawn", "forkserver", or a context.
+        prefetch_factor: batches that each worker makes ahead, 2 by default.
+        persistent_workers: keep the workers for the next pass.
+        timeout: seconds to wait for a batch of a worker; 0 waits for ever.
+        in_order: give batches in the sampler's order, not as they come.
+        pin_memory, pin_memory_device: accepted; there is no accelerator to copy to.
 
     Raises:
-        NotImplementedError: `num_workers > 0`: there are no worker processes yet.
+        ValueError, TypeError: options that contradict each other, as in PyTorch.
+        RuntimeError: while iterating, when a worker was killed or did not answer in time. What a
+            worker raises is raised again here, of the same type, with its traceback as text.
     """
 
     __initialized = False
@@ -80,11 +93,14 @@ class DataLoader(Generic[T_co]):
         self.sampler, self.batch_sampler = sampler, batch_sampler
         self.collate_fn = collate_fn or (default_collate if self._auto_collation
                                          else default_convert)
-        self.num_workers, self.prefetch_factor = num_workers, prefetch_factor
+        self.num_workers = num_workers
+        self.prefetch_factor = PREFETCH if num_workers and prefetch_factor is None else prefetch_factor
         self.persistent_workers, self.worker_init_fn = persistent_workers, worker_init_fn
-        self.multiprocessing_context, self.timeout = multiprocessing_context, timeout
+        self.multiprocessing_context = context_named(multiprocessing_context)
+        self.timeout, self._iterator = timeout, None
         self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
         self.in_order, self._announced_length = in_order, None
+        warn_of_workers(num_workers)
         self.__initialized = True
 
     def __setattr__(self, name, value):
@@ -101,8 +117,21 @@ class DataLoader(Generic[T_co]):
     def _index_sampler(self) -> Iterable:
         return self.batch_sampler if self._auto_collation else self.sampler
 
+    @property
+    def _fetching(self) -> Fetching:
+        return Fetching(self.dataset, self.collate_fn, self._auto_collation, self.drop_last)
+
     def __iter__(self) -> Iterator:
-        return LoaderIterator(self)
+        if not self.num_workers:
+            return LoaderIterator(self)
+        from rushlight.utils.data.workers import WorkerIterator
+        if not self.persistent_workers:
+            return WorkerIterator(self)
+        if self._iterator is None:
+            self._iterator = WorkerIterator(self)
+        else:
+            self._iterator.begin_pass()
+        return self._iterator
 
     def __len__(self) -> int:
         if not isinstance(self.dataset, IterableDataset):
@@ -121,18 +150,23 @@ class LoaderIterator:
         self.loader, self.yielded = loader, 0
         self.keys = iter(loader._index_sampler)
         self.seed = draw_seed(loader.generator)     # PyTorch draws it for workers, always
-        streams = isinstance(loader.dataset, IterableDataset)
-        self.fetch = Stream(loader) if streams else fetcher(loader)
+        self.start()
+
+    def start(self):
+        self.fetch = self.loader._fetching.function()
 
     def __iter__(self):
         return self
 
     def __next__(self):
         boundary()      # a program that asks for its next batch has ended a step
-        data = self.fetch(next(self.keys))
+        data = self.next_batch()
         self.yielded += 1
         self.warn_of_surplus()
         return data
+
+    def next_batch(self):
+        return self.fetch(next(self.keys))
 
     def __len__(self) -> int:
         return len(self.loader._index_sampler)
@@ -142,64 +176,37 @@ class LoaderIterator:
         if announced is not None and self.yielded > announced:
             warnings.warn(
                 f"Length of IterableDataset {self.loader.dataset} was reported to be {announced}"
-                f"(when accessing len(dataloader)), but {self.yielded} samples have been fetched. ",
-                stacklevel=3)
+                f"(when accessing len(dataloader)), but {self.yielded} samples have been fetched. "
+                + self.surplus_hint(), stacklevel=3)
+
+    def surplus_hint(self) -> str:
+        return ""
 
 
-class Stream:
-    """Takes the next samples of an iterable dataset, as many as the batch has keys."""
-
-    def __init__(self, loader):
-        self.loader, self.samples = loader, iter(loader.dataset)
-        self.ended = False
-
-    def __call__(self, keys):
-        if self.ended:
-            raise StopIteration
-        if not self.loader._auto_collation:
-            return self.loader.collate_fn(next(self.samples))
-        batch = [sample for _, sample in zip(keys, self.samples)]
-        self.ended = len(batch) < len(keys)
-        if not batch or (self.loader.drop_last and self.ended):
-            raise StopIteration
-        return self.loader.collate_fn(batch)
+def context_named(context):
+    """The multiprocessing context that an option names: None, a start method or the context itself."""
+    if context is None:
+        return None
+    import multiprocessing
+    methods = multiprocessing.get_all_start_methods()
+    if isinstance(context, str):
+        if context not in methods:
+            raise ValueError("multiprocessing_context option should specify a valid start method in "
+                             f"{methods!r}, but got multiprocessing_context={context!r}")
+        return multiprocessing.get_context(context)
+    if not isinstance(context, multiprocessing.context.BaseContext):
+        raise TypeError("multiprocessing_context option should be a valid context object or a string "
+                        f"specifying the start method, but got multiprocessing_context={context}")
+    return context
 
 
-def fetcher(loader) -> Callable:
-    """The function from keys to a batch for a map-style dataset."""
-    dataset, collate_fn = loader.dataset, loader.collate_fn
-    if not loader._auto_collation:
-        return lambda key: collate_fn(dataset[key])
-    if gathers(dataset, collate_fn):
-        return lambda keys: gather(dataset, keys)
-    return lambda keys: collate_fn(get_items(dataset, keys))
-
-
-def gathers(dataset, collate_fn) -> bool:
-    """Whether stacking the samples is taking the rows `keys` of the dataset's tensors at once."""
-    while type(dataset) is Subset:
-        dataset = dataset.dataset
-    return (type(dataset) is TensorDataset
-            and all(type(tensor) is rushlight.Tensor for tensor in dataset.tensors)
-            and collate_fn is default_collate
-            and default_collate_fn_map[rushlight.Tensor] is collate_tensor_fn)
-
-
-def gather(dataset, keys) -> list:
-    while type(dataset) is Subset:
-        keys = [dataset.indices[key] for key in keys]
-        dataset = dataset.dataset
-    if not all(type(key) is int for key in keys):
-        return default_collate(get_items(dataset, keys))
-    check_keys(keys, len(dataset))
-    rows = rushlight.tensor(keys)
-    return [tensor[rows] for tensor in dataset.tensors]
-
-
-def check_keys(keys, size):
-    for key in keys:
-        if not -size <= key < size:
-            raise IndexError(f"index {key} is out of bounds for dimension 0 with size {size}")
+def warn_of_workers(number):
+    """PyTorch's warning where there are more workers than cores to run them."""
+    cores = available_cores()
+    if number > cores:
+        warnings.warn(f"This DataLoader will create {number} worker processes in total. Our suggested "
+                      f"max number of worker in current system is {cores}, which is smaller than what "
+                      "this DataLoader is going to create: they will wait for each other.", stacklevel=4)
 
 
 def check_workers(num_workers, timeout, prefetch_factor, persistent_workers, context):
@@ -219,9 +226,6 @@ def check_workers(num_workers, timeout, prefetch_factor, persistent_workers, con
     if context is not None and num_workers == 0:
         raise ValueError("multiprocessing_context can only be used with multi-process loading "
                          f"(num_workers > 0), but got num_workers={num_workers}")
-    if num_workers > 0:
-        raise NotImplementedError(f"DataLoader: num_workers={num_workers}: rushlight has no worker "
-                                  "processes yet; num_workers=0 loads in this one")
 
 
 def check_stream_options(shuffle, sampler, batch_sampler):
