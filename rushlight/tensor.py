@@ -62,7 +62,7 @@ def check_device(x) -> None:
 class Tensor:
     """A multi-dimensional array of one dtype; see PyTorch's torch.Tensor for the interface."""
 
-    dtype = None                # each tensor has its storage's
+    dtype = storage = None      # each tensor has its own
     _requires_grad = False
     _grad = None
     _grad_fn = None

@@ -1,5 +1,4 @@
 """torch.distributions: probability distributions, their samples, densities and divergences."""
-from ..errors import Missing
 from . import constraints as constraints, transforms as transforms, utils as utils
 from .constraint_registry import biject_to as biject_to, transform_to as transform_to
 from .continuous import Cauchy, Exponential, Laplace, Normal, Uniform
@@ -15,12 +14,15 @@ from .relaxed import (ExpRelaxedCategorical, LogitRelaxedBernoulli, RelaxedBerno
                       RelaxedOneHotCategorical)
 from .transformed import (Gumbel, HalfCauchy, HalfNormal, InverseGamma, LogNormal, Pareto,
                           TransformedDistribution, Weibull)
+from .bounded import ContinuousBernoulli, GeneralizedPareto, Kumaraswamy, VonMises
+from .matrices import LKJCholesky, LogisticNormal, LowRankMultivariateNormal, Wishart
 from .transforms import *
+from . import divergences as _divergences       # noqa: F401  rules of families that meet
 
-MISSING = ("ContinuousBernoulli", "GeneralizedPareto", "Kumaraswamy", "LKJCholesky",
-           "LogisticNormal", "LowRankMultivariateNormal", "VonMises", "Wishart")
 # PyTorch's modules, for imports such as `from torch.distributions.normal import Normal`.
-ROOMS = {"continuous": "cauchy exponential laplace normal uniform",
+ROOMS = {"bounded": "continuous_bernoulli generalized_pareto kumaraswamy von_mises",
+         "matrices": "lkj_cholesky logistic_normal lowrank_multivariate_normal wishart",
+         "continuous": "cauchy exponential laplace normal uniform",
          "discrete": "bernoulli binomial categorical geometric multinomial negative_binomial "
                      "one_hot_categorical poisson",
          "gamma": "beta chi2 dirichlet fishersnedecor studentT",
@@ -36,6 +38,8 @@ __all__ = """
     MultivariateNormal NegativeBinomial Normal OneHotCategorical OneHotCategoricalStraightThrough
     Pareto Poisson RelaxedBernoulli RelaxedOneHotCategorical StudentT TransformedDistribution
     Uniform Weibull kl_divergence register_kl biject_to transform_to
+    ContinuousBernoulli GeneralizedPareto Kumaraswamy LKJCholesky LogisticNormal LowRankMultivariateNormal VonMises
+    Wishart
 """.split() + transforms.__all__
 
 
@@ -47,9 +51,3 @@ def _share_rooms():
 
 
 _share_rooms()
-
-
-def __getattr__(name):
-    if name in MISSING:
-        raise Missing(f"torch.distributions.{name}")
-    raise AttributeError(f"module 'torch.distributions' has no attribute {name!r}")

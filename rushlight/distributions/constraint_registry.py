@@ -72,9 +72,15 @@ def _to_cholesky(_constraint):
     return transforms.LowerCholeskyTransform()
 
 
+@transform_to.register(constraints._PositiveSemidefinite)
 @transform_to.register(constraints._PositiveDefinite)
 def _to_definite(_constraint):
     return transforms.PositiveDefiniteTransform()
+
+
+@_both(constraints._CorrCholesky)
+def _to_correlations(_constraint):
+    return transforms.CorrCholeskyTransform()
 
 
 @biject_to.register(constraints._Simplex)
@@ -94,5 +100,15 @@ def _independent(registry):
     return factory
 
 
+def _cat(registry):
+    return lambda c: transforms.CatTransform([registry(part) for part in c.cseq], c.dim, c.lengths)
+
+
+def _stack(registry):
+    return lambda c: transforms.StackTransform([registry(part) for part in c.cseq], c.dim)
+
+
 for _r in (biject_to, transform_to):
     _r.register(constraints._IndependentConstraint, _independent(_r))
+    _r.register(constraints._Cat, _cat(_r))
+    _r.register(constraints._Stack, _stack(_r))

@@ -235,9 +235,50 @@ class _Cat(Constraint):
 class _Stack(_Cat):
     """Constraints of the slices of one axis."""
 
+    @property
+    def event_dim(self):
+        n = super().event_dim
+        return n + (self.dim + n < 0)       # the axis is one of the event
+
     def check(self, value):
         slices = value.unbind(self.dim)
         return o.stack([c.check(v) for c, v in zip(self.cseq, slices, strict=True)], self.dim)
+
+
+class _CorrCholesky(_LowerCholesky):
+    """Lower triangular, of positive diagonal and rows of length 1."""
+
+    def check(self, value):
+        from ..dtypes import finfo
+        off = (value.detach().norm(dim=-1) - 1).abs() <= 10 * value.shape[-1] * finfo(value.dtype).eps
+        return super().check(value) & off.all(-1)
+
+
+class MixtureSameFamilyConstraint(Constraint):
+    """A constraint of the components, judged for all of them."""
+
+    def __init__(self, base_constraint):
+        if not isinstance(base_constraint, Constraint):
+            raise AssertionError(f"base_constraint must be a Constraint, got {type(base_constraint).__name__}")
+        self.base_constraint = base_constraint
+
+    @property
+    def is_discrete(self):
+        return self.base_constraint.is_discrete
+
+    @property
+    def event_dim(self):
+        return self.base_constraint.event_dim
+
+    def check(self, value):
+        n = self.event_dim
+        if value.dim() < n:
+            raise ValueError(f"Expected value.dim() >= {n} but got {value.dim()}")
+        result = self.base_constraint.check(value.unsqueeze(-1 - n))
+        return result.reshape(*result.shape[:value.dim() - n], -1).all(-1)
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.base_constraint!r})"
 
 
 dependent, independent = _Dependent(), _IndependentConstraint
@@ -250,4 +291,4 @@ positive, nonnegative, unit_interval = _GreaterThan(0.0), _GreaterThanEq(0.0), _
 multinomial, simplex, cat, stack = _Multinomial, _Simplex(), _Cat, _Stack
 lower_triangular, lower_cholesky = _LowerTriangular(), _LowerCholesky()
 square, symmetric, positive_definite = _Square(), _Symmetric(), _PositiveDefinite()
-positive_semidefinite = _PositiveSemidefinite()
+positive_semidefinite, corr_cholesky = _PositiveSemidefinite(), _CorrCholesky()

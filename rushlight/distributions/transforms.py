@@ -12,7 +12,8 @@ from .utils import sum_rightmost
 
 
 __all__ = [
-    "AbsTransform", "AffineTransform", "ComposeTransform", "ExpTransform",
+    "AbsTransform", "AffineTransform", "CatTransform", "ComposeTransform", "CorrCholeskyTransform",
+    "CumulativeDistributionTransform", "ExpTransform", "StackTransform",
     "IndependentTransform", "LowerCholeskyTransform", "PositiveDefiniteTransform",
     "PowerTransform", "ReshapeTransform", "SigmoidTransform", "SoftmaxTransform",
     "SoftplusTransform", "StickBreakingTransform", "TanhTransform", "Transform",
@@ -584,3 +585,8 @@ class PositiveDefiniteTransform(_Pointwise):
     def _inverse(self, y):
         from ..ops.linalg import cholesky
         return LowerCholeskyTransform().inv(cholesky(y))
+
+
+from .joined_transforms import CatTransform as CatTransform, StackTransform as StackTransform       # noqa: E402
+from .joined_transforms import CorrCholeskyTransform as CorrCholeskyTransform                       # noqa: E402
+from .joined_transforms import CumulativeDistributionTransform as CumulativeDistributionTransform   # noqa: E402
