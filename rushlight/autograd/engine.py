@@ -148,6 +148,7 @@ def needed(counts, wanted) -> set:
 def run(seeds, retain_graph, create_graph, wanted=None):
     """Push the seeds through the tape; returns `wanted` filled in (places to gradients)."""
     arrived: dict = {}
+    record.end_of_periods(False)
     before, line, casting, accumulates = mode.enabled, mode.line, mode.casting, mode.accumulates
     mode.accumulates = wanted is None
     mode.enabled, mode.casting = bool(create_graph), None       # rules compute in the dtypes of the forward pass
@@ -175,6 +176,7 @@ def run(seeds, retain_graph, create_graph, wanted=None):
     finally:
         mode.enabled, mode.line, mode.casting, mode.accumulates = before, line, casting, accumulates
         record.set_line(line)
+    record.end_of_periods(True)
     return wanted
 
 

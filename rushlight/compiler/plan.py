@@ -15,7 +15,7 @@ from .. import config, errors
 from ..runtime import memory
 from ..runtime.run import COMMAND_BYTES, run as run_native
 from ..storage import is_shared
-from ..trace import record
+from ..trace import periods, record
 from ..trace.flush import to_its_end
 from ..trace.graph import Form, describe, spelled_out
 from .memory import lay_out
@@ -75,6 +75,8 @@ def noted(key) -> None:
     global hits
     hits += 1
     plans.move_to_end(key)
+    if periods.begun:
+        periods.met_again(record.pending.first)
 
 
 def _new_plan(nodes, d):

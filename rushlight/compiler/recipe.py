@@ -13,7 +13,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from ..trace import periods
 from ..trace.graph import Form, build, spelled_out
+from ..trace.record import pending
 from .kernel import Call, Code, Ref, Scalar
 from .lower import ARENA, INPUT, LEAF, OUTPUT, SHIFTED, Host
 from .pipeline import compile_graph
@@ -89,6 +91,8 @@ class Family:
         self.missed += 1
         self.watch_offsets(form)
         d = spelled_out(d)
+        if self.missed == 1:
+            periods.watch(pending.first, d.nodes)
         made = self.traced(d, Form(d)) if self.pays() else None
         self.seen.append(form.values)
         return made or (plain_recipe(d.nodes, d), ())

@@ -13,6 +13,7 @@ from weakref import ref
 from ..layout import Layout, packed
 from ..storage import Storage
 from ..tensor import Tensor
+from . import periods
 
 LIMIT = 16000           # pending nodes after which a repeated line cuts the trace (see `record`)
 HARD_LIMIT = 64000      # and after which it is cut wherever it stands
@@ -99,10 +100,12 @@ class Node:
 class Pending:
     """What has been recorded and not run: weak references in recording order."""
 
-    __slots__ = ("nodes", "first", "limit", "again", "flush", "capture")
+    __slots__ = ("nodes", "first", "limit", "again", "is_short", "mark", "flush", "capture")
 
     def __init__(self):
         self.nodes, self.first, self.limit = [], None, LIMIT
+        self.is_short = False   # whether it is cut into periods (trace/periods.py)
+        self.mark = None        # what comes by once in a period
         self.again = None       # the line of the last cut, until the next trace begins
         self.flush = None       # trace.flush.flush, set there (recording must not import the compiler)
         self.capture = None     # the innermost vmap whose function is running (func/batching.py)
@@ -232,7 +235,14 @@ def _at_the_ends():
 
 def _begin():
     """A new trace."""
-    pending.first, pending.limit, pending.again = pending.again or latest, LIMIT, None
+    again, pending.again = pending.again, None
+    pending.first = again or latest
+    if pending.capture is not None:
+        pending.limit = LIMIT
+        return
+    if again is None:
+        pending.is_short, pending.mark = latest in periods.growing, None
+    pending.limit = periods.SHORT if pending.is_short else LIMIT
 
 
 def _cut(where):
@@ -244,7 +254,9 @@ def _cut(where):
     a trace that began one line later each time would be another graph each time.
     """
     n = len(pending.nodes)
-    if where == pending.first or n > HARD_LIMIT:
+    if pending.is_short and pending.capture is None:
+        _cut_period(where, n)
+    elif where == pending.first or n > HARD_LIMIT:
         pending.again = where
         pending.flush()
     else:
@@ -253,6 +265,26 @@ def _cut(where):
         pending.limit = min(max(LIMIT, len(alive) + LIMIT // 2), HARD_LIMIT)
         if len(alive) > LIMIT:
             pending.first = where
+
+
+def _cut_period(where, n):
+    """Cut where the operation comes again that was recorded when there was enough; look for another one after long."""
+    sig = pending.nodes[-1]().sig
+    mark = where, sig.prim or sig.steps[0][0].prim
+    if mark == pending.mark:
+        pending.again = where
+        pending.flush()
+    elif pending.mark is None or n > 8 * pending.limit:
+        pending.mark, pending.limit = mark, n
+
+
+def end_of_periods(is_last: bool) -> None:
+    """The backward pass begins, or ends (`is_last`): a trace of periods is cut there."""
+    if not pending.is_short or pending.capture is not None:
+        return
+    if pending.nodes:
+        pending.flush()
+    pending.again, pending.mark, pending.is_short = (None, None, False) if is_last else (pending.first, None, True)
 
 
 latest = None       # the line of the node recorded last

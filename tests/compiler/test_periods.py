@@ -1,0 +1,93 @@
+"""Loops of another length each time: their traces are cut into pieces that come again."""
+import pytest
+
+import rushlight as torch
+from rushlight.compiler import recipe
+from rushlight.trace import periods
+
+
+@pytest.fixture
+def nothing_grows():
+    before = dict(periods.growing), dict(periods.begun)
+    periods.growing.clear()
+    periods.begun.clear()
+    yield
+    for lines, known in zip((periods.growing, periods.begun), before):
+        lines.clear()
+        lines.update(known)
+
+
+@pytest.fixture
+def passed(monkeypatch):
+    """How many applications went through the passes, one entry for each time."""
+    made, original = [], recipe.build
+
+    def counted(nodes, *rest):
+        made.append(len(nodes))
+        return original(nodes, *rest)
+    monkeypatch.setattr(recipe, "build", counted)
+    return made
+
+
+def unrolled(cell, head, x, length):
+    h = torch.zeros(3, 8)
+    outputs = []
+    for t in range(length):
+        h = cell(x[t], h)
+        outputs.append(h)
+    loss = head(torch.stack(outputs)).square().mean()
+    cell.zero_grad()
+    head.zero_grad()
+    loss.backward()
+    return loss.item(), [p.grad.clone() for p in (*cell.parameters(), *head.parameters())]
+
+
+def model(make):
+    torch.manual_seed(0)
+    return make(5, 8), torch.nn.Linear(8, 2), torch.randn(60, 3, 5)
+
+
+@pytest.mark.parametrize("make", [torch.nn.GRUCell, torch.nn.RNNCell])
+def test_loops_of_new_lengths_are_cut_and_their_bits_stay(make, nothing_grows, passed):
+    parts = model(make)
+    got = [unrolled(*parts, length) for length in range(9, 60, 5)]
+    assert periods.growing
+    passed.clear()
+    got += [unrolled(*parts, length) for length in (57, 58, 53, 47)]
+    assert max(passed, default=0) <= 120        # a whole graph has 700 to 1200 applications
+    periods.growing.clear()
+    lengths = [*range(9, 60, 5), 57, 58, 53, 47]
+    for length, (loss, grads) in zip(lengths, got):
+        periods.begun.clear()
+        expected, wanted = unrolled(*parts, length)
+        assert not periods.growing
+        assert loss == expected and all(torch.equal(a, b) for a, b in zip(grads, wanted, strict=True))
+
+
+def test_items_of_a_list_that_gather_gradients(nothing_grows, passed):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    optimizer = torch.optim.SGD(net.parameters(), 0.01)
+    lengths = torch.randint(2, 40, (30, 6)).tolist()
+    for turn, some in enumerate(lengths):
+        if turn == 20:
+            passed.clear()
+        optimizer.zero_grad()
+        for n in some[: 3 + turn % 4]:
+            (net(torch.ones(n, 4)).square().mean() / 6).backward()
+        optimizer.step()
+    assert len(passed) <= 6
+
+
+def test_a_program_that_repeats_itself_is_not_cut(nothing_grows):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(*[torch.nn.Linear(4, 4) for _ in range(6)])
+    optimizer = torch.optim.Adam(net.parameters(), 0.01)
+    for turn in range(30):
+        x = torch.ones(3 + turn % 7, 4)
+        for layer in net:
+            x = layer(x).relu()
+        optimizer.zero_grad()
+        x.sum().backward()
+        optimizer.step()
+    assert not periods.growing
