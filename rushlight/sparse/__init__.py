@@ -4,7 +4,7 @@ from __future__ import annotations
 from .. import dtypes as _dtypes, ops as _ops
 from ..layout import Size as _Size
 from . import dispatch as _dispatch, products as _products
-from .convert import (                                                          # noqa: F401
+from .convert import (
     check_sparse_tensor_invariants as check_sparse_tensor_invariants,
     sparse_coo_tensor as _coo,
 )
