@@ -14,6 +14,8 @@ from ..tensor import Tensor
 class layout:
     """How a tensor's elements are stored: torch.strided, torch.sparse_coo, torch.sparse_csr, ..."""
 
+    packed = False      # in memory, as the fast paths of strided tensors ask
+
     def __init__(self, name):
         self._name = name
 
