@@ -24,6 +24,7 @@ from .ops.inplace import FUNCTIONS as _INPLACE
 from .ops.methods import attach as _attach
 from .ops.legacy import TYPES as _TYPES
 from .ops.neural import SHARED as _SHARED
+from .ops.out import NAMES as _OUTS, accepting_out as _accepting_out
 from . import autograd as autograd
 from .autograd import enable_grad as enable_grad, inference_mode as inference_mode, no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
@@ -67,7 +68,8 @@ newaxis = None
 
 
 for _name in _ops.PUBLIC:        # after every import: torch.tensor is the function, not the room
-    globals()[_name] = getattr(_ops, _name)
+    _op = getattr(_ops, _name)
+    globals()[_name] = _accepting_out(_name, _op) if _name in _OUTS else _op
 for _name in _INPLACE:
     globals()[_name] = getattr(Tensor, _name)
 

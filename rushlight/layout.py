@@ -189,7 +189,9 @@ def squeeze(l: Layout, dims) -> Layout:
 def expand(l: Layout, shape) -> Layout:
     """Broadcast to `shape`: new and stretched axes get stride 0. Sizes must fit (checked by callers)."""
     new = len(shape) - l.ndim
-    strides = [0] * new + [s if n == m or m == n else 0 for n, m, s in zip(l.shape, shape[new:], l.strides)]
+    strides = [s if n == m else 0 for n, m, s in zip(l.shape, shape[new:], l.strides)]
+    for d in range(new - 1, -1, -1):        # a new axis of size 1 counts as packed round what follows
+        strides.insert(0, shape[d + 1] * strides[0] if shape[d] == 1 and d + 1 < len(shape) else 0)
     return layout(shape, strides)
 
 

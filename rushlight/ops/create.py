@@ -15,6 +15,7 @@ from ..trace.flush import from_array, from_bytes, share_array
 from ..trace.record import emit
 from . import layouts
 from .promote import output_order, remember, source
+from .support import need
 
 
 def sizes(args, name="empty") -> tuple[int, ...]:
@@ -112,8 +113,8 @@ def _factory(value, name):
         shape = sizes(args if size is None else (size,), name)
         y = _in_order(filled, shape, None if memory_format is None else ORDERS.get(memory_format.name), d, value)
         if out is not None:
-            from .pointwise import into
-            return into(out, y)
+            from .promote import MATCH, into
+            return into(out, y, MATCH)
         if memory_format is None and _is_plain(args) and args:
             scalar = bool(value) if d is dtypes.bool else int(value) if d.rank < 2 else value
             remember(known, (args, dtype, dtypes.default), (_filled[shape, d], (), (scalar,)))
@@ -165,11 +166,13 @@ def full(size, fill_value, *, dtype=None, layout=None, device=None, requires_gra
     """A tensor of one value; the dtype follows the value unless given."""
     check_device(device)
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    if dtype is None and out is not None:
+        dtype = out.dtype
     d = dtypes.as_dtype(dtype) or {bool: dtypes.bool, int: dtypes.int64}.get(type(value), dtypes.default)
     y = filled(sizes((size,)), value, d)
     if out is not None:
-        from .pointwise import into
-        return into(out, y)
+        from .promote import MATCH, into
+        return into(out, y, MATCH)
     return finished(y, requires_grad)
 
 
@@ -202,12 +205,14 @@ def arange(start, end=None, step=1, *, dtype=None, layout=None, device=None, req
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     whole = all(isinstance(v, int) for v in (start, end, step))
-    d = dtypes.as_dtype(dtype) or (dtypes.int64 if whole else dtypes.default)
+    d = dtypes.as_dtype(dtype) or (out.dtype if out is not None else dtypes.int64 if whole else dtypes.default)
+    if not d.is_floating_point and not d.is_complex:
+        start, end, step, whole = int(start), int(end), int(step), True
     n = max(0, -(-(end - start) // step)) if whole else max(0, math.ceil((end - start) / step))
     y = _counted(start, step, int(n), d)
     if out is not None:
-        from .pointwise import into
-        return into(out, y)
+        from .promote import MATCH, into
+        return into(out, y, MATCH)
     return finished(y, requires_grad)
 
 
@@ -237,15 +242,15 @@ def linspace(start, end, steps, *, dtype=None, layout=None, device=None, require
     start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    d = dtypes.as_dtype(dtype) or dtypes.default
+    d = dtypes.as_dtype(dtype) or (dtypes.default if out is None else out.dtype)
     kind = d.numpy if d.is_floating_point and d.itemsize >= 4 else np.float32 if d.is_floating_point else np.float64
     step = kind.type((end - start) / (steps - 1)) if steps > 1 and hasattr(kind, "type") else \
         (end - start) / (steps - 1) if steps > 1 else 0
     if steps >= MANY and d.is_floating_point and d.itemsize >= 4:
         y = _long_linspace(*(float(np.asarray(v).astype(kind)) for v in (start, end, step)), steps, d)
         if out is not None:
-            from .pointwise import into
-            return into(out, y)
+            from .promote import MATCH, into
+            return into(out, y, MATCH)
         return finished(y, requires_grad)
     i = np.arange(steps).astype(kind)
     first, last = np.asarray(start).astype(kind), np.asarray(end).astype(kind)
@@ -254,8 +259,8 @@ def linspace(start, end, steps, *, dtype=None, layout=None, device=None, require
         values = np.asarray([start])
     y = tensor(values.astype(d.numpy), dtype=d)
     if out is not None:
-        from .pointwise import into
-        return into(out, y)
+        from .promote import MATCH, into
+        return into(out, y, MATCH)
     return finished(y, requires_grad)
 
 
@@ -266,14 +271,19 @@ def _long_linspace(first, last, step, steps, d):
     return where(i < steps // 2, first + i * step, last - ((steps - 1) - i) * step)
 
 
-def logspace(start, end, steps, base=10.0, **kwargs):
+def logspace(start, end, steps, base=10.0, *, dtype=None, layout=None, device=None, requires_grad=False,
+             pin_memory=False, out=None):
     """base ** linspace(start, end, steps)."""
-    d = dtypes.as_dtype(kwargs.pop("dtype", None)) or dtypes.default
-    requires_grad = kwargs.pop("requires_grad", False)
+    check_device(device)
+    d = dtypes.as_dtype(dtype) or (dtypes.default if out is None else out.dtype)
+    need("logspace_cpu", d, {1, 2, 3})
     if not d.is_floating_point:         # ends are converted, exponents are floats
         start, end = (int(v) for v in (start, end))
     wide = dtypes.float64 if d.is_floating_point else dtypes.float32
     y = (base ** linspace(start, end, steps, dtype=wide).to(dtypes.float64)).to(d)
+    if out is not None:
+        from .promote import MATCH, into
+        return into(out, y, MATCH)
     return finished(y, requires_grad)
 
 
@@ -281,10 +291,11 @@ def eye(n, m=None, *, dtype=None, layout=None, device=None, requires_grad=False,
     """Ones on the diagonal."""
     check_device(device)
     m = n if m is None else m
-    y = (arange(n)[:, None] == arange(m)[None, :]).to(dtypes.as_dtype(dtype) or dtypes.default)
+    y = (arange(n)[:, None] == arange(m)[None, :]).to(
+        dtypes.as_dtype(dtype) or (dtypes.default if out is None else out.dtype))
     if out is not None:
-        from .pointwise import into
-        return into(out, y)
+        from .promote import MATCH, into
+        return into(out, y, MATCH)
     return finished(y, requires_grad)
 
 
@@ -511,7 +522,8 @@ def unravel_index(indices, shape):
     for n in reversed(shape if not isinstance(shape, int) else (shape,)):
         out.append(indices.remainder(n))
         indices = indices.div(n, rounding_mode="floor")
-    return tuple(reversed(out))
+    from .shape import stack, unbind
+    return unbind(stack(out[::-1], -1), -1) if out else ()
 
 
 def tril_indices(row, col, offset=0, *, dtype=dtypes.int64, device=None, layout=None):

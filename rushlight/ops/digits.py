@@ -74,7 +74,7 @@ def frexp(input, *, out=None):
 
 
 # -- histograms --------------------------------------------------------------------------------------------------
-def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
+def histogram(input, bins, *, range=None, weight=None, density=False):
     """(hist, bin_edges): counts, or sums of weights, of the values between neighbouring edges.
 
     Args:
@@ -92,6 +92,7 @@ def histogramdd(input, bins, *, range=None, weight=None, density=False):
     flat = input.reshape(-1, input.shape[-1])
     bins = [bins] * flat.shape[1] if isinstance(bins, int) else list(bins)
     hist, edges = _counted(flat, bins, range, weight, density)
+    edges = tuple(edges)
     return return_type("histogramdd", ("hist", "bin_edges"))(hist, edges)
 
 
@@ -113,7 +114,7 @@ def _bounds(x, limits):
     """Least and largest value of each dimension, apart if they are one."""
     if limits is not None:
         return list(zip(limits[::2], limits[1::2]))
-    found = [(c.min(), c.max()) if len(c) else (0.0, 0.0) for c in x.T]
+    found = [(c.min(), c.max()) if len(c) else (0.0, 1.0) for c in x.T]
     return [(a, b) if a != b else (a - 0.5, b + 0.5) for a, b in found]
 
 
@@ -124,7 +125,7 @@ def _edges(bins, low, high):
 
 
 # -- slopes ------------------------------------------------------------------------------------------------------
-def gradient(input, *, spacing=1, dim=None, edge_order=1):
+def gradient(input, *, spacing=None, dim=None, edge_order=1):
     """Slopes along axes by differences of second order inside, of `edge_order` at both ends.
 
     Args:
@@ -132,9 +133,10 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
         dim: the axes; all by default.
 
     Returns:
-        a list with a tensor like input for each axis.
+        a tuple with a tensor like input for each axis.
     """
     axes = list(range(input.dim())) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    spacing = 1 if spacing is None else spacing
     steps = [spacing] * len(axes) if isinstance(spacing, (int, float)) else list(spacing)
     if len(steps) != len(axes):
         raise RuntimeError(f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length {len(axes)}, "
@@ -145,7 +147,7 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
         if input.shape[d] < edge_order + 1:
             raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
     x = input if input.dtype.rank >= 2 else input.to(dtypes.default)
-    return [_slope(x.movedim(d, -1), h, edge_order).movedim(-1, d) for d, h in zip(axes, steps)]
+    return tuple(_slope(x.movedim(d, -1), h, edge_order).movedim(-1, d).contiguous() for d, h in zip(axes, steps))
 
 
 def _slope(x, spacing, order):

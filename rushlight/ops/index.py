@@ -22,7 +22,7 @@ from ..storage import Storage
 from ..tensor import Tensor, wrap
 from ..trace.record import pending, record_write
 from .create import arange, tensor
-from .promote import apply, operand, remember
+from .promote import SAME, apply, into, operand, remember
 from .shape import _ALIAS as ALIAS
 from .support import legacy_name, need
 from .shape import expand, permute, select, slice_, unsqueeze, view_of
@@ -392,7 +392,7 @@ def index_put(input, indices, values, accumulate=False):
 def _check_index(name, index, position=3):
     if not isinstance(index, Tensor):
         raise TypeError(f"{name}(): argument 'index' (position {position}) must be Tensor, not {type(index).__name__}")
-    if index.dtype not in (dtypes.int64, dtypes.int32):
+    if index.dtype not in (dtypes.int64, dtypes.int32) and index.numel():
         raise RuntimeError(f"{name}(): Expected dtype int64 for index")
     return index if index.dtype is dtypes.int64 else index.to(dtypes.int64)
 
@@ -407,6 +407,8 @@ def gather(input, dim, index, *, sparse_grad=False, out=None):
     index = _check_index("gather", index)
     n = input.layout.ndim
     if index.layout.ndim != n and n and index.layout.ndim:
+        if not index.layout.numel:
+            return input.new_zeros(index.shape)
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
     d = wrap_dim(dim, n)
     if not n:
@@ -421,8 +423,7 @@ def gather(input, dim, index, *, sparse_grad=False, out=None):
     y = y if index.dim() else y.reshape(())
     if out is None:
         return y
-    from .pointwise import into
-    return into(out, y)
+    return into(out, y, SAME)
 
 
 GATHER, INDEX_SELECT, EMBEDDING, INDEX = (gather_p.gradient.named(name + "Backward0") for name in
@@ -432,9 +433,15 @@ GATHER, INDEX_SELECT, EMBEDDING, INDEX = (gather_p.gradient.named(name + "Backwa
 @recalled("input indices")
 def take_along_dim(input, indices, dim=None):
     """gather with broadcasting; over the flat input without a dim."""
+    if indices.dtype is not dtypes.int64:
+        raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {legacy_name(indices.dtype)}")
     if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1))
+        return gather(input.reshape(-1), 0, _from_start(indices.reshape(-1), input.numel()))
+    if input.dim() != indices.dim():
+        raise RuntimeError("torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
+                           f"{input.dim()} dimensions for input, and {indices.dim()} dimensions for indices")
     d = wrap_dim(dim, input.dim())
+    indices = _from_start(indices, input.shape[d])
     shape = broadcast_shapes(_without(input.shape, d), _without(indices.shape, d))
     fit = lambda x: expand(x, (*shape[:d], x.shape[d], *shape[d + 1:]))
     return gather(fit(input), d, fit(indices))
@@ -462,12 +469,12 @@ def index_select(input, dim, index, *, out=None):
     if index.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
     if not input.dim():
-        return rows(input.reshape(1), 0, index.to(dtypes.int64).reshape(-1), "gather", INDEX_SELECT).reshape(())
-    y = rows(input, dim, index.to(dtypes.int64).reshape(-1), "select", INDEX_SELECT)
+        y = rows(input.reshape(1), 0, index.to(dtypes.int64).reshape(-1), "gather", INDEX_SELECT).reshape(())
+    else:
+        y = rows(input, dim, index.to(dtypes.int64).reshape(-1), "select", INDEX_SELECT)
     if out is None:
         return y
-    from .pointwise import into
-    return into(out, y)
+    return into(out, y, "index_select(): self and result must have the same scalar type")
 
 
 def embedding_rows(weight, index):
@@ -476,8 +483,14 @@ def embedding_rows(weight, index):
 
 
 def take(input, index):
-    """Elements of the flat input."""
-    return named(rows(input.reshape(-1), 0, index, "take", INDEX_SELECT), "TakeBackward0")
+    """Elements of the flat input; negative indices count from the end."""
+    return named(rows(input.reshape(-1), 0, _from_start(index, input.numel()), "take", INDEX_SELECT), "TakeBackward0")
+
+
+def _from_start(index, n):
+    """Negative indices of an axis of n as others."""
+    from .pointwise import where
+    return where(index < 0, index + n, index)
 
 
 _MODES = {None: "set", "add": "add", "multiply": "multiply", "sum": "add", "prod": "multiply", "amax": "amax",
@@ -702,8 +715,9 @@ def nonzero(input, *, as_tuple=False):
     if as_tuple:
         return tuple(tensor(i.astype(np.int64)) for i in found)
     if not input.dim():
-        return tensor(np.zeros((len(found[0]), 0), np.int64))
-    return tensor(np.stack(found).astype(np.int64)).t()
+        return tensor(np.zeros((len(found[0]), 0), np.int64)).as_strided((len(found[0]), 0), (1, 0))
+    y = tensor(np.stack(found).astype(np.int64)).t()
+    return y if len(y) else y.as_strided(y.shape, (1, 0))
 
 
 def argwhere(input):
@@ -711,10 +725,11 @@ def argwhere(input):
 
 
 # -- order -----------------------------------------------------------------------------------------------------
-def flip(input, *dims):
+def flip(input, *axes, dims=None):
     """Axes in reverse order (a copy)."""
     from .shape import _sizes
-    given = L.wrap_dims(_sizes(dims) if dims else (), input.dim())
+    axes = axes if dims is None else (dims,)
+    given = L.wrap_dims(_sizes(axes) if axes else (), input.dim())
     return named(in_memory_order(_flipped, input, given), "FlipBackward0")
 
 
@@ -807,8 +822,7 @@ def _sorted(x, d, descending):
 
 
 def _into(out, y):
-    from .pointwise import into
-    return into(out, y)
+    return into(out, y, SAME)
 
 
 def msort(input):
@@ -945,14 +959,17 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     """Distinct values in order, with the place of each element among them and their counts if asked for."""
     a = input.detach()._array()
     wanted = dict(return_inverse=return_inverse, return_counts=return_counts)      # either takes a second sort
+    if dim is not None:
+        dim = wrap_dim(dim, a.ndim)
     values, *rest = np.unique(a, axis=dim, **wanted) if any(wanted.values()) else [np.unique(a, axis=dim)]
     inverse = rest[0].reshape(-1 if dim is not None else a.shape) if return_inverse else None
     counts = rest[-1] if return_counts else None
-    return _distinct(values.astype(a.dtype), inverse, counts, input.dtype, return_inverse, return_counts)
+    return _distinct(values.astype(a.dtype), inverse, counts, input.dtype, return_inverse, return_counts, dim)
 
 
-def _distinct(values, inverse, counts, dtype, return_inverse, return_counts):
-    out = [tensor(values, dtype=dtype)]
+def _distinct(values, inverse, counts, dtype, return_inverse, return_counts, dim=None):
+    """The results asked for; slices of an axis lie one after the other."""
+    out = [tensor(np.moveaxis(values, dim, 0), dtype=dtype).movedim(0, dim) if dim else tensor(values, dtype=dtype)]
     out += [tensor(inverse.astype(np.int64))] if return_inverse else []
     out += [tensor(counts.astype(np.int64))] if return_counts else []
     return out[0] if len(out) == 1 else tuple(out)
@@ -970,7 +987,7 @@ def unique_consecutive(input, return_inverse=False, return_counts=False, dim=Non
     values = lined[starts] if dim is None else np.moveaxis(lined[starts], 0, dim)
     inverse = np.cumsum(new) - 1
     return _distinct(values, inverse.reshape(a.shape) if dim is None else inverse, np.diff([*starts, n]), input.dtype,
-                     return_inverse, return_counts)
+                     return_inverse, return_counts, None if dim is None else wrap_dim(dim, a.ndim))
 
 
 def bincount(input, weights=None, minlength=0):
@@ -983,16 +1000,17 @@ def bincount(input, weights=None, minlength=0):
     return tensor(np.bincount(a, None if weights is None else weights.detach()._array(), minlength))
 
 
-def searchsorted(sorted_sequence, values, *, right=False, side=None, out_int32=False):
-    """Where values would be inserted into a sorted last axis."""
+def searchsorted(sorted_sequence, values, *, right=False, side=None, out_int32=False, sorter=None):
+    """Where values would be inserted into a last axis that is sorted, or is when its elements are taken as `sorter` says."""
     side = side or ("right" if right else "left")
-    s = sorted_sequence.detach()._array()
+    sequence = sorted_sequence if sorter is None else gather(sorted_sequence, -1, sorter)
+    s = sequence.detach()._array()
     v = values.detach()._array() if isinstance(values, Tensor) else np.asarray(values)
     if s.ndim == 1:
         found = np.searchsorted(s, v, side)
     else:
         found = np.stack([np.searchsorted(a, b, side) for a, b in
-                          zip(s.reshape(-1, s.shape[-1]), v.reshape(-1, v.shape[-1]))]).reshape(v.shape)
+                          zip(s.reshape(-1, s.shape[-1]), v.reshape(-1, v.shape[-1]))]).reshape(v.shape) if v.size else v
     return tensor(np.asarray(found).astype(np.int32 if out_int32 else np.int64))
 
 

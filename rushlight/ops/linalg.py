@@ -16,7 +16,7 @@ from ..errors import LinAlgError as LinAlgError
 from ..layout import broadcast_shapes, wrap_dim
 from ..prims import linalg as p
 from ..tensor import Tensor
-from .pointwise import into
+from .promote import SAME, into
 from .reduce import return_type
 from .reduce import vector_norm as vector_norm
 from .support import legacy_name, refuse
@@ -58,11 +58,11 @@ def check_same_dtype(a, b, name):
 def settled(y, out=None):
     """Computed now, so that what fails, fails at the call."""
     y._array()
-    return y if out is None else into(out, y)
+    return y if out is None else into(out, y, SAME)
 
 
 def placed(y, out):
-    return y if out is None else into(out, y)
+    return y if out is None else into(out, y, SAME)
 
 
 def several(name, fields, parts, backward=None, out=None):
@@ -70,7 +70,7 @@ def several(name, fields, parts, backward=None, out=None):
     if backward is not None:
         parts = [named(x, backward) for x in parts]
     if out is not None:
-        parts = [into(where, x) for where, x in zip(out, parts, strict=True)]
+        parts = [into(where, x, SAME) for where, x in zip(out, parts, strict=True)]
     return return_type(name, fields)(*parts)
 
 
@@ -573,8 +573,7 @@ def matmul(input, other, *, out=None):
 
 def vander(x, N=None):
     """Powers 0 .. N - 1 of the elements of x (*, n): (*, n, N)."""
-    if x.dim() == 0:
-        raise RuntimeError("Input dim must be greater than or equal to 1.")
+    x = x.reshape(1) if x.dim() == 0 else x
     n = x.shape[-1] if N is None else N
     if n <= 1 and N is not None:
         raise RuntimeError("N must be greater than 1.")

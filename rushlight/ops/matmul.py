@@ -11,7 +11,7 @@ from ..layout import broadcast_shapes, wrap_dim
 from ..prims import contract as c
 from ..prims.table import Gradient
 from ..tensor import Tensor
-from .promote import apply
+from .promote import SAME, apply, into, result_type
 from .shape import expand, permute, reshape, unsqueeze
 from .support import legacy_name, need
 
@@ -47,8 +47,7 @@ def mm(input, mat2, *, out=None):
 def _out(y, out):
     if out is None:
         return y
-    from .pointwise import into
-    return into(out, y)
+    return into(out, y, SAME)
 
 
 def _check_inner(a, b):
@@ -161,13 +160,14 @@ def outer(input, vec2, *, out=None):
     """All products of two vectors."""
     if input.dim() != 1 or vec2.dim() != 1:
         raise RuntimeError(f"outer: Expected 1-D argument self, but got {max(input.dim(), vec2.dim())}-D")
-    return _out(unsqueeze(input, 1) * vec2, out)
+    y = unsqueeze(input, 1) * vec2
+    return y if out is None else into(out, y)
 
 
 ger = outer
 
 
-def _blend(input, y, beta, alpha, name, out=None):
+def _blend(input, y, beta, alpha, name, out=None, put=_out):
     """beta * input + alpha * y; input is not looked at if beta is 0."""
     if y.dtype.rank < 2:
         beta, alpha = int(beta), int(alpha)
@@ -180,7 +180,7 @@ def _blend(input, y, beta, alpha, name, out=None):
                                f"{legacy_name(y.dtype)}")
         _check_expands(input, y.shape)
         full = (input if beta == 1 else input * beta) + y
-    return _out(named(full, name), out)
+    return put(named(full, name), out)
 
 
 def _check_expands(x, shape):
@@ -216,7 +216,9 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
 
 def addr(input, vec1, vec2, *, beta=1, alpha=1, out=None):
     """beta * input + alpha * the outer product of two vectors."""
-    return _blend(input, outer(vec1, vec2), beta, alpha, "AddrBackward0", out)
+    to = result_type((input, vec1, vec2))
+    return _blend(input.to(to), outer(vec1.to(to), vec2.to(to)), beta, alpha, "AddrBackward0", out,
+                  lambda y, to: y if to is None else into(to, y))
 
 
 @recalled("input weight bias?")
@@ -288,7 +290,11 @@ def tensordot(a, b, dims=2):
     else:
         da, db = ([wrap_dim(d, x.dim()) for d in ((ds,) if isinstance(ds, int) else ds)] for ds, x in zip(dims, (a, b)))
     for i, j in zip(da, db):
-        if a.shape[i] != b.shape[j]:
+        if a.shape[i] == 1 != b.shape[j]:           # broadcast: a sum over the other's axis
+            b = b.sum(j, keepdim=True)
+        elif b.shape[j] == 1 != a.shape[i]:
+            a = a.sum(i, keepdim=True)
+        elif a.shape[i] != b.shape[j]:
             raise RuntimeError(f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and "
                                f"second has size {b.shape[j]} in dim {j}")
     ra, rb = ([d for d in range(x.dim()) if d not in used] for x, used in ((a, da), (b, db)))

@@ -295,11 +295,15 @@ clip = clamp
 
 def clamp_min(input, min, *, out=None):
     """Elements not below min."""
+    if input.dtype is dtypes.bool and isinstance(min, Tensor):
+        return maximum(input, min, out=out)                             # noqa: F821
     return named(clamp(input, min=min, out=out), "ClampMinBackward" + "01"[isinstance(min, Tensor)])
 
 
 def clamp_max(input, max, *, out=None):
     """Elements not above max."""
+    if input.dtype is dtypes.bool and isinstance(max, Tensor):
+        return minimum(input, max, out=out)                             # noqa: F821
     return named(clamp(input, max=max, out=out), "ClampMaxBackward" + "01"[isinstance(max, Tensor)])
 
 

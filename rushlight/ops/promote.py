@@ -16,7 +16,7 @@ from ..tensor import Tensor, wrap
 from ..trace.flush import snapshot
 from ..trace.record import Signature, emit, record
 from .layouts import Unstrided, answered
-from .support import check_supported, legacy_name
+from .support import check_supported, legacy_name, native_name
 
 NUMBERS = (bool, int, float)
 MEMO_LIMIT = 20000
@@ -24,13 +24,23 @@ NONE: dict = {}
 traced = None       # the floats of a step that is recorded for replay (replay/traced.py)
 
 
-def into(out, y):
-    """Put a result into the tensor given as `out`, resized if its shape differs."""
+SAME = "Expected out tensor to have dtype {wanted}, but got {given} instead"
+FOUND = "Found dtype {Given} but expected {Wanted}"
+MATCH = "dtype {Wanted} does not match dtype of out parameter ({Given})"
+STRICT = frozenset("abs ceil floor neg round sign trunc bitwise_not".split())
+
+
+def into(out, y, refusal=None):
+    """Put a result into the tensor given as `out`, resized if its shape differs; RuntimeError, if it is refused
+    in these words, for another dtype than the result's."""
     if not isinstance(out, Tensor):
         raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
     if mode.enabled and (y.requires_grad or out.requires_grad):
         raise RuntimeError("functions with out=... arguments don't support automatic differentiation, "
                            "but one of the arguments requires grad.")
+    if refusal is not None and out.dtype is not y.dtype:
+        raise RuntimeError(refusal.format(wanted=native_name(y.dtype), given=native_name(out.dtype),
+                                          Wanted=legacy_name(y.dtype), Given=legacy_name(out.dtype)))
     if y.dtype.rank > out.dtype.rank:
         raise RuntimeError(f"result type {legacy_name(y.dtype)} can't be cast to the desired output type "
                            f"{legacy_name(out.dtype)}")
@@ -283,6 +293,8 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
             remember(memo, key, recipe.sig)
         return y
 
+    refusal = FOUND if prim.name in STRICT else None
+
     def unary(input, *, out=None):
         key = (input.layout, input.dtype)
         sig = memo.get(key)
@@ -293,7 +305,7 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
             if (input._requires_grad or input._view_of is not None and is_tracked(input)) and mode.enabled \
                     and sig.dtype.rank >= 2:
                 attach(y, gradient, (input,), NONE, None, sig)
-        return y if out is None else into(out, y)
+        return y if out is None else into(out, y, refusal)
 
     def binary(input, other, *, out=None):
         if out is not None:

@@ -14,6 +14,7 @@ from ..layout import wrap_dim, wrap_dims
 from ..prims import reduce as p
 from ..tensor import Tensor
 from .pointwise import into, truth
+from .promote import SAME
 from .precision import rounded_once
 from .support import legacy_name, need
 
@@ -261,7 +262,7 @@ def _max_or_min(x, dim, keepdim, out, name):
     result = _extreme(x, dim, keepdim, p.argmax if name == "max" else p.argmin, name, Max if name == "max" else Min)
     if out is None:
         return result
-    return type(result)(into(out[0], result[0]), into(out[1], result[1]))
+    return type(result)(*(into(to, y, SAME) for to, y in zip(out, result, strict=True)))
 
 
 def _evenly(g, y, x):
@@ -281,7 +282,8 @@ def amax(input, dim=(), keepdim=False, *, out=None):
     axes(input, dim)
     _check_nonempty(input, dim, "amax")
     y = named(fold(p.amax, input, dim, keepdim), "AmaxBackward0")
-    return y if out is None else into(out, y)
+    return y if out is None else into(out, y, "Expected the dtype for input and out to match, but got {Wanted} for "
+                                              "input's dtype and {Given} for out's dtype.")
 
 
 @recalled("input")
@@ -290,7 +292,8 @@ def amin(input, dim=(), keepdim=False, *, out=None):
     axes(input, dim)
     _check_nonempty(input, dim, "amin")
     y = named(fold(p.amin, input, dim, keepdim), "AminBackward0")
-    return y if out is None else into(out, y)
+    return y if out is None else into(out, y, "Expected the dtype for input and out to match, but got {Wanted} for "
+                                              "input's dtype and {Given} for out's dtype.")
 
 
 def aminmax(input, *, dim=None, keepdim=False):
@@ -325,7 +328,7 @@ def _arg(prim, name, x, dim, keepdim, out):
         raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
     _check_nonempty(x, dim, name)
     y = fold(prim, x.detach(), dim, keepdim)
-    return y if out is None else into(out, y)
+    return y if out is None else into(out, y, SAME)
 
 
 @recalled("input")
@@ -343,7 +346,7 @@ def all(input, dim=None, keepdim=False, *, out=None, axis=None):
 def _logical(prim, x, dim, keepdim, out):
     y = prim(truth(x), dims=()) if dim == () else fold(prim, truth(x), dim, keepdim)
     y = y.to(dtypes.uint8) if x.dtype is dtypes.uint8 else y
-    return y if out is None else into(out, y)
+    return y if out is None else into(out, y, prim.name + " only supports bool tensor for result, got: {Given}")
 
 
 @recalled("input")
@@ -401,7 +404,7 @@ def norm(input, p="fro", dim=None, keepdim=False, *, dtype=None, out=None):
         from .linalg import matrix_norm
         return matrix_norm(input, p, (-2, -1) if dim is None else dim, keepdim, dtype=dtype, out=out)
     y = vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim, dtype=dtype)
-    return y if out is None else into(out, y)
+    return y if out is None else into(out, y, SAME)
 
 
 @recalled("x")
@@ -412,7 +415,7 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
         raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
                            f"{legacy_name(x.dtype)}")
     y = _norm(x, dims=axes(x, dim), keepdim=bool(keepdim), ord=float(ord))
-    return y if out is None else into(out, y)
+    return y if out is None else into(out, y, SAME)
 
 
 def _norm_gradient(g, y, x, *, dims, keepdim, ord):
@@ -450,19 +453,21 @@ def _norm(x, *, dims, keepdim, ord):
 @recalled("input")
 def cumsum(input, dim, *, dtype=None, out=None):
     """Running sum along `dim`."""
-    target = dtypes.as_dtype(dtype) or (dtypes.int64 if input.dtype.rank < 2 else input.dtype)
+    target = dtypes.as_dtype(dtype) or (out.dtype if out is not None else dtypes.int64 if input.dtype.rank < 2 else input.dtype)
     d = wrap_dim(dim, input.dim())
+    need("cumsum_out_cpu", target, {1, 2, 3})
     y = p.cumsum(input.to(target), dim=d) if input.dim() else named(input.to(target).clone(), "CumsumBackward0")
-    return y if out is None else into(out, y)
+    return y if out is None else into(out, y, SAME)
 
 
 @recalled("input")
 def cumprod(input, dim, *, dtype=None, out=None):
     """Running product along `dim`."""
-    target = dtypes.as_dtype(dtype) or (dtypes.int64 if input.dtype.rank < 2 else input.dtype)
+    target = dtypes.as_dtype(dtype) or (out.dtype if out is not None else dtypes.int64 if input.dtype.rank < 2 else input.dtype)
     d = wrap_dim(dim, input.dim())
+    need("cumprod_out_cpu", target, {1, 2, 3})
     y = p.cumprod(input.to(target), dim=d) if input.dim() else named(input.to(target).clone(), "CumprodBackward0")
-    return y if out is None else into(out, y)
+    return y if out is None else into(out, y, SAME)
 
 
 def _running(x, dim, prim, name):
@@ -486,7 +491,7 @@ def logcumsumexp(input, dim, *, out=None):
     """log of the running sum of exp along `dim`."""
     need("logcumsumexp_out_cpu", input.dtype, {2})
     y = named(_logcumsumexp(input, dim=wrap_dim(dim, input.dim())), "LogcumsumexpBackward0")
-    return y if out is None else into(out, y)
+    return y if out is None else into(out, y, "expected scalar_type {Wanted} but found {Given}")
 
 
 @rounded_once

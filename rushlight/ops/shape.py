@@ -18,7 +18,8 @@ from ..prims.table import Gradient
 from ..tensor import Tensor
 from ..trace import record
 from .layouts import Unstrided, answered
-from .promote import apply, remember, result_type
+from .promote import apply, into, remember, result_type
+from .support import legacy_name
 
 
 _new = object.__new__
@@ -648,7 +649,8 @@ def cat(tensors, dim=0, *, out=None):
     y = apply(concat_p, xs, {"dim": d, "sizes": tuple(x.layout.shape[d] for x in xs)})
     if out is None:
         return y
-    from .pointwise import into
+    if y.dtype.rank > out.dtype.rank:
+        raise TypeError(f"torch.cat(): input types can't be cast to the desired output type {legacy_name(out.dtype)}")
     return into(out, y)
 
 

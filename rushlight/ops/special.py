@@ -9,6 +9,7 @@ from ..autograd.function import differentiable
 from ..prims import special as p
 from ..tensor import Tensor
 from .pointwise import into
+from .precision import rounded_once
 from .support import refuse
 
 
@@ -91,6 +92,7 @@ def entr(input, *, out=None):
 
 
 @differentiable("SpecialEntrBackward0", vjp=(lambda g, _y, x: g * -(x.log() + 1),))
+@rounded_once
 def _entr(x):
     y = o.where(x > 0, -x * x.log(), o.where(x == 0, 0.0, -math.inf))
     return o.where(o.isnan(x), x, y)

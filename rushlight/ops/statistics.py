@@ -11,6 +11,7 @@ from ..layout import broadcast_shapes, wrap_dim
 from ..tensor import Tensor
 from .create import tensor
 from .pointwise import where
+from .promote import into
 from .support import legacy_name, need
 
 
@@ -31,13 +32,13 @@ def histc(input, bins=100, min=0, max=0):
 def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
     """The q-th quantiles of all elements or of an axis; q is a number or a vector in [0, 1]."""
     y = _quantile(input, q, dim, keepdim, interpolation, skip_nan=False)
-    return y if out is None else out.copy_(y)
+    return y if out is None else into(out, y, "quantile() out tensor must be same dtype as the input tensor")
 
 
 def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
     """Quantiles of the elements that are not nan."""
     y = _quantile(input, q, dim, keepdim, interpolation, skip_nan=True)
-    return y if out is None else out.copy_(y)
+    return y if out is None else into(out, y, "quantile() out tensor must be same dtype as the input tensor")
 
 
 def _quantile(x, q, dim, keepdim, interpolation, skip_nan):
@@ -122,7 +123,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
         free = total - correction * (w * aweights).sum() / total
     c = x - mean
     y = (c if w is None else c * w) @ c.t() / (free.clamp(min=0) if isinstance(free, Tensor) else max(free, 0))
-    return y.squeeze() if input.dim() < 2 else y
+    return y.squeeze()
 
 
 def corrcoef(input):

@@ -26,6 +26,16 @@ def legacy_name(d) -> str:
     return LEGACY.get(d.name, d.name)
 
 
+NATIVE = {"float32": "float", "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16",
+          "int64": "long int", "int32": "int", "int16": "short int", "int8": "signed char", "uint8": "unsigned char",
+          "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}
+
+
+def native_name(d) -> str:
+    """The name of a dtype in C++, which some of PyTorch's messages give: float, long int, c10::Half, ..."""
+    return NATIVE.get(d.name, d.name)
+
+
 def refuse(kernel: str, d) -> None:
     raise NotImplementedError(f"\"{kernel}\" not implemented for '{legacy_name(d)}'")
 

@@ -177,6 +177,8 @@ def _cumprod_gradient(g, y, x, dim):
     if not (mode.enabled or x.dtype.is_complex):
         return _cumprod_slope(g, y, x, dim)
     n = x.shape[dim]
+    if not x.numel():
+        return o.zeros_like(x)
     i = o.arange(n, device=x.device)
     factors = o.where(i[None, :, None] == i[None, None, :], 1, x.movedim(dim, -1).unsqueeze(-1)
                       .expand(*x.movedim(dim, -1).shape, n).reshape(-1, n, n))

@@ -71,3 +71,41 @@ def test_ctc_gradient_is_that_of_normalised_scores():
     scores = np.random.RandomState(3).randn(5, 2, 4)
     program = lambda T, x: T.nn.functional.ctc_loss(x, T.tensor([[1, 2], [2, 2]]), T.tensor([5, 4]), T.tensor([2, 2]))
     assert not check(program, Input(scores, "float64"), grads=1, names=False)
+
+
+OUTS = {
+    "take": lambda T, out: T.take(T.arange(6.0), T.tensor([1, -1]), out=out),
+    "index_select": lambda T, out: T.index_select(T.tensor(3.0), 0, T.tensor([0]), out=out),
+    "sinc": lambda T, out: T.sinc(T.arange(2.0), out=out), "histc": lambda T, out: T.histc(T.arange(2.0), 2, out=out),
+    "cumsum": lambda T, out: T.cumsum(T.tensor([1.5, 1.75]), 0, out=out), "amax": lambda T, out: T.amax(T.eye(2), 1, out=out),
+    "mm": lambda T, out: T.mm(T.eye(2), T.eye(2), out=out), "zeros": lambda T, out: T.zeros(2, dtype=T.float32, out=out),
+    "abs": lambda T, out: T.abs(T.ones(2), out=out), "add": lambda T, out: T.add(T.ones(2), 1, out=out),
+    "cat": lambda T, out: T.cat([T.ones(1), T.ones(1)], out=out), "logspace": lambda T, out: T.logspace(0, 1, 2, out=out),
+    "inv": lambda T, out: T.linalg.inv(T.eye(2), out=out), "all": lambda T, out: T.all(T.eye(2), 1, out=out)}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool"])
+@pytest.mark.parametrize("name", OUTS)
+def test_results_go_into_out(name, dtype):
+    def program(T):
+        out = T.zeros(2, 2, dtype=getattr(T, dtype))[0]
+        return OUTS[name](T, out), out
+    assert not check(program, grads=0, strides=False)
+
+
+MORE = {
+    "flip(dims=)": lambda T: T.arange(6).reshape(2, 3).flip(dims=(0, 1)),
+    "searchsorted(sorter=)": lambda T: T.searchsorted(T.tensor([3, 1, 2]), T.tensor([2, 3]), sorter=T.tensor([1, 2, 0])),
+    "take_along_dim of negative indices": lambda T: T.take_along_dim(T.arange(6).reshape(2, 3), T.tensor([[-1], [0]]), 1),
+    "arange of integers to a float": lambda T: T.arange(0, 3.1, dtype=T.int64),
+    "avg_pool of integers": lambda T: T.nn.functional.avg_pool1d(T.arange(8).reshape(1, 1, 8), 3),
+    "relu6 of integers": lambda T: T.nn.functional.relu6(T.arange(-2, 9)),
+    "cov of one variable": lambda T: T.cov(T.arange(4.0).reshape(1, 4)),
+    "tensordot that broadcasts": lambda T: T.tensordot(T.ones(1, 2), T.ones(3, 2), ([0], [0])),
+    "expand by an axis of size 1": lambda T: T.arange(5).expand(1, 5), "clamp_min of bools": lambda T: T.tensor([True, False])
+    .clamp_min(T.tensor([False, True])), "unique slices": lambda T: T.tensor([[1, 0, 1], [2, 5, 2]]).unique(dim=1)}
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_arguments_and_results(name):
+    assert not check(MORE[name], grads=0)

@@ -58,6 +58,8 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0,
     """x cut to [min_val, max_val]."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
+    if input.dtype.rank < 2:
+        min_val, max_val = int(min_val), int(max_val)
     compute = lambda x: _hardtanh(x, low=min_val, high=max_val)
     return in_place(input, compute) if inplace else compute(input)
 

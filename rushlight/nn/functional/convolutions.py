@@ -17,7 +17,8 @@ from ...tensor import Tensor
 # -- windows as columns ----------------------------------------------------------------------------
 def _columns(x, *, size, kernel, dilation, padding, stride):
     windows = ops.windows(x, kernel, stride, padding, dilation, False, 0)
-    return windows.permute(0, 1, 4, 5, 2, 3).reshape(x.size(0), x.size(1) * math.prod(kernel), -1)
+    return windows.permute(0, 1, 4, 5, 2, 3).reshape(x.size(0), x.size(1) * math.prod(kernel),
+                                                     math.prod(windows.shape[2:4]))
 
 
 def _one_hot_kernels(channels, kernel, dtype):

@@ -211,7 +211,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
                                f"channels in input, but got {name} of shape {list(t.shape)} and "
                                f"input of shape {list(input.shape)}")
     x, w, b = _wide(input, weight, bias)
-    x = x.reshape(n, num_groups, channels // num_groups, -1)
+    x = x.reshape(n, num_groups, channels // num_groups, math.prod(input.shape[2:]))
     with no_grad():
         mean, var = _moments(x.detach(), (2, 3))
         rstd = ops.rsqrt(var + eps)

@@ -191,7 +191,7 @@ def _avg_pool(name, n, input, kernel_size, stride, padding, ceil_mode, count_inc
     total = _averaged(ops.pad(x, sides) if any(sides) else x, kernel, stride)
     counts = [_counts(m, z, k, s, p, count_include_pad)
               for m, z, k, s, p in zip(x.shape[2:], sizes, kernel, stride, padding)]
-    y = total / divisor if divisor else _divided(total, counts)
+    y = (total / divisor if divisor else _divided(total, counts)).to(input.dtype)
     return y if x is input else y.squeeze(0)
 
 
