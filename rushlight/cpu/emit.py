@@ -396,6 +396,11 @@ class Function:
         self.call("void", f"llvm.masked.store.{mangle(value.type)}.p0", value,
                   self._aligned(pointer, element_of(value.type)), mask)
 
+    def prefetch(self, pointer: Value, to_write: bool = False) -> None:
+        """Begin to bring the line at `pointer` into the second-level cache; any address will do."""
+        self.call("void", "llvm.prefetch.p0", pointer,
+                  *(self.value(n, "i32") for n in (int(to_write), 2, 1)))
+
     def gather(self, element: str, pointer: Value, offsets: Value, mask: Value | None = None,
                otherwise=0) -> Value:
         """Lane l is `pointer[offsets[l]]`, offsets an integer vector counted in elements."""

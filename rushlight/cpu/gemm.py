@@ -23,6 +23,9 @@ from .vector import COLUMNS, LEAST_BLOCKS, MOST, lower_vector
 
 WIDE = 2 * PANELS       # panels of a tile of dot products: their rows may be packed for each tile
 FEW_ROWS = 3 * ROWS     # so few rows read b in place
+WIDE_ENOUGH = 2         # panels of a tile for which it pays to pack rows whose k are far apart:
+FAR = 2048              # so many bytes,
+LARGE = 2 ** 20         # in a matrix of so many
 MATRIX = 4096           # elements that are dearer to pack than to read for each of a few rows
 SWAP_GAIN = 1.08        # what b's columns as rows must save to be worth transposing tiles
 
@@ -149,10 +152,18 @@ def read_left(before: list[Call], c: Contraction, a: View, temp: Temp) -> Left:
         a = converted(before, c.kind, a, temp)
     if c.dots and not _lies_in_pairs(a):
         return packed_rows(before, c, a, temp)
+    if not c.dots and _is_far_apart(a) and c.n.tile >= WIDE_ENOUGH * columns_of(c.kind):
+        return packed_rows(before, c, a, temp)
     row, step = (s * a.itemsize for s in a.strides[-2:])
     words = Matrix(a.ref, row, 4 if c.dots else step, 1, 0, batch_table(a)).words()
     return Left(read_matrix(), words)
 
+
+def _is_far_apart(a: View) -> bool:
+    """Whether k's neighbours are on other pages, in a matrix that is too large to be at hand."""
+    m, k = a.shape[-2:]
+    step = a.strides[-1] * a.itemsize
+    return adjacent(a, -2) and step >= FAR and m * k * a.itemsize >= LARGE
 
 def _lies_in_pairs(a: View) -> bool:
     """Whether neighbours of k are neighbours in memory, and none is alone."""

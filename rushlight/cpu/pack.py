@@ -34,6 +34,8 @@ READ_PARAMS = (("ptr", "args"), ("ptr", "dst"), ("ptr", "row_table"), ("ptr", "k
 
 # --- operands that are matrices -------------------------------------------------------------------
 
+STRIP = 8               # k that pack_copy takes through all panels: as many streams to foresee
+
 POINTER, ROW, STEP, INNER, OUTER, PANEL, DIMS, TABLE = range(8)
 
 
@@ -135,22 +137,32 @@ def pack_view() -> Code:
 @cache
 def pack_copy(element: str) -> Code:
     f = Function(f"pack_copy_{element}", PACK_PARAMS, "ptr")
-    lanes = VECTOR_BYTES // SIZES[element]
     start = f.at(_start(f), "i8", f.mul(f.k0, f.word(STEP)))
-    with f.loop(0, f.rows, VECTORS * lanes, carried=[start, f.dst]) as panel:
-        source, dst = panel.values
-        with f.either(f.icmp("sgt", f.sub(f.rows, panel.index), lanes)) as either:
-            for arm, vectors in ((either.yes, 2), (either.no, 1)):
-                with arm:
-                    _copy_panel(f, element, source, dst, vectors)
-        panel.next(f.at(source, "i8", PANEL_BYTES), f.at(dst, "i8", f.word(PANEL)))
+    with f.loop(0, f.kc, STRIP, carried=[start, f.dst]) as strip:
+        source, dst = strip.values
+        _copy_strip(f, element, f.umin(STRIP, f.sub(f.kc, strip.index)), source, dst)
+        strip.next(f.at(source, "i8", f.mul(f.word(STEP), STRIP)),
+                   f.at(dst, "i8", STRIP * PANEL_BYTES))
     f.give_back(f.dst)
     return f.code()
 
 
-def _copy_panel(f: Function, element: str, source: Value, dst: Value, vectors: int) -> None:
+def _copy_strip(f: Function, element: str, count: Value, source: Value, dst: Value) -> None:
+    """A few k of all panels."""
+    lanes = VECTOR_BYTES // SIZES[element]
+    with f.loop(0, f.rows, VECTORS * lanes, carried=[source, dst]) as panel:
+        source, dst = panel.values
+        with f.either(f.icmp("sgt", f.sub(f.rows, panel.index), lanes)) as either:
+            for arm, vectors in ((either.yes, 2), (either.no, 1)):
+                with arm:
+                    _copy_panel(f, element, count, source, dst, vectors)
+        panel.next(f.at(source, "i8", PANEL_BYTES), f.at(dst, "i8", f.word(PANEL)))
+
+
+def _copy_panel(f: Function, element: str, count: Value, source: Value, dst: Value,
+                vectors: int) -> None:
     type = vector(element, VECTOR_BYTES // SIZES[element])
-    with f.loop(0, f.kc, carried=[source, dst]) as loop:
+    with f.loop(0, count, carried=[source, dst]) as loop:
         source, dst = loop.values
         for v in range(vectors):
             f.store(f.load(type, f.at(source, "i8", v * VECTOR_BYTES)),
@@ -243,11 +255,24 @@ def _transpose_runs(f: Function, element: str, columns: Value, dst: Value) -> No
 
 def _transpose_run(f: Function, element: str, columns: Value, offset, count, dst: Value) -> None:
     lanes, quad = VECTOR_BYTES // SIZES[element], 16 // SIZES[element]
+    ahead = f.mul(f.word(ROW), lanes)
     with f.loop(0, count, quad, carried=[f.value(offset), dst]) as loop:
         offset, dst = loop.values
+        _fetch_next_group(f, columns, lanes // 4, f.udiv(loop.index, quad), f.add(offset, ahead))
         rows = [f.at(f.load("ptr", f.at(columns, "ptr", n)), "i8", offset) for n in range(lanes)]
         transpose_lines(f, element, rows, dst, PANEL_BYTES)
         loop.next(f.add(offset, 16), f.at(dst, "i8", quad * PANEL_BYTES))
+
+
+def _fetch_next_group(f: Function, columns: Value, rows: int, turn: Value, offset: Value) -> None:
+    """A quarter of the next columns' lines in each turn: a line is four turns long.
+
+    So many short streams are more than the CPU foresees.
+    """
+    first = f.mul(f.and_(turn, 3), rows)
+    for n in range(rows):
+        row = f.load("ptr", f.at(columns, "ptr", f.add(first, n)))
+        f.prefetch(f.at(row, "i8", offset))
 
 
 def transpose_lines(f: Function, element: str, rows: list[Value], dst: Value, stride) -> None:

@@ -118,7 +118,7 @@ class Patch:
             dst, source, entry = row.values
             mask = as_mask(w, w.load(f"i{self.width}", w.at(entry, "i64", 1)))
             place = w.at(source, "i8", w.load("i64", entry))
-            _prefetch(w, w.at(place, "i8", PANEL_BYTES))
+            w.prefetch(w.at(place, "i8", PANEL_BYTES))
             w.masked_store(load(place, mask), dst, own)
             following = w.at(entry, "i8", 16)
             wraps = w.icmp("eq", following, w.end)
@@ -162,12 +162,6 @@ class Patch:
 
     def offset(self, dim: int, index: Value) -> Value:
         return self.f.mul(index, along(self.f, dim, A_STRIDE))
-
-
-def _prefetch(f: Function, pointer: Value) -> None:
-    """Asks for a line in the second-level cache; any address will do."""
-    f.declared["llvm.prefetch.p0"] = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
-    f.line(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 2, i32 1)")
 
 
 def as_bits(f: Function, mask: Value) -> Value:

@@ -5,7 +5,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from rushlight.compiler.kernel import Body, Epilogue, Instr
+from rushlight.compiler.kernel import Body, Code, Epilogue, Instr
 from rushlight.cpu import gemm, jit
 from rushlight.cpu.gemm import lower_matmul
 from rushlight.dtypes import bfloat16
@@ -193,7 +193,7 @@ def test_threads_change_no_bit(size):
 
 
 @pytest.mark.parametrize("size", [(64, 784, 256), (37, 300, 61), (5, 600, 1), (3, 20, 7), (16, 4096, 64), (9, 5000, 300),
-                                  (300, 5000, 40)], ids=str)
+                                  (300, 5000, 40), (1030, 301, 200)], ids=str)
 def test_transposition_changes_no_bit(size):
     rng, (m, k, n) = np.random.default_rng(5), size
     a, b = draw(rng, (m, k)), draw(rng, (k, n))
@@ -201,6 +201,16 @@ def test_transposition_changes_no_bit(size):
     for left in (a, np.asfortranarray(a)):
         for right in (b, np.asfortranarray(b)):
             assert product(left, right)[0].tobytes() == plain.tobytes()
+
+
+def test_rows_whose_k_are_pages_apart_are_packed():
+    """Where the matrix is large; a small one is read where it lies."""
+    rng = np.random.default_rng(6)
+    readers = []
+    for k in (301, 40):
+        calls = product(draw(rng, (1030, k), transposed=True), draw(rng, (k, 200)))[1]
+        readers.append([w.symbol.split("_")[1] for w in calls[0].words if isinstance(w, Code) and "read" in w.symbol])
+    assert readers == [["packed"], ["matrix"]]
 
 
 # --- epilogues -------------------------------------------------------------------------------------
