@@ -106,14 +106,21 @@ class Emitter:
 
     def fetch(self) -> None:
         """Begin to load what the functions will read, so that it comes while the product is made."""
-        f, start = self.f, self.f.mul(self.column, self.size)
+        f = self.f
         with f.loop(0, self.rows, nonempty=True) as row:
-            number = f.add(self.first, row.index)
-            for base, step in self.streams():
-                place = f.at(f.at(base, "i8", f.mul(number, step)), "i8", start)
-                for line in range(0, PANEL_BYTES, VECTOR_BYTES):
-                    f.call("void", "llvm.prefetch.p0", f.at(place, "i8", line),
-                           *(f.value(n, "i32") for n in (0, 2, 1)))
+            self.row = f.add(self.first, row.index)
+            for line in range(0, PANEL_BYTES, VECTOR_BYTES):
+                self.across = f.add(f.mul(self.column, self.size), line)
+                for stream in self.streams():
+                    f.prefetch(self.place(*stream))
+
+    def fetch_row(self, number: Value) -> None:
+        """The same for one row, and for what will be written: it must be at hand for that, too."""
+        self.row = self.f.add(self.first, number)
+        for stream in self.streams():
+            self.f.prefetch(self.place(*stream))
+        for stream in self.targets():
+            self.f.prefetch(self.place(*stream), to_write=True)
 
     def clear(self) -> None:
         """No product in this turn."""
@@ -147,12 +154,13 @@ class Emitter:
     def each_vector(self) -> None:
         f = self.f
         with f.loop(0, self.rows, nonempty=True) as row:
-            self.row = f.add(self.first, row.index)
             self.line = f.at(self.tile, "i8", f.mul(row.index, self.tile_gates * PANEL_BYTES))
             with f.loop(0, self.width, LANES, nonempty=True) as lanes:
                 self.mask = f.lane_mask(f.sub(self.width, lanes.index))
                 self.inside = f.mul(lanes.index, self.size)
                 self.across = f.mul(f.add(self.column, lanes.index), self.size)
+                self.fetch_row(f.umin(f.add(row.index, 1), f.sub(self.rows, 1)))
+                self.row = f.add(self.first, row.index)
                 self.compute()
 
     # elements of the current vector
@@ -181,6 +189,9 @@ class Emitter:
         f = self.f
         return f.at(self.bases[KEPT], "i8", f.mul(f.word(KEPT_GATE), number))
 
+    def kept_planes(self) -> list[Value]:
+        return [self.kept(number) for number in range(self.cell.kept if KEPT in self.bases else 0)]
+
     def apply(self, name: str, x: Lanes) -> Lanes:
         return x.of(FUNCTIONS[name](self.f, x.value))
 
@@ -205,10 +216,13 @@ class Forward(Emitter):
         self.bases = {at: self.base(at, step) for at, step in steps.items()}
 
     def streams(self):
-        """(address, bytes between rows) of what comes from far."""
-        x, row = self.bases[X], self.f.word(X_ROW)
-        return [(self.f.at(x, "i8", self.f.mul(self.row_bytes, gate)), row)
-                for gate in range(self.cell.gates)]
+        """(address, bytes between rows, gate) of what comes from far."""
+        return [(self.bases[X], self.f.word(X_ROW), gate) for gate in range(self.cell.gates)]
+
+    def targets(self):
+        """The same of what is written."""
+        planes = [self.bases[at] for at in (AFTER, C_AFTER) if at in self.bases]
+        return [(x, self.row_bytes, 0) for x in (*planes, *self.kept_planes())]
 
     def factors(self):
         return [(self.bases[BEFORE], self.row_bytes, 0, self.f.word(HIDDEN))]
@@ -274,10 +288,14 @@ class Backward(Emitter):
         self.came = [self.base(at, steps[at], ago) for at in (OUT, Q) if at in steps]
 
     def streams(self):
-        """(address, bytes between rows) of what comes from far."""
+        """(address, bytes between rows, gate) of what comes from far."""
         before = self.bases[C_BEFORE if self.cell.inner else BEFORE]
-        planes = [before, *map(self.kept, range(self.cell.kept))]
-        return [(self.bases[X], self.f.word(X_ROW)), *((x, self.row_bytes) for x in planes)]
+        planes = [(x, self.row_bytes, 0) for x in (before, *self.kept_planes())]
+        return [(self.bases[X], self.f.word(X_ROW), 0), *planes]
+
+    def targets(self):
+        """The same of what is written."""
+        return [(self.bases[OUT], self.out_row, gate) for gate in range(self.cell.gates)]
 
     def factors(self):
         """The gradient of the gates one turn ago; that of q stands in for n's in a gru."""
