@@ -9,6 +9,7 @@ import pytest
 
 import rushlight as T
 from rushlight import nn
+from rushlight.autograd import recall
 from rushlight.compiler import plan, recipe
 from rushlight.cpu import jit
 from rushlight.nn.functional.recurrent import COMPOSED, STEPS, Weights, gated, layer, steps
@@ -131,6 +132,27 @@ def test_a_layer_is_a_few_nodes_whatever_its_length():
         flush()
         counts.append(len(list(plan.plans.values())[-1].recipe.steps))
     assert counts[0] == counts[1] < 20
+
+
+@pytest.mark.parametrize("states", [False, True])
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("kind", STEPS)
+def test_calls_that_come_again_give_the_same(kind, every, states):
+    """From the third on they are replayed, as is the way back; without a gradient, too."""
+    xs = operands(kind)[:None if states else 5]
+
+    def run():
+        call = lambda: layer(xs[0], tuple(xs[5:]) or None, Weights(*xs[1:5]), kind, True, every)
+        shown = call()
+        grads = T.autograd.grad([y.sum() for y in shown], xs[:2] + xs[3:])
+        with T.no_grad():
+            return b"".join(t.detach().numpy().tobytes() for t in (*shown, *grads, *call()))
+    recall.paused.append("test")
+    try:
+        expected = run()
+    finally:
+        recall.paused.pop()
+    assert {run() for _ in range(4)} == {expected}
 
 
 def test_writing_to_outputs_leaves_the_gradient():

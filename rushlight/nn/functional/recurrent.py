@@ -18,6 +18,7 @@ from ...autograd import engine
 from ...autograd.function import Function
 from ...autograd.grad_mode import mode
 from ...autograd.node import taping
+from ...autograd.recall import recalled
 from ...ops import casting
 from ...ops.cast_lists import LOWER
 from ...prims.recurrent import (CELLS, Planes, back_planes, cell, cell_grad, recurrence,
@@ -155,8 +156,7 @@ def layer(x: Tensor, states: tuple | None, w: Weights, kind: str, reverse: bool,
         return h, *(c if every else (one[0 if reverse else -1] for one in c))
     if taping(*(t for t in operands if t is not None)):
         return Recurrent.apply(kind, reverse, every, *operands)
-    keep = every and CELLS[kind].inner
-    return _shown(_run(kind, reverse, keep, *operands), kind, x.size(0), reverse, keep, every)
+    return _run(*_padded(operands), kind, reverse, every and CELLS[kind].inner, every)[1:]
 
 
 def _has_kernel(operands):
@@ -171,13 +171,20 @@ def _zeros(x, w, kind):
     return tuple(ops.zeros(x.size(1), n, dtype=x.dtype) for n in sizes[:1 + CELLS[kind].inner])
 
 
-def _run(kind, reverse, keep, x, w_ih, w_hh, b_ih, b_hh, *states):
-    """The recurrence of a layer."""
+@recalled("x w_ih w_hh b_ih? b_hh? h? c?")
+def _run(x, w_ih, w_hh, b_ih, b_hh, h, c, kind, reverse, keep, every):
+    """The recurrence of a layer, and what of it is shown; untaped."""
     b_ih, b_hh = _biases(Weights(w_ih, w_hh, b_ih, b_hh), kind)
     products = linear(_rows(x), w_ih, b_ih).to(x.dtype).view(*x.shape[:2], w_ih.size(0))
-    others = states if b_hh is None else (b_hh, *states)
-    return recurrence(products, w_hh, *others, mode=kind, reverse=reverse, keep=keep,
-                      bias=b_hh is not None)
+    others = (t for t in (b_hh, h, c) if t is not None)
+    y = recurrence(products, w_hh, *others, mode=kind, reverse=reverse, keep=keep,
+                   bias=b_hh is not None)
+    return y, *_shown(y, kind, x.size(0), reverse, keep, every)
+
+
+def _padded(operands):
+    """Operands of a layer, None for states that are not there."""
+    return *operands, *[None] * (7 - len(operands))
 
 
 def _rows(x):
@@ -204,11 +211,11 @@ class Recurrent(Function):
 
     @staticmethod
     def forward(ctx, kind, reverse, every, x, *operands):
-        y = _run(kind, reverse, True, x, *operands)
+        y, *shown = _run(*_padded((x, *operands)), kind, reverse, True, every)
         ctx.options = kind, reverse, every
         ctx.save_for_backward(y, x, *operands)
         ctx.set_materialize_grads(False)
-        return _shown(y, kind, x.size(0), reverse, True, every)
+        return tuple(shown)
 
     @staticmethod
     def backward(ctx, *grads):
@@ -220,7 +227,7 @@ class Recurrent(Function):
         if mode.enabled:
             found = _composed(_by_steps(*ctx.options), operands, needed, grads)
         else:
-            found = _Gradients(ctx.options, y, operands, grads).of(needed)
+            found = _gradients(y, *_padded(operands), *(*grads, None)[:2], *ctx.options, needed)
         return *[None] * options, *found
 
 
@@ -310,26 +317,30 @@ def _by_steps(kind, reverse, every):
 
 
 # -- the way back ----------------------------------------------------------------------------------
+@recalled("y x w_ih w_hh b_ih? b_hh? h? c? gh? gc?")
+def _gradients(y, x, w_ih, w_hh, b_ih, b_hh, h, c, gh, gc, kind, reverse, every, needed):
+    """Gradients of a layer's operands from those of what it shows; None where none is needed."""
+    return _Gradients(y, x, w_ih, w_hh, gh, gc, kind, reverse, every).of(needed)
+
+
 class _Gradients:
     """Gradients of a layer's operands from that of its gates."""
 
-    def __init__(self, options, y, operands, grads):
-        self.kind, self.reverse, every = options
-        self.x, self.w_ih, self.w_hh = operands[:3]
-        count, batch, hidden = *self.x.shape[:2], self.w_hh.size(1)
-        gh, *gc = (*grads, None)[:2]
+    def __init__(self, y, x, w_ih, w_hh, gh, gc, kind, reverse, every):
+        self.x, self.w_ih, self.w_hh, self.kind, self.reverse = x, w_ih, w_hh, kind, reverse
+        count, batch, hidden = *x.shape[:2], w_hh.size(1)
         if gh is None:
             gh = ops.zeros(count, batch, hidden, dtype=y.dtype)
-        gc = [g for g in gc if g is not None]
-        out = recurrence_grad(gh, y, self.w_hh, *gc, mode=self.kind, reverse=self.reverse,
-                              cells=("all" if every else "last") if gc else "")
-        q, carry, _ = back_planes(self.kind, count)
-        self.gates = out[:q].view(count * batch, self.w_hh.size(0))
+        out = recurrence_grad(gh, y, w_hh, *([] if gc is None else [gc]), mode=kind,
+                              reverse=reverse,
+                              cells="" if gc is None else "all" if every else "last")
+        q, carry, _ = back_planes(kind, count)
+        self.gates = out[:q].view(count * batch, w_hh.size(0))
         self.q = out[q:carry]           # of a gru: what takes n's place for the states
         self.carry = out[carry:]
-        at = Planes(self.kind, count, self.reverse, True)
+        at = Planes(kind, count, reverse, True)
         self.before = _rows(y[at.before:at.before + count])
-        self.start = slice((count - 1) * batch, None) if self.reverse else slice(0, batch)
+        self.start = slice((count - 1) * batch, None) if reverse else slice(0, batch)
 
     def of(self, needed) -> list:
         """In the order of the operands; None where none is needed."""
