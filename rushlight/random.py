@@ -28,6 +28,7 @@ __all__ = ["Generator", "default_generator", "manual_seed", "seed", "initial_see
 DEFAULT_SEED = 67280421310721
 MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
 LIMIT = 4096            # reservations that may be open; beyond it the oldest half is settled
+NORMAL_PIECE = 4 * BLOCK * NORMAL_BLOCK     # normal deviates made at a time
 DISCARD = BLOCK * 64    # words made at a time where nobody wants them
 ALIGN = 64
 
@@ -300,11 +301,27 @@ class BlockNormals(Draws):
     def fill(self, words, out):
         source().normals(words, self.mean, self.std, out)
 
+    def draw_into(self, generator, count, address):
+        """Piece by piece, so that the words stay in cache; compiled kernels only."""
+        words = aligned(min(self.needs(count), NORMAL_PIECE))
+        at = words.__array_interface__["data"][0]
+        whole = count // NORMAL_BLOCK * NORMAL_BLOCK
+        for start in range(0, whole, NORMAL_PIECE):
+            self._fill_at(generator, at, address + 4 * start, min(NORMAL_PIECE, whole - start))
+        if whole < count:
+            generator._stream.fill_at(at, count - whole)        # words that count, but for nothing
+            self._fill_at(generator, at, address + 4 * (count - NORMAL_BLOCK), NORMAL_BLOCK)
+
+    def _fill_at(self, generator, words, out, n):
+        generator._stream.fill_at(words, n)
+        NATIVE.normals_at(words, self.mean, self.std, out, n)
+
 
 class WidenedNormals(BlockNormals):
     """The same, seen as float64: many draws of few numbers each are filled by blocks."""
 
     dtype = np.dtype(np.float64)
+    draw_into = Draws.draw_into
 
     def make(self, words, count):
         out = aligned(count, self.dtype)
@@ -315,6 +332,8 @@ class WidenedNormals(BlockNormals):
 class HalfNormals(BlockNormals):
     """The same for the 16-bit types: no words are spent on the values that are redone."""
 
+    draw_into = Draws.draw_into
+
     def needs(self, count):
         return -(-count // NORMAL_BLOCK) * NORMAL_BLOCK
 
@@ -323,6 +342,7 @@ class DoubleNormals(BlockNormals):
     """The same in float64, two words to a number."""
 
     dtype = np.dtype(np.float64)
+    draw_into = Draws.draw_into
 
     def needs(self, count):
         return 2 * super().needs(count)

@@ -33,8 +33,12 @@ class Native:
 
     def normals(self, words: np.ndarray, mean: float, std: float, out: np.ndarray) -> None:
         """float32 `out` from as many words, a multiple of 16."""
-        args = (_address(words), _address(out), _float_bits(mean), _float_bits(std))
-        self.run("box_muller.normal_blocks", args, words.size // NORMAL_BLOCK)
+        self.normals_at(_address(words), mean, std, _address(out), words.size)
+
+    def normals_at(self, words: int, mean: float, std: float, out: int, n: int) -> None:
+        """The same by addresses, for `n` values."""
+        args = (words, out, _float_bits(mean), _float_bits(std))
+        self.run("box_muller.normal_blocks", args, n // NORMAL_BLOCK)
 
     def run(self, name: str, args: tuple, units: int) -> None:
         kernel = self.kernels.get(name)
