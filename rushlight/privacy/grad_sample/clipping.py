@@ -1,0 +1,82 @@
+"""Norms of samples over all parameters, and sums of clipped gradients."""
+from __future__ import annotations
+
+from ... import ops
+from ...tensor import Tensor
+from .pieces import sum_of
+from .uses import Generation, uses_of
+
+SMALL = 1e-6        # what Opacus adds to a norm before it divides by it
+
+
+def clip_factors(norms: Tensor, bound) -> Tensor:
+    """min(1, bound / norm) for each sample, a little less where it clips."""
+    return (bound / (norms + SMALL)).clamp(max=1.0)
+
+
+class Batches:
+    """What parameters were used for, by generation: {number: {parameter's index: generation}}."""
+
+    def __init__(self, parameters: list):
+        self.parameters, self.found = parameters, {}
+        for i, p in enumerate(parameters):
+            uses = uses_of(p)
+            if uses is None:
+                raise ValueError("Per sample gradient not found. Are you using GradSampleModule?")
+            for generation in uses.generations:
+                self.found.setdefault(generation.number, {})[i] = generation
+        if not self.found and parameters:
+            raise ValueError("Per sample gradient is not initialized. Not updated in backward pass?")
+
+    def check_unused(self) -> None:
+        """ValueError for gradients that a step has taken already."""
+        if any(g.is_processed for batch in self.found.values() for g in batch.values()):
+            raise ValueError(
+                "Gradients haven't been cleared since the last optimizer step. In order to obtain "
+                "privacy guarantees you must call optimizer.zero_grad() on each step")
+
+    def mark_used(self) -> None:
+        for batch in self.found.values():
+            for g in batch.values():
+                g.is_processed = True
+
+    def each(self) -> list[dict[int, Generation]]:
+        return list(self.found.values())
+
+    def norms(self) -> Tensor:
+        """Norms (n) of all samples over all parameters."""
+        found = [norms_of(batch) for batch in self.each()]
+        return found[0] if len(found) == 1 else ops.cat(found)
+
+    def put_sums(self, c: Tensor) -> None:
+        start = 0
+        sums: dict[int, list] = {}
+        for batch in self.each():
+            n = next(iter(batch.values())).n
+            part = c if len(self.found) == 1 else c[start:start + n]
+            start += n
+            for i, g in weighted_sums(batch, part).items():
+                sums.setdefault(i, []).append(g)
+        for i, p in enumerate(self.parameters):
+            p.grad = sum_of(sums[i]) if i in sums else p.new_zeros(p.shape)
+
+
+def norms_of(batch: dict[int, Generation]) -> Tensor:
+    return sum_of([_even(g.squares()) for g in batch.values()]).sqrt()
+
+
+def _even(x: Tensor) -> Tensor:
+    """Squares are added in float32 at least."""
+    return x if x.dtype.itemsize >= 4 else x.float()
+
+
+def weighted_sums(batch: dict[int, Generation], c: Tensor) -> dict[int, Tensor]:
+    """sum_i c_i g_i for each parameter that was used."""
+    scaled: dict = {}
+    found = {}
+    for i, g in batch.items():
+        key = g.scale, g.squares().dtype
+        if key not in scaled:
+            scaled[key] = (c if g.scale == 1 else c * g.scale).to(key[1])
+        found[i] = g.weighted(scaled[key])
+    return found
