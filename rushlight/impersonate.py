@@ -18,14 +18,24 @@ ELSEWHERE = {                   # PyTorch's modules that have another name here
     "torch._tensor": "rushlight.tensor",
     "torch._utils": "rushlight.io.rebuild",
 }
+STAND_INS = {"opacus": "rushlight.privacy"}
 
 
 def is_torch(name: str) -> bool:
     return name == NAME or name.startswith(NAME + ".")
 
 
+def is_stood_in_for(name: str) -> bool:
+    """Whether a package that needs torch is meant, is not installed, and has its counterpart here."""
+    package = name.partition(".")[0]
+    return package in STAND_INS and importlib.machinery.PathFinder.find_spec(package) is None
+
+
 def our_name(name: str) -> str:
     """`torch.nn.functional` -> `rushlight.nn.functional`."""
+    package, dot, rest = name.partition(".")
+    if package in STAND_INS:
+        return STAND_INS[package] + dot + rest
     return ELSEWHERE.get(name) or OURS + name[len(NAME):]
 
 
@@ -53,11 +63,11 @@ def name_what_is_missing(module, name: str) -> None:
 
 
 class Impersonator:
-    """Answers on sys.meta_path for torch and all below it."""
+    """Answers on sys.meta_path for torch and all below it, and for what stands in for others."""
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        if not is_torch(name):
+        if not is_torch(name) and not is_stood_in_for(name):
             return None
         ours = spec_or_none(our_name(name))
         if ours is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .. import func, nn
-from ..autograd import engine
 from ..autograd.grad_mode import enable_grad
 from ..func.pytree import flatten
 from ..tensor import Tensor

@@ -104,14 +104,15 @@ class PrivacyEngine:
         if poisson_sampling:
             module.forbid_grad_accumulation()
         data_loader = self._prepare_data_loader(data_loader, poisson_sampling, batch_first, rand_on_empty)
-        sample_rate = 1 / len(data_loader)
+        sample_rate = getattr(data_loader, "sample_rate", 1 / len(data_loader))
+        counted = data_loader.batch_sampler.probability if poisson_sampling else sample_rate
         if isinstance(optimizer, DPOptimizer):
             optimizer = optimizer.original_optimizer
         optimizer = get_optimizer_class(clipping, False, grad_sample_mode)(
             optimizer=optimizer, noise_multiplier=noise_multiplier, max_grad_norm=max_grad_norm,
             expected_batch_size=int(len(data_loader.dataset) * sample_rate),
             loss_reduction=loss_reduction, generator=noise_generator, secure_mode=self.secure_mode, **kwargs)
-        optimizer.attach_step_hook(self.accountant.get_optimizer_hook_fn(sample_rate=sample_rate))
+        optimizer.attach_step_hook(self.accountant.get_optimizer_hook_fn(sample_rate=counted))
         if grad_sample_mode != "ghost":
             return module, optimizer, data_loader
         criterion = DPLossFastGradientClipping(module, optimizer, criterion or nn.CrossEntropyLoss(),
@@ -126,9 +127,10 @@ class PrivacyEngine:
             warnings.warn("You're calling make_private_with_epsilon with non-zero privacy budget already "
                           "spent. Returned noise_multiplier assumes zero starting point, so your overall "
                           "privacy budget will be higher.")
+        rate = min(1.0, 1 / len(data_loader) + 2.0**-23)        # what sampling may make of it (probability)
         noise_multiplier = get_noise_multiplier(
-            target_epsilon=target_epsilon, target_delta=target_delta, sample_rate=1 / len(data_loader),
-            epochs=epochs, accountant=self.accountant.mechanism())
+            target_epsilon=target_epsilon, target_delta=target_delta, sample_rate=rate,
+            steps=epochs * len(data_loader), accountant=self.accountant.mechanism())
         return self.make_private(module=module, optimizer=optimizer, data_loader=data_loader,
                                  noise_multiplier=noise_multiplier, max_grad_norm=max_grad_norm, **kwargs)
 

@@ -18,6 +18,7 @@ Bu et al. 2023, arXiv:2210.00038).
 """
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 
 from ... import ops
@@ -66,7 +67,7 @@ def chunked(piece_squares, n: int, elements: int) -> Tensor:
     if elements < CHUNK_FROM or n < CHUNKS:
         return piece_squares(0, n)
     ends = [n * k // CHUNKS for k in range(CHUNKS + 1)]
-    return ops.cat([piece_squares(a, b) for a, b in zip(ends, ends[1:])])
+    return ops.cat([piece_squares(a, b) for a, b in pairwise(ends)])
 
 
 class Given(Piece):
@@ -152,7 +153,7 @@ class Outer(Piece):
         if self.kept is not None:
             return _squares(self.kept)
         if self.positions == 1:
-            a, b = (x.reshape(self.n, -1) for x in (self.a, self.out.values))
+            a, b = (x.reshape(self.n, x.size(-1)) for x in (self.a, self.out.values))
             return (a * a).sum(1) * (b * b).sum(1)
         a, b = self.factors()
         (inputs, outputs), t = self.sizes, self.positions

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ... import nn, ops
+from ... import nn
 from ...nn import functional as F
 from ...tensor import Tensor
 from .pieces import Given, Kernel, Outer, Piece, Rows, Scaled, Summed

@@ -45,7 +45,7 @@ class AdaClipDPOptimizer(DPOptimizer):
     def factors(self, norms):
         c = super().factors(norms)
         self.sample_size += c.numel()
-        self.unclipped_num = self.unclipped_num + (c >= 1).sum().to(ops.get_default_dtype())
+        self.unclipped_num = self.unclipped_num + (c >= 1).sum().float()
         return c
 
     @property

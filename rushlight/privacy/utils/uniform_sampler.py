@@ -1,6 +1,7 @@
 """Poisson sampling: every sample is in the batch with a probability of its own, independently."""
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 
@@ -40,6 +41,13 @@ class UniformWithReplacementSampler(Sampler):
     def __iter__(self) -> Iterator[list[int]]:
         for _ in range(self.steps):
             yield np.flatnonzero(self.uniform() < self.sample_rate).tolist()
+
+    @property
+    def probability(self) -> float:
+        """What `sample_rate` really is: float32 numbers below it are multiples of 2^-24."""
+        if self.generator is SYSTEM:
+            return math.ceil(self.sample_rate * 2.0**53) * 2.0**-53
+        return min(1.0, math.ceil(float(np.float32(self.sample_rate)) * 2.0**24) * 2.0**-24)
 
     def uniform(self) -> np.ndarray:
         if self.generator is SYSTEM:

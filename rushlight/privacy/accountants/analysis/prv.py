@@ -11,6 +11,7 @@ N(0, s^2), and the other way round. The larger epsilon counts.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -73,31 +74,46 @@ class Loss:
 
 
 class Mesh(NamedTuple):
-    """`size` points from `low`, `step` apart."""
-    low: float
+    """`size` points, `step` apart, from the `first` multiple of the step, plus `offset`."""
+    first: int
     step: float
     size: int
+    offset: float = 0.0
+
+    @property
+    def low(self) -> float:
+        return self.first * self.step + self.offset
 
     @property
     def points(self):
-        return self.low + self.step * np.arange(self.size)
+        return (self.first + np.arange(self.size)) * self.step + self.offset
 
     def moved(self, by: float) -> Mesh:
-        return self._replace(low=self.low + by)
+        return self._replace(offset=self.offset + by)
 
 
 def mesh_for(reach: float, step: float) -> Mesh:
-    """An even number of whole steps over -reach .. reach."""
-    first, last = math.floor(-reach / step), math.ceil(reach / step)
-    size = last - first + 1
-    return Mesh(first * step, step, size + size % 2)
+    """Whole steps over -reach .. reach at least, of a size for which Fourier transforms are quick."""
+    half = math.ceil(reach / step)
+    size = smooth(2 * half + 2)
+    return Mesh(-(size // 2), step, size)
+
+
+def smooth(n: int) -> int:
+    """The least number >= n that is even and has no prime factor above 5."""
+    best = 1 << (n - 1).bit_length()
+    for fives in (5**k for k in range(28)):
+        for odd in (fives * 3**k for k in range(40)):
+            if 2 * odd >= 2 * best:
+                break
+            best = min(best, odd << max(1, (-(-n // odd) - 1).bit_length()))
+    return best
 
 
 def reach_for(history, eps_error: float, delta_error: float) -> float:
     """How far losses must be followed (remark 5.6): tails by Renyi divergences."""
     def epsilon(entries, delta):
         total = sum(rdp.compute_rdp(q=q, noise_multiplier=s, steps=n, orders=ALPHAS) for s, q, n in entries)
-        import warnings
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return rdp.get_privacy_spent(orders=ALPHAS, rdp=total, delta=delta)[0]
@@ -127,7 +143,7 @@ class Composed(NamedTuple):
 def on_mesh(loss: Loss, mesh: Mesh) -> Composed:
     """The loss cut to the mesh, moved so that its mean is right."""
     low, high = mesh.low, mesh.low + mesh.step * (mesh.size - 1)
-    edges = mesh.low + mesh.step * (np.arange(mesh.size + 1) - 0.5)
+    edges = (mesh.first + np.arange(mesh.size + 1) - 0.5) * mesh.step
     bounds = loss.cdf(np.array([low, high]))
     inside = np.clip(loss.cdf(edges), *bounds)
     inside[0], inside[-1] = bounds
@@ -138,22 +154,21 @@ def on_mesh(loss: Loss, mesh: Mesh) -> Composed:
     return Composed(masses, mesh.moved(shift))
 
 
-def powered(one: Composed, steps: int, base: Mesh) -> Composed:
-    """The sum of `steps` equal losses; the mesh's middle stays in its place."""
+def powered(one: Composed, steps: int) -> Composed:
+    """The sum of `steps` equal losses, on the same points."""
     if steps == 1:
         return one
-    masses = np.fft.irfft(np.fft.rfft(one.masses)**steps, one.mesh.size)
-    shift = one.mesh.low - base.low
-    turns = steps - 1 + (one.mesh.size // 2 if steps % 2 == 0 else 0)
-    return Composed(np.roll(masses, turns), one.mesh.moved(shift * (steps - 1)))
+    mesh = one.mesh
+    masses = np.fft.irfft(np.fft.rfft(one.masses)**steps, mesh.size)
+    turns = (steps - 1) * mesh.first % mesh.size        # the sum of first points is not the first point
+    return Composed(np.roll(masses, turns), mesh.moved(mesh.offset * (steps - 1)))
 
 
-def joined(a: Composed, b: Composed, base: Mesh) -> Composed:
-    """The sum of two losses on the same mesh."""
-    n = a.mesh.size
+def joined(a: Composed, b: Composed) -> Composed:
+    """The sum of two losses on the same points."""
+    n, start = a.mesh.size, -a.mesh.first
     full = np.fft.irfft(np.fft.rfft(a.masses, 2 * n) * np.fft.rfft(b.masses, 2 * n), 2 * n)
-    start = (n - 1) // 2
-    return Composed(full[start:start + n], a.mesh.moved(b.mesh.low - base.low))
+    return Composed(full[start:start + n], a.mesh.moved(b.mesh.offset))
 
 
 def epsilon_of(history, delta: float, eps_error: float, delta_error: float, removed: bool) -> float:
@@ -166,6 +181,6 @@ def epsilon_of(history, delta: float, eps_error: float, delta_error: float, remo
                          "delta or reduce domain size.")
     total = None
     for sigma, q, n in history:
-        part = powered(on_mesh(Loss(q, sigma, removed), mesh), n, mesh)
-        total = part if total is None else joined(total, part, mesh)
+        part = powered(on_mesh(Loss(q, sigma, removed), mesh), n)
+        total = part if total is None else joined(total, part)
     return total.epsilon(delta - delta_error) + eps_error

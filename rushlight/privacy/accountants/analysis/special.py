@@ -5,13 +5,15 @@ import math
 
 import numpy as np
 
+from ....ops import tensor
+from ....special import erfc as ops_erfc
+
 SQRT2 = math.sqrt(2.0)
 
 
 def erfc(x) -> np.ndarray:
     """1 - erf(x), element by element, to the last bits also where it is small."""
-    x = np.asarray(x, np.float64)
-    return np.fromiter(map(math.erfc, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)
+    return ops_erfc(tensor(np.asarray(x, np.float64))).numpy()
 
 
 def normal_cdf(x) -> np.ndarray:
