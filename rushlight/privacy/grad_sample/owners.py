@@ -255,7 +255,7 @@ def _of_recurrent(fn, grads, uses, order):
     if all(g is None for g in grads):
         return
     y, *operands = fn.ctx.saved_tensors
-    back = recurrent._Gradients(fn.ctx.options, y, operands, grads)
+    back = recurrent._Gradients(y, *operands[:3], *(*grads, None)[:2], *fn.ctx.options)
     steps = operands[0].shape[:2]
 
     def in_order(rows):
