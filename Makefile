@@ -37,4 +37,5 @@ $(PARITY)/ready: pyproject.toml
 	$(PARITY)/bin/python $(PIP) --editable '.[examples,test]'
 	$(PARITY)/bin/python $(PIP) torch==2.13.0 \
 	    || { echo 'make parity: PyTorch 2.13.0, which these tests compare with, could not be installed' >&2; exit 1; }
+	-$(PARITY)/bin/python $(PIP) --no-deps torchvision
 	touch $@

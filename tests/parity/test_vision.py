@@ -1,0 +1,162 @@
+"""Transforms give torchvision's images for the same seed, on Pillow images and on tensors."""
+import random
+
+import numpy as np
+import pytest
+
+import rushlight
+import rushlight.vision.transforms
+
+torch = pytest.importorskip("torch")
+if torch is rushlight:
+    pytest.skip("needs PyTorch itself", allow_module_level=True)
+Image = pytest.importorskip("PIL.Image")
+
+
+def torchvision_in_python():
+    """torchvision, also where its native part does not fit the PyTorch that is there."""
+    try:
+        import torchvision
+    except ModuleNotFoundError:
+        pytest.skip("needs torchvision", allow_module_level=True)
+    except RuntimeError:
+        torch.library.register_fake = lambda *args, **options: lambda function: function
+        import torchvision
+    return torchvision
+
+
+THEIRS = torchvision_in_python()
+RANDOM = np.random.RandomState(0)
+NOISE = RANDOM.randint(0, 255, (37, 53, 3), dtype=np.uint8)
+SMOOTH = np.clip(RANDOM.randn(37, 53, 3).cumsum(0).cumsum(1) * 3 + 128, 0, 255).astype(np.uint8)
+
+ANY = {
+    "flipped": lambda T: T.RandomHorizontalFlip(),
+    "upside down": lambda T: T.RandomVerticalFlip(),
+    "crop": lambda T: T.RandomCrop(20),
+    "padded crop": lambda T: T.RandomCrop((40, 60), 4, pad_if_needed=True, padding_mode="reflect"),
+    "resized crop": lambda T: T.RandomResizedCrop(32),
+    "bicubic crop": lambda T: T.RandomResizedCrop((16, 40), antialias=False,
+                                                  interpolation=T.InterpolationMode.BICUBIC),
+    "smaller": lambda T: T.Resize(24),
+    "both sizes": lambda T: T.Resize((50, 20)),
+    "larger": lambda T: T.Resize(80),
+    "nearest": lambda T: T.Resize(20, interpolation=T.InterpolationMode.NEAREST),
+    "bounded": lambda T: T.Resize(30, max_size=40),
+    "centre": lambda T: T.CenterCrop(24),
+    "centre of a larger": lambda T: T.CenterCrop(60),
+    "border": lambda T: T.Pad(3, fill=7),
+    "mirrored border": lambda T: T.Pad((1, 2, 3, 4), padding_mode="symmetric"),
+    "edge": lambda T: T.Pad((5, 2), padding_mode="edge"),
+    "jitter": lambda T: T.ColorJitter(0.4, 0.4, 0.4, 0.1),
+    "hue": lambda T: T.ColorJitter(hue=0.5),
+    "grey": lambda T: T.Grayscale(),
+    "three greys": lambda T: T.Grayscale(3),
+    "perhaps grey": lambda T: T.RandomGrayscale(0.5),
+    "rotated": lambda T: T.RandomRotation(30),
+    "rotated, larger": lambda T: T.RandomRotation(
+        (10, 80), interpolation=T.InterpolationMode.BILINEAR, expand=True),
+    "rotated around": lambda T: T.RandomRotation(45, center=(3, 4), fill=9),
+    "affine": lambda T: T.RandomAffine(20, (0.1, 0.2), (0.8, 1.2), 10),
+    "sheared": lambda T: T.RandomAffine(
+        0, shear=(1, 5, -3, 3), interpolation=T.InterpolationMode.BILINEAR, fill=5),
+    "perspective": lambda T: T.RandomPerspective(p=1.0),
+    "blurred": lambda T: T.GaussianBlur((3, 7), (1.0, 3.0)),
+    "elastic": lambda T: T.ElasticTransform(),
+    "inverted": lambda T: T.RandomInvert(),
+    "posterised": lambda T: T.RandomPosterize(3),
+    "sharp": lambda T: T.RandomAdjustSharpness(2.0),
+    "contrast": lambda T: T.RandomAutocontrast(),
+    "equalised": lambda T: T.RandomEqualize(),
+    "AutoAugment": lambda T: T.AutoAugment(),
+    "AutoAugment of CIFAR": lambda T: T.AutoAugment(T.AutoAugmentPolicy.CIFAR10),
+    "AutoAugment of SVHN": lambda T: T.AutoAugment(T.AutoAugmentPolicy.SVHN),
+    "RandAugment": lambda T: T.RandAugment(),
+    "TrivialAugment": lambda T: T.TrivialAugmentWide(),
+    "AugMix": lambda T: T.AugMix(),
+    "applied": lambda T: T.RandomApply([T.ColorJitter(0.5)]),
+    "chosen": lambda T: T.RandomChoice([T.CenterCrop(10), T.CenterCrop(9)]),
+    "in any order": lambda T: T.RandomOrder([T.RandomCrop(30), T.RandomHorizontalFlip()]),
+    "five": lambda T: T.FiveCrop(10),
+    "ten": lambda T: T.TenCrop((12, 10)),
+}
+PILLOW_ONLY = {
+    "erased": lambda T: T.Compose([T.ToTensor(), T.RandomErasing(1.0)]),
+    "erased by noise": lambda T: T.Compose([T.ToTensor(), T.RandomErasing(1.0, value="random")]),
+    "normalised": lambda T: T.Compose([T.ToTensor(), T.Normalize((.5, .4, .3), (.1, .2, .3))]),
+    "bytes": lambda T: T.PILToTensor(),
+    "coloured border": lambda T: T.Pad(2, fill=(1, 2, 3)),
+    "solarised": lambda T: T.RandomSolarize(100),
+}
+
+
+def as_arrays(value):
+    if isinstance(value, (tuple, list)):
+        return [array for item in value for array in as_arrays(item)]
+    return [np.asarray(value) if isinstance(value, Image.Image) else value.numpy()]
+
+
+def run(module, transforms, make, pixels, kind, seed):
+    module.manual_seed(seed)
+    random.seed(seed)
+    image = Image.fromarray(pixels)
+    if kind == "L":
+        image = image.convert("L")
+    elif kind != "RGB":
+        image = module.from_numpy(pixels.transpose(2, 0, 1).copy())
+        image = image.float() / 255 if kind == "float" else image
+    return as_arrays(make(transforms)(image)), module.rand(1).item()
+
+
+def check_same(make, kind):
+    """Bytes may differ by one where both round; few do."""
+    for pixels in (NOISE, SMOOTH):
+        for seed in range(2):
+            ours, next_of_ours = run(rushlight, rushlight.vision.transforms, make, pixels, kind, seed)
+            theirs, next_of_theirs = run(torch, THEIRS.transforms, make, pixels, kind, seed)
+            assert next_of_ours == next_of_theirs and len(ours) == len(theirs)
+            for a, b in zip(ours, theirs):
+                assert a.shape == b.shape and a.dtype == b.dtype
+                off = np.abs(a.astype(float) - b.astype(float)) > (0 if a.dtype == np.uint8 else 2e-5)
+                assert off.mean() < 0.03
+
+
+@pytest.mark.parametrize("kind", ["RGB", "L", "uint8", "float"])
+@pytest.mark.parametrize("name", ANY)
+def test_transform(name, kind):
+    if kind == "float" and name in ("posterised", "equalised", "AutoAugment", "AutoAugment of CIFAR",
+                                    "AutoAugment of SVHN", "RandAugment", "TrivialAugment", "AugMix"):
+        pytest.skip("needs bytes")
+    check_same(ANY[name], kind)
+
+
+@pytest.mark.parametrize("name", PILLOW_ONLY)
+def test_transform_of_images(name):
+    check_same(PILLOW_ONLY[name], "RGB")
+
+
+@pytest.mark.parametrize("name", [*ANY, *PILLOW_ONLY])
+def test_printed_alike(name):
+    make = {**ANY, **PILLOW_ONLY}[name]
+    assert repr(make(rushlight.vision.transforms)) == repr(make(THEIRS.transforms))
+
+
+def test_fake_data():
+    import rushlight.vision.datasets
+    ours, theirs = (vision.datasets.FakeData(5, (3, 8, 8), random_offset=3)
+                    for vision in (rushlight.vision, THEIRS))
+    for (a, i), (b, j) in zip([ours[k] for k in range(5)], [theirs[k] for k in range(5)]):
+        assert i == j and (np.asarray(a) == np.asarray(b)).mean() > 0.99
+
+
+@pytest.mark.parametrize("options", [{}, {"nrow": 2, "padding": 1, "pad_value": 0.5},
+                                     {"normalize": True}, {"normalize": True, "scale_each": True},
+                                     {"normalize": True, "value_range": (-1, 1)}])
+@pytest.mark.parametrize("shape", [(7, 3, 4, 5), (3, 1, 4, 4), (3, 6, 6), (5, 5)])
+def test_grids(options, shape):
+    import rushlight.vision.utils
+    pixels = np.random.RandomState(1).randn(*shape).astype(np.float32)
+    ours = rushlight.vision.utils.make_grid(rushlight.from_numpy(pixels), **options)
+    theirs = THEIRS.utils.make_grid(torch.from_numpy(pixels), **options)
+    assert ours.shape == theirs.shape
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
