@@ -117,6 +117,8 @@ cache = Flag("RUSHLIGHT_CACHE", "auto", _folder(),
              "Folder of compiled objects; auto is the user's cache folder, off keeps none.")
 cache_size = Flag("RUSHLIGHT_CACHE_SIZE", "256", _integer(0),
                   "Bound of that folder in MiB; the oldest objects leave first.")
+recipes = Flag("RUSHLIGHT_RECIPES", "on", _switch(),
+               "Keep what the compiler made of a graph in that folder, too, for the next process.")
 threads = Flag("RUSHLIGHT_THREADS", "0", _integer(0, 1024),
                "Number of threads that run kernels; 0 is every core this process may use.")
 winograd = Flag("RUSHLIGHT_WINOGRAD", "on", _switch(),
@@ -124,7 +126,7 @@ winograd = Flag("RUSHLIGHT_WINOGRAD", "on", _switch(),
                 "which is slower and more exact.")
 
 FLAGS = {"debug": debug, "show": show, "backend": backend, "check": check, "cache": cache,
-         "cache_size": cache_size, "threads": threads, "winograd": winograd}
+         "cache_size": cache_size, "recipes": recipes, "threads": threads, "winograd": winograd}
 
 
 @contextmanager

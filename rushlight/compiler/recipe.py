@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from ..cpu import jit
 from ..trace import periods
 from ..trace.graph import Form, build, spelled_out
 from ..trace.record import pending
@@ -20,6 +21,7 @@ from .kernel import Call, Code, Ref, Scalar
 from .lower import ARENA, INPUT, LEAF, OUTPUT, SHIFTED, Host
 from .pipeline import compile_graph
 from .sizes import Number, Trace, plain
+from .stored import Shelf
 
 SEEN = 2                # sizes that the passes treat before they are traced
 REMEMBERED = 8          # sizes by which a family tells what varies
@@ -38,8 +40,8 @@ def family_of(d, form) -> Family | None:
     except TypeError:                   # a parameter without a hash
         return None
     if family is None:
-        alone = form.key if d.nodes.__class__ is list else Form(spelled_out(d)).key
-        family = families[form.key] = families[alone] = families.get(alone) or Family()
+        alone = form if d.nodes.__class__ is list else Form(spelled_out(d))
+        family = families[form.key] = families[alone.key] = families.get(alone.key) or Family(alone)
         while len(families) > FAMILIES:
             families.popitem(last=False)
     else:
@@ -68,11 +70,12 @@ def no_collections():
 class Family:
     """Graphs of one form: the sizes that were met, and recipes for ranges of them."""
 
-    __slots__ = ("seen", "recipes", "found", "missed", "closed", "moved")
+    __slots__ = ("shelf", "seen", "recipes", "found", "missed", "closed", "moved")
 
-    def __init__(self):
+    def __init__(self, form):
+        self.shelf = Shelf(form)
         self.seen: deque = deque(maxlen=REMEMBERED)
-        self.recipes: list[Recipe] = []
+        self.recipes: list[Recipe] = list(self.shelf.for_ranges())
         self.found = self.missed = 0    # how often a recipe fitted, and how often none did
         self.moved: set = set()         # places of offsets that changed
         self.closed = False     # nothing is gained by tracing
@@ -95,7 +98,15 @@ class Family:
             periods.watch(pending.first, d.nodes)
         made = self.traced(d, Form(d)) if self.pays() else None
         self.seen.append(form.values)
-        return made or (plain_recipe(d.nodes, d), ())
+        return made or (self.made_for(form.values, d), ())
+
+    def made_for(self, values, d) -> Recipe:
+        """By the passes, here or in an earlier process."""
+        recipe = self.shelf.for_sizes(values)
+        if recipe is None:
+            recipe = plain_recipe(d.nodes, d)
+            self.shelf.keep_for_sizes(values, recipe)
+        return recipe
 
     def watch_offsets(self, form):
         """Remember which offsets ever were others than the time before."""
@@ -126,6 +137,7 @@ class Family:
             self.closed = True
             return None
         self.recipes.insert(0, recipe)
+        self.shelf.keep_for_range(recipe)
         traced += 1
         return recipe, recipe.sizes(form.values)
 
@@ -151,7 +163,7 @@ class Recipe:
         self.donors, self.checks, self.itemsizes = program.donors, program.checks, program.inputs
         self.numbers: dict[int, Number] = {}        # that follow from sizes, in the order of `sizes`
         self.number_bases(program)
-        self.compiled = compiled(program)
+        self.codes = codes_of(program)
         self.lay_out_blocks(program)
         self.take_commands(program)
         self.nbytes = self.column([s.nbytes for s in program.slots])
@@ -159,6 +171,24 @@ class Recipe:
                       if s.kind == ARENA and s.first is not None]
         self.formula = following and following.formula(self.numbers.values())
         self.remember(values, places)
+        self.insert_addresses(jit.addresses(list(self.codes)))
+
+    # -- between processes ------------------------------------------------------------------------------
+    def __getstate__(self) -> dict:
+        codes = [(code.symbol, jit.key_of(code)) for code in self.codes]
+        return self.__dict__ | {"codes": codes, "numbers": None}
+
+    def link(self) -> bool:
+        """Put in the addresses of this process, if all machine code is there."""
+        found = jit.kept(self.codes)
+        if found is not None:
+            self.insert_addresses(found)
+        return found is not None
+
+    def insert_addresses(self, addresses: list[int]) -> None:
+        addresses = np.array(addresses, np.int64)
+        self.words.known[self.code_places] = addresses[self.code_numbers]
+        self.addresses = addresses[self.called]
 
     # -- sizes ------------------------------------------------------------------------------------------
     def remember(self, values, places) -> None:
@@ -224,7 +254,7 @@ class Recipe:
         scalars: dict = {}
         for number, d, at in program.scalar_refs:
             scalars.setdefault(d, []).append((at // 8, number))
-        refs, own = [], []              # places of addresses: of slots, of the block itself
+        refs, own, named = [], [], []   # places of addresses: of slots, of the block itself, of code
         self.starts = []
         for call in program.steps:
             if not isinstance(call, Call):
@@ -239,9 +269,11 @@ class Recipe:
                     scalars.setdefault(word.dtype, []).append((k, word.index))
                     word = 0
                 elif kind is Code:
-                    word = self.compiled[word]
+                    named.append((k, self.codes[word]))
+                    word = 0
                 words.append(word)
         self.words = self.column(words)
+        self.code_places, self.code_numbers = np.array(named, np.int64).reshape(-1, 2).T
         self.own_places, self.own_offsets = np.array(own, np.int64).reshape(-1, 2).T
         self.places, self.slots = (np.array([r[n] for r in refs], np.intp) for n in (0, 1))
         self.which = np.array([self.bases[slot] for _, slot, _ in refs], np.intp)
@@ -252,7 +284,7 @@ class Recipe:
     def take_commands(self, program) -> None:
         """Runs of native calls (first command, count) and host steps between them."""
         calls = [s for s in program.steps if isinstance(s, Call)]
-        self.addresses = np.array([self.compiled[c.code] for c in calls], np.int64)
+        self.called = np.array([self.codes[c.code] for c in calls], np.intp)
         self.starts = np.array(self.starts, np.int64)
         self.units = self.column([c.units for c in calls])
         self.grains = self.column([c.grain for c in calls])
@@ -287,12 +319,11 @@ class Column:
         return numbers
 
 
-def compiled(program) -> dict:
-    """Addresses of all functions that calls are or name; together, so that they compile in parallel."""
-    from ..cpu import jit
+def codes_of(program) -> dict:
+    """All functions that calls are or name, numbered."""
     calls = [s for s in program.steps if isinstance(s, Call)]
-    codes = list(dict.fromkeys([c.code for c in calls] + [w for c in calls for w in c.words if type(w) is Code]))
-    return dict(zip(codes, jit.addresses(codes), strict=True))
+    codes = dict.fromkeys([c.code for c in calls] + [w for c in calls for w in c.words if type(w) is Code])
+    return {code: k for k, code in enumerate(codes)}
 
 
 def numbered(step: Host, refs: list) -> Host:

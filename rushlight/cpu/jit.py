@@ -24,6 +24,7 @@ compilations = 0    # modules that LLVM compiled in this process
 loads = 0           # objects made callable in this process, compiled here or read from disk
 
 _addresses: dict[Code, int] = {}
+_loaded: dict[str, int] = {}    # key of an object -> address
 _numbers = itertools.count()    # LLVM wants a new name for each library
 _lock = threading.RLock()
 
@@ -42,10 +43,33 @@ def addresses(codes: Sequence[Code]) -> list[int]:
     new = [code for code in codes if code not in known]
     if new:
         with _lock:
-            _load(_objects([code for code in dict.fromkeys(new) if code not in known]))
+            _make([code for code in dict.fromkeys(new) if code not in known])
             if config.debug.value:
                 _show(new)
     return [known[code] for code in codes]
+
+
+def _make(codes: list[Code]) -> None:
+    """Addresses of codes that have none yet."""
+    keys = {code: key_of(code) for code in codes}
+    _load([(code.symbol, keys[code], content) for code, content in
+           _objects([code for code in codes if keys[code] not in _loaded])])
+    for code, key in keys.items():
+        _addresses[code] = _loaded[key]
+
+
+def kept(names: Sequence[tuple[str, str]]) -> list[int] | None:
+    """Addresses of objects on disk by (symbol, key of the code); None if one is not there."""
+    with _lock:
+        found = {}
+        for symbol, key in names:
+            if key not in _loaded and key not in found:
+                content = objects.load(key)
+                if content is None:
+                    return None
+                found[key] = symbol, key, content
+        _load(list(found.values()))
+        return [_loaded[key] for _, key in names]
 
 
 def _show(codes: list[Code]) -> None:
@@ -69,7 +93,7 @@ def assembly(code: Code) -> str:
 
 
 def _objects(codes: list[Code]) -> list[tuple[Code, bytes]]:
-    keys = {code: _key(code) for code in codes}
+    keys = {code: key_of(code) for code in codes}
     found = {code: objects.load(keys[code]) for code in codes}
     missing = [code for code in codes if found[code] is None]
     for code, compiled in zip(missing, _compile_all(missing), strict=True):
@@ -78,10 +102,16 @@ def _objects(codes: list[Code]) -> list[tuple[Code, bytes]]:
     return list(found.items())
 
 
-def _key(code: Code) -> str:
-    machine = host()
-    return objects.make_key(VERSION, machine.llvm, machine.triple, machine.cpu, machine.features,
-                            code.symbol, code.ir)
+@cache
+def key_of(code: Code) -> str:
+    """The name of its object on disk."""
+    return objects.make_key(*machine(), code.symbol, code.ir)
+
+
+def machine() -> tuple[str, ...]:
+    """What code depends on besides its IR."""
+    known = host()
+    return VERSION, known.llvm, known.triple, known.cpu, known.features
 
 
 def _compile_all(codes: list[Code]) -> list[bytes]:
@@ -204,35 +234,35 @@ def _bytes_of(lib, buffer) -> bytes:
     return string_at(lib.LLVMPY_GetBufferStart(buffer), lib.LLVMPY_GetBufferSize(buffer))
 
 
-def _load(compiled: list[tuple[Code, bytes]]) -> None:
-    """Make objects callable: one library for all whose symbols differ."""
+def _load(compiled: list[tuple[str, str, bytes]]) -> None:
+    """Make objects (symbol, key, content) callable: one library for all whose symbols differ."""
     global loads
     for batch in _without_clashes(compiled):
         library = _link(batch)
-        for code, _ in batch:
-            _addresses[code] = library[code.symbol]
+        for symbol, key, _ in batch:
+            _loaded[key] = library[symbol]
         loads += len(batch)
 
 
-def _without_clashes(compiled: list[tuple[Code, bytes]]) -> list[list[tuple[Code, bytes]]]:
+def _without_clashes(compiled: list[tuple[str, str, bytes]]) -> list[list[tuple[str, str, bytes]]]:
     batches: list[dict] = []
-    for code, content in compiled:
-        free = next((batch for batch in batches if code.symbol not in batch), None)
+    for one in compiled:
+        free = next((batch for batch in batches if one[0] not in batch), None)
         if free is None:
             batches.append(free := {})
-        free[code.symbol] = code, content
+        free[one[0]] = one
     return [list(batch.values()) for batch in batches]
 
 
-def _link(batch: list[tuple[Code, bytes]]):
+def _link(batch: list[tuple[str, str, bytes]]):
     """A library of objects; the C library's functions are visible to it."""
     builder = _llvm().JITLibraryBuilder().add_current_process()
-    for code, content in batch:
-        builder.add_object_img(content).export_symbol(code.symbol)
+    for symbol, _, content in batch:
+        builder.add_object_img(content).export_symbol(symbol)
     try:
         library = builder.link(_linker(), f"rushlight{next(_numbers)}")
     except RuntimeError as error:
-        names = ", ".join(code.symbol for code, _ in batch)
+        names = ", ".join(symbol for symbol, _, _ in batch)
         raise RuntimeError(f"cannot load {names}: {error}") from None
     return _immortal(library)
 
