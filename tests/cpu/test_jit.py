@@ -32,6 +32,7 @@ def call(address: int, x: int) -> int:
 def forget():
     """What a new process knows: nothing in memory."""
     jit._addresses.clear()
+    jit._loaded.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +123,7 @@ def test_a_damaged_object_is_rebuilt(folder, damage):
 def test_an_object_under_the_name_of_another_is_rebuilt(folder):
     first, second = add(5), add(6)
     jit.addresses([first, second])
-    paths = [folder / (jit._key(code) + ".o") for code in (first, second)]
+    paths = [folder / (jit.key_of(code) + ".o") for code in (first, second)]
     paths[1].write_bytes(paths[0].read_bytes())
     forget()
     assert call(jit.address(second), 0) == 6
@@ -130,7 +131,7 @@ def test_an_object_under_the_name_of_another_is_rebuilt(folder):
 
 def test_a_directory_in_place_of_an_object_does_no_harm(folder):
     code = add(7)
-    (folder / (jit._key(code) + ".o")).mkdir(parents=True, mode=0o700)
+    (folder / (jit.key_of(code) + ".o")).mkdir(parents=True, mode=0o700)
     assert call(jit.address(code), 0) == 7
 
 
