@@ -28,6 +28,39 @@ class save_on_cpu(saved_tensors_hooks):
         super().__init__(lambda x: x, lambda x: x)
 
 
+class allow_mutation_on_saved_tensors(saved_tensors_hooks):
+    """Within the block what operations have saved may be overwritten: gradients are those of the values then.
+
+    Backward passes belong into the block, too. A saved value costs no copy unless it is overwritten.
+    """
+
+    entered = False
+
+    def __init__(self):
+        super().__init__(lambda x: x.detach().clone(), self._read)
+        self.is_open = False
+
+    def _read(self, x):
+        if not self.is_open:
+            raise AssertionError("Trying to backward outside of the 'allow_mutation_on_saved_tensors' context in which "
+                                 "the graph was originally recorded.")
+        return x
+
+    def __enter__(self):
+        if allow_mutation_on_saved_tensors.entered:
+            raise RuntimeError("allow_mutation_on_saved_tensors contexts cannot be nested")
+        self.is_open = allow_mutation_on_saved_tensors.entered = True
+        super().__enter__()
+        return self
+
+    def clear(self) -> None:
+        """Nothing is kept aside that could be dropped: values go with what saved them."""
+
+    def __exit__(self, *exc):
+        super().__exit__(*exc)
+        self.is_open = allow_mutation_on_saved_tensors.entered = False
+
+
 class disable_saved_tensors_hooks:
     """Within the block hooks on saved tensors raise an error."""
 

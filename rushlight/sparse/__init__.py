@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from .. import dtypes as _dtypes, ops as _ops
 from ..layout import Size as _Size
+from ..tensor import Tensor as _Tensor
 from . import dispatch as _dispatch, products as _products
 from .convert import (
     check_sparse_tensor_invariants as check_sparse_tensor_invariants,
@@ -10,8 +11,10 @@ from .convert import (
 )
 from .legacy import TYPES as _TYPES
 from .products import sampled_addmm as sampled_addmm
+from .tensor import SparseTensor as _SparseTensor
 
-__all__ = ["addmm", "check_sparse_tensor_invariants", "log_softmax", "mm", "sampled_addmm", "softmax", "spdiags", "sum"]
+__all__ = ["addmm", "as_sparse_gradcheck", "check_sparse_tensor_invariants", "log_softmax", "mm", "sampled_addmm",
+           "softmax", "spdiags", "sum"]
 globals().update(_TYPES)
 
 
@@ -63,3 +66,19 @@ def spdiags(diagonals, offsets, shape, layout=None):
         parts.append(values[k, first:max(last, first)])
     made = _coo(_ops.cat(at, 1), _ops.cat(parts), _Size(shape))
     return made if layout is None else made.to_sparse(layout=layout)
+
+
+def as_sparse_gradcheck(gradcheck):
+    """gradcheck for functions of sparse tensors: derivatives with respect to, and of, the elements that are stored."""
+    def check(func, inputs, **kwargs):
+        kwargs.pop("masked", None)
+        given = (inputs,) if isinstance(inputs, _Tensor) else tuple(inputs)
+
+        def of_values(*values):
+            made = [x.with_values(v) if isinstance(x, _SparseTensor) else v for x, v in zip(given, values)]
+            outs = func(*made)
+            outs = outs if isinstance(outs, (tuple, list)) else (outs,)
+            return tuple(y._data if isinstance(y, _SparseTensor) else y for y in outs)
+        values = tuple(x._data.detach().requires_grad_(x.requires_grad) if isinstance(x, _SparseTensor) else x for x in given)
+        return gradcheck(of_values, values, **kwargs)
+    return check

@@ -20,7 +20,7 @@ from .fractional import fractional_max_pool2d, fractional_max_pool3d
 from .linear_maps import bilinear, linear
 from .losses import (binary_cross_entropy, binary_cross_entropy_with_logits, cosine_embedding_loss,
                      cross_entropy, ctc_loss, gaussian_nll_loss, hinge_embedding_loss, huber_loss,
-                     kl_div, l1_loss, margin_ranking_loss, mse_loss, multi_margin_loss,
+                     kl_div, l1_loss, linear_cross_entropy, margin_ranking_loss, mse_loss, multi_margin_loss,
                      multilabel_margin_loss, multilabel_soft_margin_loss, nll_loss,
                      poisson_nll_loss, smooth_l1_loss, soft_margin_loss, triplet_margin_loss,
                      triplet_margin_with_distance_loss)

@@ -13,6 +13,7 @@ from ...prims.index import gather
 from ...tensor import Tensor
 from .activations import _log_softmax, logsigmoid
 from .distances import pairwise_distance
+from .linear_maps import linear
 from ...ops.precision import is_half
 
 
@@ -302,6 +303,46 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
     if label_smoothing == 0:
         return nll_loss(log_p, target, weight, None, ignore_index, None, reduction)
     return _smoothed(log_p, target, weight, ignore_index, reduction, label_smoothing, dim)
+
+
+def linear_cross_entropy(input: Tensor, linear_weight: Tensor, target: Tensor, *,
+                         linear_bias: Tensor | None = None, weight: Tensor | None = None,
+                         reduction: str = "mean", ignore_index: int | None = None,
+                         label_smoothing: float = 0.0, options=None) -> Tensor:
+    """cross_entropy of the logits input @ linear_weight^T + linear_bias.
+
+    Args:
+        input: (in,) or (N, in).
+        linear_weight: (C, *d, in) for logits (N, C, *d); linear_bias: (C, *d).
+        target: classes (N, *d), or probabilities of the logits' shape, for which there is no ignore_index.
+        options: accepted (nn.LinearCrossEntropyOptions); PyTorch's chunks change no result.
+    """
+    shape = _logits_shape(input, linear_weight, linear_bias)
+    if tuple(target.shape) == shape and ignore_index is not None:
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    rows = math.prod(linear_weight.shape[:-1])
+    bias = None if linear_bias is None else linear_bias.reshape(rows)
+    logits = linear(input, linear_weight.reshape(rows, input.shape[-1]), bias).reshape(shape)
+    return cross_entropy(logits, target, weight, None, -100 if ignore_index is None else ignore_index, None, reduction,
+                         label_smoothing)
+
+
+def _logits_shape(input, linear_weight, linear_bias):
+    """(*N, C, *d), or PyTorch's error for arguments that do not fit."""
+    if input.dim() not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.dim()}")
+    if linear_weight.dim() < 2:
+        raise RuntimeError(f"expected linear_weight with dimensionality at least 2, got {linear_weight.dim()}")
+    if input.shape[-1] != linear_weight.shape[-1]:
+        raise RuntimeError("expected equal input and linear_weight last dimensions (in_features), got "
+                           f"{input.shape[-1]} and {linear_weight.shape[-1]}, respectively")
+    rows = tuple(linear_weight.shape[:-1])
+    if linear_bias is not None and tuple(linear_bias.shape) != rows:
+        raise RuntimeError(f"expected linear_bias shape {rows}, got {tuple(linear_bias.shape)}")
+    if len(rows) > 1 and input.dim() == 1:
+        raise RuntimeError(f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} requires "
+                           f"batched input, (N, {input.shape[-1]}), got unbatched input with shape {tuple(input.shape)}")
+    return (*input.shape[:-1], *rows)
 
 
 def _smoothed(log_p, target, weight, ignore_index, reduction, epsilon, dim):

@@ -21,7 +21,7 @@ __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_
 
 def __getattr__(name):
     """Rooms that are entered when they are asked for."""
-    if name == "stateless":
+    if name in ("prune", "stateless"):
         from importlib import import_module
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
