@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from .. import ops
 from ..autograd.recall import repeated
-from .optimizer import Optimizer, ParamState, check_at_least_zero, floats, number, put, tensors_of
+from .optimizer import Optimizer, ParamState, add_rows, check_at_least_zero, floats, number, put, tensors_of
 from .rounding import single
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop", "Rprop", "ASGD"]
@@ -102,9 +102,10 @@ def _adagrad(tensors, numbers, decays):
 
 def _adagrad_of_rows(p, g, total, eps, rate):
     """The same where the gradient stores something."""
-    put(total, total.add(g.map(lambda v: v.pow(2))))
-    sums = total.sparse_mask(g)._values()
-    put(p, p.add(g.map(lambda v: v / (sums.sqrt() + eps)), alpha=rate))
+    values = g._values()
+    squares = values.pow(2)
+    sums = total.sparse_mask(g)._values() + squares
+    add_rows(g, (total, squares), (p, values / (sums.sqrt() + eps) * rate))
 
 
 class RMSprop(Optimizer):

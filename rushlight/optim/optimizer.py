@@ -16,6 +16,7 @@ from ..nn.modules.module import typename
 from ..nn.modules.module_hooks import add_hook
 from ..ops.layouts import Unstrided
 from ..tensor import Tensor
+from ..trace.flush import flush
 from ..utils.hooks import RemovableHandle
 
 __all__ = ["Optimizer", "register_optimizer_step_pre_hook", "register_optimizer_step_post_hook",
@@ -39,6 +40,17 @@ def register_optimizer_step_post_hook(hook) -> RemovableHandle:
 def put(x: Tensor, value: Tensor) -> Tensor:
     """Make `value`, which nobody else has seen, the value of x."""
     return x.become(value) if isinstance(x, Unstrided) else assign(x, value)
+
+
+def add_rows(g, *changes) -> None:
+    """Add values to tensors where the sparse tensor g stores something: (tensor, values) pairs.
+
+    Each runs by itself: a table is written to in place if nobody has still to read the old one, and
+    if nothing that runs with it may fail.
+    """
+    for x, values in changes:
+        flush()
+        put(x, x.add(g.with_values(values)))
 
 
 def number(x) -> float:

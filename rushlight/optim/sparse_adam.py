@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from .. import ops
 from ..tensor import Tensor
-from .optimizer import Optimizer, check_betas, number, put
+from .optimizer import Optimizer, add_rows, check_betas, number
 
 __all__ = ["SparseAdam"]
 
@@ -50,7 +50,5 @@ def _update_rows(p, g, state, beta1, beta2, eps, rate):
     m, v = state["exp_avg"], state["exp_avg_sq"]
     old_m, old_v, values = m.sparse_mask(g)._values(), v.sparse_mask(g)._values(), g._values()
     change_m, change_v = (values - old_m) * (1 - beta1), (values.pow(2) - old_v) * (1 - beta2)
-    put(m, m.add(g.with_values(change_m)))
-    put(v, v.add(g.with_values(change_v)))
-    step = (change_m + old_m) / ((change_v + old_v).sqrt() + eps)
-    put(p, p.add(g.with_values(step * -rate)))
+    step = (change_m + old_m) / ((change_v + old_v).sqrt() + eps) * -rate
+    add_rows(g, (m, change_m), (v, change_v), (p, step))
