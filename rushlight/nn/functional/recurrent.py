@@ -65,7 +65,7 @@ def gated(kind: str, x: Tensor, s: Tensor, before: Tensor) -> tuple:
         return COMPOSED[kind](*operands)
     if taping(*operands):
         return Gated.apply(kind, *operands)
-    return _planes(cell(*operands, mode=kind), kind)
+    return _cell(*operands, kind)[1:]
 
 
 def _lstm_composed(x, s, c):
@@ -84,9 +84,20 @@ def _gru_composed(x, s, h):
 COMPOSED = {"lstm": _lstm_composed, "gru": _gru_composed}
 
 
-def _planes(y, kind):
-    """h, and c, of a cell as values of their own."""
-    return tuple(_own(y[k]) for k in range(1 + CELLS[kind].inner))
+@recalled("x s before")
+def _cell(x, s, before, kind):
+    """A cell, and its h and c as values of their own; untaped."""
+    y = cell(x, s, before, mode=kind)
+    return y, *(_own(y[k]) for k in range(1 + CELLS[kind].inner))
+
+
+@recalled("y x before gh gc?")
+def _cell_gradients(y, x, before, gh, gc, kind):
+    """Gradients of x, s and what was before."""
+    grads = (gh,) if gc is None else (gh, gc)
+    out, gates = cell_grad(*grads, y, before, mode=kind), CELLS[kind].gates
+    ofs = [out[k:k + gates].view(x.shape) for k in range(0, len(out) - 1, gates)]
+    return ofs[0], ofs[-1], out[-1]
 
 
 class Gated(Function):
@@ -94,9 +105,10 @@ class Gated(Function):
 
     @staticmethod
     def forward(ctx, kind, *operands):
-        y, ctx.kind = cell(*operands, mode=kind), kind
+        y, *shown = _cell(*operands, kind)
+        ctx.kind = kind
         ctx.save_for_backward(y, *operands)
-        return _planes(y, kind)
+        return tuple(shown)
 
     @staticmethod
     def backward(ctx, *grads):
@@ -104,9 +116,7 @@ class Gated(Function):
         if mode.enabled:
             composed = COMPOSED[ctx.kind]
             return None, *_composed(composed, operands, ctx.needs_input_grad[1:], grads)
-        out, gates = cell_grad(*grads, y, operands[2], mode=ctx.kind), CELLS[ctx.kind].gates
-        ofs = [out[k:k + gates].view(operands[0].shape) for k in range(0, len(out) - 1, gates)]
-        return None, ofs[0], ofs[-1], out[-1]
+        return None, *_cell_gradients(y, operands[0], operands[2], *(*grads, None)[:2], ctx.kind)
 
 
 def _composed(function, operands, needed, grads):
@@ -320,13 +330,13 @@ def _by_steps(kind, reverse, every):
 @recalled("y x w_ih w_hh b_ih? b_hh? h? c? gh? gc?")
 def _gradients(y, x, w_ih, w_hh, b_ih, b_hh, h, c, gh, gc, kind, reverse, every, needed):
     """Gradients of a layer's operands from those of what it shows; None where none is needed."""
-    return _Gradients(y, x, w_ih, w_hh, gh, gc, kind, reverse, every).of(needed)
+    return _Gradients(y, x, w_ih, w_hh, h, gh, gc, kind, reverse, every).of(needed)
 
 
 class _Gradients:
     """Gradients of a layer's operands from that of its gates."""
 
-    def __init__(self, y, x, w_ih, w_hh, gh, gc, kind, reverse, every):
+    def __init__(self, y, x, w_ih, w_hh, h, gh, gc, kind, reverse, every):
         self.x, self.w_ih, self.w_hh, self.kind, self.reverse = x, w_ih, w_hh, kind, reverse
         count, batch, hidden = *x.shape[:2], w_hh.size(1)
         if gh is None:
@@ -339,8 +349,12 @@ class _Gradients:
         self.q = out[q:carry]           # of a gru: what takes n's place for the states
         self.carry = out[carry:]
         at = Planes(kind, count, reverse, True)
-        self.before = _rows(y[at.before:at.before + count])
-        self.start = slice((count - 1) * batch, None) if reverse else slice(0, batch)
+        first, rest = slice(0, batch), slice(batch, None)
+        if reverse:
+            first, rest = slice((count - 1) * batch, None), slice(0, (count - 1) * batch)
+        self.start = first
+        self.later = rest if h is None else slice(0, None)      # than a state of zeros
+        self.before = _rows(y[at.before:at.before + count])[self.later]
 
     def of(self, needed) -> list:
         """In the order of the operands; None where none is needed."""
@@ -355,7 +369,7 @@ class _Gradients:
         return self.gates.t() @ _rows(self.x)
 
     def state_weight(self):
-        return self.joined([part.t() @ self.before for part in self.parts()], 0)
+        return self.joined([part[self.later].t() @ self.before for part in self.parts()], 0)
 
     @cached_property
     def sums(self):
