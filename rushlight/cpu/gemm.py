@@ -12,7 +12,7 @@ from math import prod
 from ..compiler.kernel import LANES, Call, Code, Epilogue, View
 from ..compiler.sizes import larger, smaller, times
 from ..dtypes import bfloat16, dtype, float32, float64, int32, int64
-from .contract import (BLOCK_K, BLOCK_ROWS, PANELS, Contraction, Cut, Left, Right, Temp, balanced,
+from .contract import (BLOCK_K, BLOCK_ROWS, PANELS, PLENTY, Contraction, Cut, Left, Right, Temp, balanced,
                        ceil_div, columns_of, contract, cut_columns, cut_rows)
 from .features import host
 from .finish import Finisher, Grid, finisher
@@ -68,9 +68,19 @@ def _cut(a: View, n: int) -> Contraction:
     *batch, m, k = a.shape
     kind, dots = accumulator(a.dtype), has_dots(a.dtype)
     rows = cut_rows(kind, prod(batch), m, n)
-    columns = cut_columns(kind, prod(batch) * rows.pieces, n, WIDE if dots else PANELS)
+    strips = prod(batch) * rows.pieces
+    columns = cut_columns(kind, strips, n, WIDE if dots else PANELS)
+    columns = columns if dots else _evened(columns, strips, columns_of(kind))
     depth = balanced(ceil_div(k, 2) if dots else k, BLOCK_K, 16)
     return Contraction(kind, prod(batch), rows, columns, depth, dots=dots)
+
+
+def _evened(columns: Cut, strips: int, panel: int) -> Cut:
+    """Narrower tiles for a small odd number: one thread's last keeps the others waiting."""
+    tiles = strips * columns.blocks
+    if columns.tile == panel or tiles > 2 * PLENTY or tiles % 2 == 0:
+        return columns
+    return balanced(columns.total, columns.tile - panel, panel)
 
 
 def _vector(before: list[Call], a: View, b: View, result: Finisher, temp: Temp,
