@@ -155,8 +155,7 @@ class GeneralizedPareto(Distribution):
     parameters = ("loc", "scale", "concentration")
 
     def __init__(self, loc, scale, concentration, validate_args=None):
-        self.loc, self.scale, self.concentration = broadcast_all(loc, scale, concentration)
-        super().__init__(self.loc.size(), validate_args=validate_args)
+        self._broadcast(validate_args, loc=loc, scale=scale, concentration=concentration)
 
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self):
@@ -245,8 +244,7 @@ class VonMises(Distribution):
     parameters = ("loc", "concentration")
 
     def __init__(self, loc, concentration, validate_args=None):
-        self.loc, self.concentration = broadcast_all(loc, concentration)
-        super().__init__(self.loc.size(), validate_args=validate_args)
+        self._broadcast(validate_args, loc=loc, concentration=concentration)
 
     @property
     def mean(self):

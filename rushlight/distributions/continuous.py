@@ -9,7 +9,7 @@ from ..autograd.grad_mode import no_grad
 from ..layout import Size
 from . import constraints
 from .distribution import LOG_2PI, Distribution, ExponentialFamily
-from .utils import broadcast_all, standard_normal
+from .utils import standard_normal
 
 
 class _LocScale(Distribution):
@@ -21,8 +21,7 @@ class _LocScale(Distribution):
     parameters = ("loc", "scale")
 
     def __init__(self, loc, scale, validate_args=None):
-        self.loc, self.scale = broadcast_all(loc, scale)
-        super().__init__(self.loc.size(), validate_args=validate_args)
+        self._broadcast(validate_args, loc=loc, scale=scale)
 
     @property
     def mean(self):
@@ -138,8 +137,7 @@ class Uniform(Distribution):
     parameters = ("low", "high")
 
     def __init__(self, low, high, validate_args=None):
-        self.low, self.high = broadcast_all(low, high)
-        super().__init__(self.low.size(), validate_args=validate_args)
+        self._broadcast(validate_args, low=low, high=high)
 
     @property
     def arg_constraints(self):
@@ -193,8 +191,7 @@ class Exponential(ExponentialFamily):
     parameters = ("rate",)
 
     def __init__(self, rate, validate_args=None):
-        (self.rate,) = broadcast_all(rate)
-        super().__init__(self.rate.size(), validate_args=validate_args)
+        self._broadcast(validate_args, rate=rate)
 
     @property
     def mean(self):

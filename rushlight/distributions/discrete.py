@@ -148,8 +148,7 @@ class Poisson(ExponentialFamily):
     parameters = ("rate",)
 
     def __init__(self, rate, validate_args=None):
-        (self.rate,) = broadcast_all(rate)
-        super().__init__(self.rate.size(), validate_args=validate_args)
+        self._broadcast(validate_args, rate=rate)
 
     @property
     def mean(self):

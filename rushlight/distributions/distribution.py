@@ -8,7 +8,7 @@ from ..autograd.grad_mode import no_grad
 from ..layout import Size
 from ..tensor import Tensor
 from . import constraints
-from .utils import lazy_property
+from .utils import broadcast_all, lazy_property
 
 
 class Distribution:
@@ -41,6 +41,12 @@ class Distribution:
         if self._validate_args:
             self._check_parameters()
         super().__init__()
+
+    def _broadcast(self, validate_args, **given):
+        """Take parameters of one shape, which is that of the batch."""
+        for name, value in zip(given, broadcast_all(*given.values()), strict=True):
+            setattr(self, name, value)
+        Distribution.__init__(self, value.size(), validate_args=validate_args)
 
     def _check_parameters(self):
         for name, constraint in self.arg_constraints.items():

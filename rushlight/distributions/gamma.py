@@ -22,8 +22,7 @@ class Gamma(ExponentialFamily):
     parameters = ("concentration", "rate")
 
     def __init__(self, concentration, rate, validate_args=None):
-        self.concentration, self.rate = broadcast_all(concentration, rate)
-        super().__init__(self.concentration.size(), validate_args=validate_args)
+        self._broadcast(validate_args, concentration=concentration, rate=rate)
 
     @property
     def mean(self):
@@ -175,9 +174,8 @@ class StudentT(Distribution):
     parameters = ("df", "loc", "scale")
 
     def __init__(self, df, loc=0.0, scale=1.0, validate_args=None):
-        self.df, self.loc, self.scale = broadcast_all(df, loc, scale)
+        self._broadcast(validate_args, df=df, loc=loc, scale=scale)
         self._chi2 = Chi2(self.df)
-        super().__init__(self.df.size(), validate_args=validate_args)
 
     def _expand_more(self, old, batch_shape):
         self._chi2 = old._chi2.expand(batch_shape)
@@ -223,10 +221,9 @@ class FisherSnedecor(Distribution):
     parameters = ("df1", "df2")
 
     def __init__(self, df1, df2, validate_args=None):
-        self.df1, self.df2 = broadcast_all(df1, df2)
+        self._broadcast(validate_args, df1=df1, df2=df2)
         self._gamma1 = Gamma(self.df1 * 0.5, self.df1)
         self._gamma2 = Gamma(self.df2 * 0.5, self.df2)
-        super().__init__(self.df1.size(), validate_args=validate_args)
 
     def _expand_more(self, old, batch_shape):
         self._gamma1, self._gamma2 = (g.expand(batch_shape) for g in (old._gamma1, old._gamma2))

@@ -166,3 +166,41 @@ def test_saved_values_may_be_overwritten():
         with pytest.raises(AssertionError, match="Trying to backward outside"):
             y.backward()
     assert out[0] == out[1]
+
+
+# -- interpolate(antialias=True) ----------------------------------------------------------------------
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic", "lanczos"])
+@pytest.mark.parametrize("given", [dict(size=(4, 5)), dict(size=(20, 3)), dict(size=(9, 11)), dict(scale_factor=0.4),
+                                   dict(scale_factor=(1.7, 0.5)), dict(size=(5, 4), align_corners=True),
+                                   dict(scale_factor=0.3, recompute_scale_factor=True)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+def test_antialias(mode, given, dtype):
+    given = given if mode != "lanczos" else {k: v for k, v in given.items() if k != "align_corners"}
+    out = []
+    for T in BOTH:
+        T.manual_seed(0)
+        x = (T.rand(2, 3, 9, 11, dtype=T.float64) * 255).to(getattr(T, dtype))
+        x = x.requires_grad_() if dtype != "uint8" else x
+        kwargs = {"align_corners": False} | given
+        y = T.nn.functional.interpolate(x, mode=mode, antialias=True, **kwargs)
+        if dtype != "uint8":
+            (y * T.arange(y.numel()).reshape(y.shape)).sum().backward()
+        out.append([y.detach().numpy()] + ([x.grad.numpy()] if dtype != "uint8" else []))
+    for a, b in zip(*out, strict=True):
+        assert a.shape == b.shape and a.dtype == b.dtype
+        if dtype == "uint8":
+            assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
+        else:
+            scale = np.abs(a).max()
+            np.testing.assert_allclose(b / scale, a / scale, 0, 1e-5 if dtype == "float32" else 1e-9)
+
+
+@pytest.mark.parametrize("given", [dict(mode="nearest", antialias=True), dict(mode="lanczos", align_corners=False),
+                                   dict(mode="lanczos", align_corners=True, antialias=True)])
+def test_antialias_refuses(given):
+    said = []
+    for T in BOTH:
+        with pytest.raises(ValueError) as caught:
+            T.nn.functional.interpolate(T.ones(1, 1, 4, 4), size=2, **given)
+        said.append(str(caught.value))
+    assert said[0] == said[1]

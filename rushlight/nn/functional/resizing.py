@@ -19,7 +19,8 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
     """Resize the spatial axes to `size`, or by `scale_factor`.
 
     Modes: nearest, nearest-exact, linear (N, C, L), bilinear and bicubic (N, C, H, W), trilinear
-    (N, C, D, H, W), area. `align_corners` keeps the corner pixels in place.
+    (N, C, D, H, W), area. `align_corners` keeps the corner pixels in place. With `antialias`
+    bilinear, bicubic and lanczos average over what one output pixel covers.
     """
     _check_mode(mode, align_corners)
     spatial = input.dim() - 2
@@ -28,8 +29,15 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
         if size is not None:
             raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
         scales = None
+    if antialias and not (mode in _FILTERS and input.dim() == 4):
+        raise ValueError("Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D "
+                         "tensor as input")
+    if mode == "lanczos" and align_corners:
+        raise ValueError("Lanczos mode does not support align_corners=True")
+    if mode == "lanczos" and not antialias:
+        raise ValueError("Lanczos mode requires antialias=True")
     if antialias:
-        raise NotImplementedError("interpolate: antialias=True")
+        return _antialiased(input, sizes, scales or [None, None], mode, bool(align_corners))
     _check_rank(input, mode)
     if mode == "area":
         pool = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[spatial - 1]
@@ -138,6 +146,53 @@ def _cubic_taps(p, n, a=-0.75):
     far = lambda s: ((a * s - 5 * a) * s + 8 * a) * s - 4 * a
     weights = (far(t + 1), near(t), near(1 - t), far(2 - t))
     return [(min(max(i - 1 + k, 0), n - 1), w) for k, w in enumerate(weights)]
+
+
+# Half widths of the filters, and their values at a distance of x pixels.
+_FILTERS = {"bilinear": 1, "bicubic": 2, "lanczos": 3}
+
+
+def _filter(mode, x):
+    x = abs(x)
+    if x >= _FILTERS[mode]:
+        return 0.0
+    if mode == "bilinear":
+        return 1 - x
+    if mode == "lanczos":
+        return _sinc(x) * _sinc(x / 3)
+    a = -0.5
+    return ((a + 2) * x - (a + 3)) * x * x + 1 if x < 1 else ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+
+
+def _sinc(x):
+    return math.sin(math.pi * x) / (math.pi * x) if x else 1.0
+
+
+def _antialiased(x, sizes, scales, mode, align):
+    """Width, then height (rounded in between): the filter stretched over as many elements as an output one covers."""
+    whole = not x.dtype.is_floating_point
+    out = x.to(dtypes.float32) if whole else x
+    for d in (1, 0):
+        if sizes[d] != x.shape[2 + d]:
+            out = _weighted(out, 2 + d, _averaging_taps(x.shape[2 + d], sizes[d], scales[d], mode, align))
+            out = out.round().clamp(0, dtypes.iinfo(x.dtype).max) if whole else out
+    return out.to(x.dtype)
+
+
+def _averaging_taps(n, to, scale, mode, align):
+    """taps[i] lists (index, weight) of output element i; all lists are of one length."""
+    step = ((n - 1) / (to - 1) if to > 1 else 0.0) if align else 1 / scale if scale else n / to
+    wide = max(step, 1.0)
+    reach, taps = _FILTERS[mode] * wide, []
+    for i in range(to):
+        centre = step * (i + 0.5)
+        low = max(int(centre - reach + 0.5), 0)
+        high = max(min(int(centre + reach + 0.5), n), low + 1)
+        weights = [_filter(mode, (j - centre + 0.5) / wide) for j in range(low, high)]
+        total = sum(weights) or 1.0
+        taps.append([(j, w / total) for j, w in zip(range(low, high), weights)])
+    longest = max(map(len, taps))
+    return [t + [(t[-1][0], 0.0)] * (longest - len(t)) for t in taps]
 
 
 def _weighted(x, dim, taps):

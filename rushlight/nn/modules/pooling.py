@@ -12,6 +12,16 @@ __all__ = ["MaxPool1d", "MaxPool2d", "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d", 
            "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "FractionalMaxPool2d", "FractionalMaxPool3d"]
 
 
+AXES = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}
+
+
+def _each_rank(base, doc, functions) -> list:
+    """The subclasses of a pooling layer for one to three axes, by the functions that they call."""
+    return [type(base.__name__[1:].replace("Nd", f"{rank}d"), (base,),
+                 {"_function": staticmethod(function), "__doc__": doc.format(AXES[rank]), "__module__": __name__})
+            for rank, function in functions.items()]
+
+
 class _MaxPoolNd(Module):
     """Maxima over windows; with `return_indices` also where they stand."""
 
@@ -35,22 +45,8 @@ class _MaxPoolNd(Module):
                 f"dilation={self.dilation}, ceil_mode={self.ceil_mode}")
 
 
-class MaxPool1d(_MaxPoolNd):
-    """Maxima over windows of (N, C, L)."""
-
-    _function = staticmethod(F.max_pool1d)
-
-
-class MaxPool2d(_MaxPoolNd):
-    """Maxima over windows of (N, C, H, W)."""
-
-    _function = staticmethod(F.max_pool2d)
-
-
-class MaxPool3d(_MaxPoolNd):
-    """Maxima over windows of (N, C, D, H, W)."""
-
-    _function = staticmethod(F.max_pool3d)
+MaxPool1d, MaxPool2d, MaxPool3d = _each_rank(
+    _MaxPoolNd, "Maxima over windows of {}.", {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d})
 
 
 class _MaxUnpoolNd(Module):
@@ -135,16 +131,8 @@ class _AvgPoolNd(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class AvgPool2d(_AvgPoolNd):
-    """Means over windows of (N, C, H, W)."""
-
-    _function = staticmethod(F.avg_pool2d)
-
-
-class AvgPool3d(_AvgPoolNd):
-    """Means over windows of (N, C, D, H, W)."""
-
-    _function = staticmethod(F.avg_pool3d)
+AvgPool2d, AvgPool3d = _each_rank(
+    _AvgPoolNd, "Means over windows of {}.", {2: F.avg_pool2d, 3: F.avg_pool3d})
 
 
 class _LPPoolNd(Module):
@@ -167,22 +155,8 @@ class _LPPoolNd(Module):
                 f"stride={self.stride}, ceil_mode={self.ceil_mode}")
 
 
-class LPPool1d(_LPPoolNd):
-    """(sum of x^p)^(1/p) over windows of (N, C, L)."""
-
-    _function = staticmethod(F.lp_pool1d)
-
-
-class LPPool2d(_LPPoolNd):
-    """(sum of x^p)^(1/p) over windows of (N, C, H, W)."""
-
-    _function = staticmethod(F.lp_pool2d)
-
-
-class LPPool3d(_LPPoolNd):
-    """(sum of x^p)^(1/p) over windows of (N, C, D, H, W)."""
-
-    _function = staticmethod(F.lp_pool3d)
+LPPool1d, LPPool2d, LPPool3d = _each_rank(
+    _LPPoolNd, "(sum of x^p)^(1/p) over windows of {}.", {1: F.lp_pool1d, 2: F.lp_pool2d, 3: F.lp_pool3d})
 
 
 class _AdaptiveMaxPoolNd(Module):
@@ -202,22 +176,9 @@ class _AdaptiveMaxPoolNd(Module):
         return f"output_size={self.output_size}"
 
 
-class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
-    """Maxima over `output_size` windows of (N, C, L)."""
-
-    _function = staticmethod(F.adaptive_max_pool1d)
-
-
-class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
-    """Maxima over `output_size` windows of (N, C, H, W)."""
-
-    _function = staticmethod(F.adaptive_max_pool2d)
-
-
-class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
-    """Maxima over `output_size` windows of (N, C, D, H, W)."""
-
-    _function = staticmethod(F.adaptive_max_pool3d)
+AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d = _each_rank(
+    _AdaptiveMaxPoolNd, "Maxima over `output_size` windows of {}.",
+    {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d})
 
 
 class _AdaptiveAvgPoolNd(Module):
@@ -237,22 +198,9 @@ class _AdaptiveAvgPoolNd(Module):
         return f"output_size={self.output_size}"
 
 
-class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
-    """Means over `output_size` windows of (N, C, L)."""
-
-    _function = staticmethod(F.adaptive_avg_pool1d)
-
-
-class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
-    """Means over `output_size` windows of (N, C, H, W)."""
-
-    _function = staticmethod(F.adaptive_avg_pool2d)
-
-
-class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
-    """Means over `output_size` windows of (N, C, D, H, W)."""
-
-    _function = staticmethod(F.adaptive_avg_pool3d)
+AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d = _each_rank(
+    _AdaptiveAvgPoolNd, "Means over `output_size` windows of {}.",
+    {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d})
 
 
 class _FractionalMaxPool(Module):
