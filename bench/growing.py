@@ -123,6 +123,70 @@ def recurrent(torch):
     return loop
 
 
+def gated(torch):
+    """A GRU cell whose last state is what counts; lengths in no order."""
+    torch.manual_seed(0)
+    cell, head = torch.nn.GRUCell(64, 128), torch.nn.Linear(128, 10)
+    x, y = torch.randn(48, 16, 64), torch.arange(16) % 10
+
+    def loop():
+        total = 0.0
+        for turn in range(40):
+            h = torch.zeros(16, 128)
+            for t in range(6 + turn * 17 % 41):
+                h = cell(x[t], h)
+            loss = torch.nn.functional.cross_entropy(head(h), y)
+            loss.backward()
+            total += loss.item()
+            cell.zero_grad()
+            head.zero_grad()
+        return total
+    return loop
+
+
+def ragged(torch):
+    """Items of a list one by one, their gradients gathered for a step."""
+    nn = torch.nn
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(32, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
+    opt = torch.optim.SGD(net.parameters(), 1e-3)
+    x = torch.randn(200, 32)
+
+    def loop():
+        total = 0.0
+        for step in range(40):
+            opt.zero_grad()
+            for item in range(4 + step % 5):
+                loss = net(x[: 5 + (step * 31 + item * 57) % 190]).square().mean() / 8
+                loss.backward()
+            opt.step()
+            total += loss.item()
+        return round(total, 3)
+    return loop
+
+
+def images(torch):
+    """A small convolutional net over images of many sizes, one at a time."""
+    nn, F = torch.nn, torch.nn.functional
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1),
+                        nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
+    x = torch.randn(1, 3, 96, 96)
+    opt = torch.optim.SGD(net.parameters(), 1e-3)
+
+    def loop():
+        total = 0.0
+        for turn in range(60):
+            image = x[:, :, : 24 + turn * 29 % 71, : 24 + turn * 13 % 67]
+            loss = F.cross_entropy(net(image), torch.tensor([turn % 10]))
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            total += loss.item()
+        return round(total, 2)
+    return loop
+
+
 def lengths(torch):
     """Training of an encoder on batches that are as long as their longest sentence."""
     F = torch.nn.functional
@@ -175,6 +239,9 @@ LOOPS = {
     "gpt 6x768, 100 words, cached": sampling(6, 768, 100, True),
     "beam search, shrinking": beams,
     "LSTM cell, lengths 5 to 40": recurrent,
+    "GRU cell, lengths 6 to 46": gated,
+    "list of items, one by one": ragged,
+    "images of 60 sizes": images,
     "encoder, lengths 8 to 68": lengths,
     "epoch with a last batch": epoch,
 }
@@ -186,6 +253,7 @@ def turns(library: str, name: str, threads: int) -> dict:
     torch = importlib.import_module(library)
     torch.set_num_threads(threads)
     loop, seconds, results = LOOPS[name](torch), [], []
+    torch.zeros(1).item()       # parameters are there before the clock starts, wherever they are made late
     for _ in range(TURNS):
         started = perf_counter()
         results.append(loop())

@@ -57,7 +57,7 @@ _table: WeakValueDictionary = WeakValueDictionary()
 _packed: dict[tuple, Layout] = {}
 
 
-def layout(shape, strides) -> Layout:
+def layout(shape, strides, is_known_packed=False) -> Layout:
     """The one Layout of this shape and strides."""
     key = (tuple(shape), tuple(strides))
     try:
@@ -66,7 +66,7 @@ def layout(shape, strides) -> Layout:
         return _described(FreeLayout(), *key)
     if found is None:
         found = _described(Layout(), *key)
-        found.packed = is_packed(*key)
+        found.packed = is_known_packed or is_packed(*key)
         found = _table.setdefault(key, found)
     return found
 
@@ -96,7 +96,7 @@ def packed(shape) -> Layout:
     if found is None:
         if len(_packed) > 10000:
             _packed.clear()
-        found = _packed[tuple(shape)] = layout(shape, packed_strides(shape))
+        found = _packed[tuple(shape)] = layout(shape, packed_strides(shape), True)
     return found
 
 

@@ -635,8 +635,10 @@ def _note(memo, key, is_again=False) -> int:
     """
     if len(memo) > MEMO_LIMIT:
         memo.clear()
-    if not any(isinstance(part, Tensor) for part in key):
-        memo[key] = 1 if is_again else min(1 + len(memo) // FEW_KINDS, PATIENCE)
+    for part in key:
+        if isinstance(part, Tensor):
+            return 0
+    memo[key] = 1 if is_again else min(1 + len(memo) // FEW_KINDS, PATIENCE)
     return 0
 
 

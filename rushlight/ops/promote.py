@@ -184,24 +184,40 @@ def _inner_first(a, b, full, shape):
 
 def make_recipe(prim, xs, kind, params) -> Recipe:
     recipe = Recipe()
-    tensors = [x for x in xs if isinstance(x, Tensor)]
-    shape = ()
-    for x in tensors:
-        shape = broadcast_shapes(shape, x.layout.shape)
-    to = kind_dtypes(prim, xs, kind)
-    check_supported(prim.name, xs, to[0])
-    recipe.casts = tuple(d if isinstance(x, Tensor) and x.dtype is not d else None for x, d in zip(xs, to))
-    plain = [x.layout if c is None else cast_layout(x.layout) for x, c in zip(xs, recipe.casts) if isinstance(x, Tensor)]
-    order = output_order(plain, shape)
+    to, recipe.casts = computed_in(prim, xs, kind)
+    layouts = [x.layout for x in xs if isinstance(x, Tensor)]
+    first = layouts[0] if layouts else None
     result = None
-    seen = [expand(l, shape) for l in plain]
-    if order is not None:
-        seen = [permute(l, order) for l in seen]
-        result = in_order(shape, order)
-    layouts = iter(seen)
-    recipe.sig = prim.signature([next(layouts) if isinstance(x, Tensor) else None for x in xs], to,
-                                params, result)
+    if first is None or not first.packed or any(l is not first for l in layouts):
+        layouts, result = together(layouts, xs, recipe.casts)
+    rest = iter(layouts)
+    recipe.sig = prim.signature([next(rest) if isinstance(x, Tensor) else None for x in xs], to, params, result)
     return recipe
+
+
+def computed_in(prim, xs, kind) -> tuple:
+    """(dtypes that operands are to have, casts to them): they follow from dtypes and from which operands have axes."""
+    key = ("dtypes", kind, *[(x.dtype, x.layout.ndim > 0) if isinstance(x, Tensor) else type(x) for x in xs])
+    found = prim.memo.get(key)
+    if found is None:
+        to = kind_dtypes(prim, xs, kind)
+        check_supported(prim.name, xs, to[0])
+        casts = tuple([d if isinstance(x, Tensor) and x.dtype is not d else None for x, d in zip(xs, to)])
+        found = remember(prim.memo, key, (to, casts))
+    return found
+
+
+def together(layouts, xs, casts) -> tuple:
+    """(how operands are seen, how the result lies if it is not row-major) of different or strided layouts."""
+    shape = ()
+    for l in layouts:
+        shape = broadcast_shapes(shape, l.shape)
+    plain = [x.layout if c is None else cast_layout(x.layout) for x, c in zip(xs, casts) if isinstance(x, Tensor)]
+    order = output_order(plain, shape)
+    seen = [l if l.shape == shape else expand(l, shape) for l in plain]
+    if order is None:
+        return seen, None
+    return [permute(l, order) for l in seen], in_order(shape, order)
 
 
 def cast_layout(l):
@@ -228,14 +244,22 @@ def kind_dtypes(prim, xs, kind):
 
 def pointwise(prim: Primitive, xs: tuple, kind: str = "same", gradient=None, params: dict = NONE) -> Tensor:
     """Record a pointwise primitive on tensors and numbers: the general path."""
+    return by_recipe(recipe_for(prim, xs, kind, params), xs, gradient or prim.gradient, params)
+
+
+def recipe_for(prim, xs, kind, params=NONE) -> Recipe:
     key = (kind, hashable(params), *[(x.layout, x.dtype) if isinstance(x, Tensor) else type(x) for x in xs])
     recipe = prim.memo.get(key)
     if recipe is None:
         recipe = remember(prim.memo, key, make_recipe(prim, xs, kind, params))
+    return recipe
+
+
+def by_recipe(recipe, xs, gradient, params=NONE) -> Tensor:
     inputs = xs
     if any(recipe.casts):
         inputs = tuple(untaped_cast(x, d) if d is not None else x for x, d in zip(xs, recipe.casts))
-    return finish(recipe.sig, inputs, xs, gradient or prim.gradient, params)
+    return finish(recipe.sig, inputs, xs, gradient, params)
 
 
 def finish(sig: Signature, inputs, xs, gradient, params):
@@ -287,11 +311,10 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
     def slow(xs, key):
         if any(isinstance(x, Unstrided) for x in xs):
             return answered(prim.name, xs)
-        y = pointwise(prim, xs, kind, second if type(xs[-1]) in NUMBERS else first if type(xs[0]) in NUMBERS else gradient)
-        recipe = prim.memo[(kind, (), *[(x.layout, x.dtype) if isinstance(x, Tensor) else type(x) for x in xs])]
+        recipe = recipe_for(prim, xs, kind)
         if not any(recipe.casts):
             remember(memo, key, recipe.sig)
-        return y
+        return by_recipe(recipe, xs, second if type(xs[-1]) in NUMBERS else first if type(xs[0]) in NUMBERS else gradient)
 
     refusal = FOUND if prim.name in STRICT else None
 
