@@ -1,32 +1,12 @@
-"""The operation table: what the sweep times, room by room.
+"""The operation table: what the sweep times, room by room; bench/corners.py has more rooms.
 
 A case is (name, inputs, function of torch and the inputs). An input is a shape (float32 in [-1, 1)),
 an Index (int64), or an Of (another dtype). Sizes are such that PyTorch takes over 100 us.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
-
-class Index(NamedTuple):
-    """An int64 input with values in [0, below)."""
-    shape: tuple[int, ...]
-    below: int
-
-
-class Of(NamedTuple):
-    """An input of another dtype: numbers in [-100, 100), drawn as float64 and converted."""
-    shape: tuple[int, ...]
-    dtype: str
-
-
-class Case(NamedTuple):
-    name: str
-    inputs: tuple           # shapes, Index or Of
-    run: Callable           # (torch, *tensors) -> tensor
-    has_gradient: bool = True
-
+from . import corners
+from .table import IMAGE, MAPS, Case, Index, Of, fn
 
 UNARY = ("exp exp2 expm1 tanh sigmoid sin cos tan asin acos atan sinh cosh asinh erf erfc relu abs neg square "
          "reciprocal sinc")
@@ -38,17 +18,11 @@ INTEGER = "add mul bitwise_and bitwise_xor floor_divide remainder maximum eq"
 ACTIVATIONS = "relu relu6 gelu silu mish softplus elu selu leaky_relu hardswish hardsigmoid softsign logsigmoid tanhshrink"
 REDUCTIONS = "sum mean amax amin prod var std logsumexp argmax"
 SCANS = "cumsum cumprod logcumsumexp"
-IMAGE = (1024, 1024)
-MAPS = (16, 64, 32, 32)
 LOWER = {"acosh": 1.5, "lgamma": 0.5, "digamma": 0.5}
 
 
-def fn(torch):
-    return torch.nn.functional
-
-
 def all_cases() -> list[Case]:
-    return [case for room in ROOMS for case in room()]
+    return [case for room in (*ROOMS, *corners.ROOMS) for case in room()]
 
 
 def pointwise():

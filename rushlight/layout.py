@@ -133,7 +133,12 @@ def is_dense(l: Layout) -> bool:
 
 def extent(l: Layout) -> int:
     """How many elements from the first to the last that the layout reaches, both included."""
-    return 0 if l.numel == 0 else 1 + sum((n - 1) * s for n, s in zip(l.shape, l.strides))
+    return 0 if l.numel == 0 else 1 + sum((n - 1) * s for n, s in zip(l.shape, l.strides) if s > 0)
+
+
+def behind(l: Layout) -> int:
+    """How many elements before its first one the layout reaches, by axes that are walked from their ends."""
+    return 0 if l.numel == 0 else -sum((n - 1) * s for n, s in zip(l.shape, l.strides) if s < 0)
 
 
 def overlaps_itself(l: Layout) -> bool:

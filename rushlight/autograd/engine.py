@@ -167,7 +167,7 @@ def run(seeds, retain_graph, create_graph, wanted=None):
             if plainly and fn.token is not None and fn.hooks is fn.pre_hooks is None and not anomaly.enabled \
                     and grads[0] is not None:
                 record.override = mode.line = fn.where
-                outs = pull(fn, grads[0])
+                outs = added(fn, grads[0], arrived) or pull(fn, grads[0])
                 if not retain_graph and fn.saved:
                     fn.saved = RELEASED
                 send(fn, outs, arrived, counts, heap)
@@ -196,7 +196,7 @@ def step(fn, grads, arrived, counts, heap, keep, wanted, retain_graph, create_gr
     if keep is None or fn in keep and any(e is not None and e[0] in keep for e in fn.edges):
         record.override = mode.line = fn.where
         g = grads[0]
-        outs = fn.pull(grads) if fn.token is None or g is None else pull(fn, g)
+        outs = fn.pull(grads) if fn.token is None or g is None else added(fn, g, arrived) or pull(fn, g)
         if fn.hooks:
             outs = _post_hooks(fn, outs, tuple(grads))
         if anomaly.enabled:
@@ -204,6 +204,20 @@ def step(fn, grads, arrived, counts, heap, keep, wanted, retain_graph, create_gr
         if not retain_graph:
             fn.release()
     send(fn, outs, arrived, counts, heap, wanted is None and not create_graph)
+
+
+def added(fn, g, arrived):
+    """The sum of the gradients so far, taken from where it is and with that of a part of it added; or None."""
+    add = fn.gradient.add
+    if add is None or fn.hooks or anomaly.enabled or mode.enabled or fn.edges[0] is None:
+        return None
+    target, nr, *_ = fn.edges[0]
+    slots = arrived.get(target)
+    total = slots and slots[nr]
+    if total is None or (made := add(total, g, **fn.params)) is None:
+        return None
+    slots[nr] = None
+    return [made]
 
 
 def send(fn, outs, arrived, counts, heap, plainly=True):

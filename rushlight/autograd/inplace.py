@@ -14,6 +14,7 @@ from ..tensor import Tensor, wrap
 from ..trace.record import Signature, alias, pending, record, record_write
 from .grad_mode import mode
 from .node import RELEASED, Saved, attach, is_tracked, named
+from .recall import recalled
 
 
 def check_writable(x) -> None:
@@ -201,6 +202,20 @@ def embed(g, base: Layout, view: Layout, at: int, into=None):
         times = _placed(ops.zeros(n, dtype=g.dtype), ops.ones(shape, dtype=g.dtype), base, -low)
         y = y / times.as_strided(shape, base.strides, -low)
     return y
+
+
+def add_part(total, g, base: Layout, view: Layout, at: int):
+    """total, of base's shape, with g added where the view lies; None if that takes more than a write."""
+    if total.layout is not base or total.storage.numel != base.numel or total.offset or total.dtype is not g.dtype \
+            or total.storage.share is not None or not view.numel or overlaps_itself(view):
+        return None
+    return _added(total, g, view, at)
+
+
+@recalled("total g")
+def _added(total, g, view, at):
+    part = wrap(Tensor, total.storage, view, total.offset + at)
+    return wrap(Tensor, _written(total, part + g, view, at).storage, total.layout, 0)
 
 
 def _placed(full, g, view, at):

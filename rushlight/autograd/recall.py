@@ -45,6 +45,27 @@ paused: list = []           # while there is something in it calls are made as t
 REFUSED = 0                 # in place of a replay: to be called as it is
 
 
+LASTING = 1024              # tables kept of each function
+TABLE = 1 << 17             # elements of one that is kept
+tables: dict = {}           # tensors that every call of a kind reads, by the node that holds their values
+
+
+def lasting(fn):
+    """A table, a list of tensors without history that fn makes of numbers, is made once; replays read it, too."""
+    memo: dict = {}
+
+    @functools.wraps(fn)
+    def call(*args):
+        found = memo.get(args)
+        if found is None:
+            found = fn(*args)
+            if len(memo) < LASTING and not paused and pending.capture is None and sum(x.numel() for x in found) < TABLE:
+                memo[args] = found
+                tables.update((x.storage.node, x) for x in found)
+        return found
+    return call
+
+
 class Refused(Exception):
     """This call cannot be told from a trace."""
 
@@ -206,7 +227,7 @@ class Writer:
             for source in n.operands[::2]:
                 if source in number:
                     last_use[number[source]] = j
-                elif source not in self.trace.homes:
+                elif source not in self.trace.homes and source not in tables:
                     raise Refused
         ends = {j for j, n in enumerate(nodes) if n in self.owners}
         ends |= {k for j, n in enumerate(nodes) if n.extra is not None for k in (j - 1, j) if k >= 0}     # alone
@@ -242,6 +263,8 @@ class Writer:
 
     def operand(self, source, offset) -> list[str]:
         i = self.trace.homes.get(source)
+        if i is None and source in tables:
+            return [f"{self.constant(tables[source])}.storage.node", self.offset(offset)]
         if i is None:
             return [f"n{self.trace.number[source]}", self.offset(offset)]
         return [self.storage_name(i) + ".node", self.offset(offset, i)]

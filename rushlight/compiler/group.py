@@ -15,6 +15,7 @@ from math import prod
 
 from ..layout import view
 from ..trace.graph import Graph, Use, Vertex
+from .kernel import NARROW
 from .rows import is_row_value, is_spread, row_axis
 
 EPILOGUE_LIMIT = 6          # vertices that a contraction takes along
@@ -330,7 +331,7 @@ def has_body(v: Vertex) -> bool:
 def folds_whole_rows(v, group) -> bool:
     """Whether a reduction adds up rows that were gathered as a whole, lanes beside each other."""
     last = len(group.space) - 1
-    return last not in v.params["dims"] and all(
+    return last not in v.params["dims"] and group.space[last] > NARROW and all(
         w.prim.kind != "write" and (w.prim.kind != "gather" or w.params["coords"][-1:] == (last,) and
                                     all(u.layout.strides[-1] == 0 for u in w.uses[1:])) for w in group.vertices)
 

@@ -17,8 +17,9 @@ from ..dtypes import dtype
 
 LANES = 16      # logical lanes of every vector value; each CPU maps them to its own registers
 TILE = 4        # rows that a tiled map walks together, LANES if it hardly computes
+NARROW = 8      # so many columns are few: their fold walks rows side by side
 OWN_ROW = 4096  # elements of a row that a kernel keeps on its stack
-TILE_BLOCK = 128        # rows and columns of a unit of a tiled map, or of one whose rows share indices
+TILE_BLOCK = 128        # rows and columns of a unit of a tiled map
 
 
 class Code(NamedTuple):
@@ -101,7 +102,7 @@ class Epilogue(NamedTuple):
 # is walked in vectors of 16 lanes: the last kept one (style "map", and "columns", where each lane folds
 # its own column), or the last folded one (style "rows", where the lanes are folded at the end). All
 # other axes are plain loops. How each access moves along each axis is part of the structure only as a
-# way: "0" stays, "1" moves by one element, "2" by two,
+# way: "0" stays, "1" moves by one element, "2" by two, "r" by one backwards,
 # "s" by a stride that is a word. A tiled map takes `tile`
 # neighbours on the last but one axis together: loads that are contiguous there ("1") are turned in registers.
 

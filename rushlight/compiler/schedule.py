@@ -9,16 +9,17 @@ from itertools import pairwise
 from math import prod
 
 from .. import dtypes
-from ..layout import packed_strides, view
+from ..layout import is_packed, packed_strides, view
 from ..trace.graph import Use, Vertex
 from .bodies import BodyBuilder, compute
-from .kernel import LANES, TILE, TILE_BLOCK, Call, Epilogue, Fold, Load, Nest, NestWords, Ref, Scalar, Store, View
+from .kernel import LANES, NARROW, TILE, TILE_BLOCK, Call, Epilogue, Fold, Load, Nest, NestWords, Ref, Scalar, Store, View
 from .sizes import larger, smaller, times
 
 ROW_PART = 16384        # elements that one part of a row reduction folds
 COLUMN_PART = 256       # steps that one part of a column reduction folds
 SHORT_ROW = 8           # shorter folded runs are walked step by step, with the lanes on kept axes
 MAP_BLOCK = 4096        # elements of a long row that one unit of a map takes
+SHARING_ROWS = 16       # rows of a map that look at their common indices once
 COLUMN_BLOCK = 4 * LANES
 TILED_INSTRS = 24       # longer bodies are not repeated for each row of a tile
 GRAIN = 16384           # elements that are worth handing to another thread
@@ -197,8 +198,10 @@ class LoopGroup:
         block = n if n <= 2 * MAP_BLOCK else MAP_BLOCK
         lines = merged[-2][0] if len(merged) > 1 else 1
         together = larger(1, MAP_BLOCK // block)
-        if tile or self.shares_indices(merged):
+        if tile:
             block, together = smaller(n, TILE_BLOCK), TILE_BLOCK
+        elif self.shares_indices(merged):
+            together = larger(together, SHARING_ROWS)
         together = smaller(together, lines)
         blocks, parts = -(-n // block), -(-lines // together)
         rows = prod(size for size, _, _ in merged[:-2])
@@ -207,9 +210,9 @@ class LoopGroup:
         return [self.call(nest, fill, rows * parts * blocks, larger(1, GRAIN // (block * together)))]
 
     def shares_indices(self, merged) -> bool:
-        """Whether all rows are gathered by the same indices."""
-        indices = {i for a in self.loads for i in a.indices}
-        return bool(indices) and len(merged) > 1 and all(merged[-2][1][i] == 0 and merged[-1][1][i] != 0 for i in indices)
+        """Whether all rows are gathered by the same indices along the vectors."""
+        moving = [i for i in {i for a in self.loads for i in a.indices} if merged[-1][1][i] != 0]
+        return bool(moving) and len(merged) > 1 and all(merged[-2][1][i] == 0 for i in moving)
 
     # -- reductions ----------------------------------------------------------------------------------------------
     def fold(self, stores, values, folds):
@@ -231,9 +234,30 @@ class LoopGroup:
             outer = self.axes(accesses, [d for d in folded if d not in run])
             *more, inner = self.axes(accesses, run)
             return self.fold_rows(stores, values, folds, keeps, outer + more, inner, length, lines, parts_ok)
+        beside = rows_beside(self.space, kept, folded) if parts_ok else 1
+        if beside > 1:
+            return self.fold_narrow(stores, values, folds, beside)
         keeps = keeps or [(1, [0] * len(accesses), False)]
         inner = self.axes(accesses, folded) or [(1, [0] * len(accesses), True)]
         return self.fold_columns(stores, values, folds, keeps, inner, parts_ok)
+
+    def fold_narrow(self, stores, values, folds, beside):
+        """A few columns: neighbouring rows are walked side by side, as more columns, and their sums added at the end."""
+        width = prod(n for d, n in enumerate(self.space) if d not in self.dims) * beside
+        for i, a in enumerate(self.loads):
+            if any(a.strides) and not is_packed(self.space, a.strides):
+                self.pack(i)
+        moves = [1 if any(a.strides) else 0 for a in self.loads + stores]
+        keeps = [(width, moves, False)]
+        inner = [(prod(self.space) // width, [width * move for move in moves], True)]
+        return self.fold_columns(stores, values, folds, keeps, inner, True, beside)
+
+    def pack(self, i):
+        """Load i comes from a packed copy."""
+        a = self.loads[i]
+        ref = self.builder.temp(prod(self.space) * a.dtype.itemsize)
+        self.builder.calls += copy_calls(self.builder, a, self.space, ref)
+        self.loads[i] = Access(ref, a.dtype, packed_strides(self.space))
 
     def runs_along(self, run) -> bool:
         """Whether the run is walked in memory; windows, say, are not."""
@@ -257,9 +281,7 @@ class LoopGroup:
             straight = keeps_lanes or all(a.strides[c] == a.strides[d] * self.space[d] for c, d in pairwise(run))
             if straight and not self.jumps(a, run):
                 continue
-            ref = self.builder.temp(prod(self.space) * a.dtype.itemsize)
-            self.builder.calls += copy_calls(self.builder, a, self.space, ref)
-            self.loads[i] = Access(ref, a.dtype, packed_strides(self.space))
+            self.pack(i)
 
     def jumps(self, access, run) -> bool:
         """Whether the run is far apart, and other axes, that are neighbours, can be walked instead to pack it."""
@@ -290,7 +312,7 @@ class LoopGroup:
         return self.folded("rows", merged, len(keeps), stores, values, folds, block, pieces, per, parts,
                            prod(n for n, _, _ in keeps), piece * runs)
 
-    def fold_columns(self, stores, values, folds, keeps, inner, parts_ok):
+    def fold_columns(self, stores, values, folds, keeps, inner, parts_ok, beside=1):
         steps = prod(n for n, _, _ in inner)
         per = smaller(steps, COLUMN_PART) if parts_ok else steps
         parts = -(-steps // per) if steps else 1
@@ -298,9 +320,9 @@ class LoopGroup:
         blocks = -(-keeps[-1][0] // block)
         rows = prod(n for n, _, _ in keeps[:-1])
         return self.folded("columns", keeps + inner, len(keeps), stores, values, folds, block, blocks, larger(per, 1),
-                           parts, rows * blocks, block * per)
+                           parts, rows * blocks, block * per, beside)
 
-    def folded(self, style, merged, kept, stores, values, folds, block, blocks, per, parts, rows, work):
+    def folded(self, style, merged, kept, stores, values, folds, block, blocks, per, parts, rows, work, beside=1):
         """The calls of a reduction: the nest, and where it is cut into parts, what adds the parts up."""
         k = self.builder_k
         width = prod(n for n, _, _ in merged[:kept])
@@ -309,7 +331,7 @@ class LoopGroup:
         for v in folds:
             inside = k.dtype(self.made[v]) if v.prim.name in ARGS else accumulator(v)
             out, ref = v.dtype, self.builder.result(v)
-            if parts > 1:
+            if parts * beside > 1:
                 out, final = inside, ref
                 ref = self.builder.temp(parts * width * inside.itemsize)
                 after.append((v.prim.name, inside, v.dtype, ref, final))
@@ -322,7 +344,7 @@ class LoopGroup:
         fill = self.words(nest, merged, stores, block, blocks, per, parts, targets)
         calls = [self.call(nest, fill, rows * parts, larger(1, GRAIN // larger(work, 1)))]
         for op, inside, out, ref, final in after:
-            calls += add_parts(self.builder, op, inside, out, ref, parts, width, final)
+            calls += add_parts(self.builder, op, inside, out, ref, parts * beside, width // beside, final)
         return calls
 
     # -- structure and words -----------------------------------------------------------------------------------
@@ -369,6 +391,16 @@ class LoopGroup:
                     size * len(nest.body.instrs), nbytes)
 
 
+def rows_beside(space, kept, folded) -> int:
+    """How many neighbouring rows a fold of a few columns walks as one; follows from the shape alone."""
+    if not kept or not folded or max(folded) > min(kept):
+        return 1
+    width, rows = prod(space[d] for d in kept), prod(space[d] for d in folded)
+    if width > NARROW or rows < COLUMN_PART:
+        return 1
+    return next((n for n in (32, 16, 8, 4, 2) if n * width <= COLUMN_BLOCK and rows % n == 0), 1)
+
+
 def accumulator(v) -> dtypes.dtype:
     """The dtype a reduction adds up in: the next wider float, rounded once at the end."""
     if v.prim.name in ("sum", "prod") and v.dtype.is_floating_point:
@@ -382,7 +414,7 @@ def way(stride, is_vector) -> str:
         return "0"
     if not is_vector:
         return "s"
-    return "1" if stride == 1 else "2" if stride == 2 else "s"
+    return "1" if stride == 1 else "2" if stride == 2 else "r" if stride == -1 else "s"
 
 
 SIZE_CLASSES = {2: 1, 4: 3, 8: 6, 64: 32}, 256      # below the key: as if it were the value; all others
@@ -396,7 +428,7 @@ def arranged(merged, may_turn, instrs):
     Results do not depend on the order in which a map walks, so the cheapest is taken.
     """
     n, strides, _ = merged[-1]
-    if n >= 2 * LANES and all(s in (0, 1) for s in strides):
+    if n >= 2 * LANES and all(s in (0, 1, -1) for s in strides):
         return merged, 0
     moves = [[kind_of_move(s) for s in strides] for _, strides, _ in merged]
     sizes = [about(n) for n, _, _ in merged]
@@ -417,7 +449,7 @@ def about(n) -> int:
 
 def kind_of_move(stride) -> int:
     """0 and 1 as they are, 2 for what is near, 3 where each element has a line of cache to itself."""
-    return 0 if stride == 0 else 1 if stride == 1 else 2 if stride < LANES else 3
+    return 0 if stride == 0 else 1 if stride in (1, -1) else 2 if -LANES < stride < LANES else 3
 
 
 def walk_cost(n, moves, across, may_turn) -> float:

@@ -419,7 +419,7 @@ class Function:
 
     def load_strided(self, element: str, pointer: Value, stride, lanes: int = LANES,
                      mask: Value | None = None) -> Value:
-        """Lane l is `pointer[l * stride]`; strides 0 and 1 known now need no gather."""
+        """Lane l is `pointer[l * stride]`; strides 0, 1, 2 and -1 known now need no gather."""
         if isinstance(stride, int) and stride == 1:
             return self.masked_load(element, pointer, mask) if mask else \
                 self.load_vector(element, pointer, lanes)
@@ -427,7 +427,17 @@ class Function:
             return self.load_splat(element, pointer, lanes)
         if isinstance(stride, int) and stride == 2 and mask is None:
             return self._every_second(element, pointer, lanes)
+        if isinstance(stride, int) and stride == -1:
+            return self._backwards(element, pointer, lanes, mask)
         return self.gather(element, pointer, self.strided_offsets(stride, lanes), mask)
+
+    def _backwards(self, element: str, pointer: Value, lanes: int, mask: Value | None) -> Value:
+        """The elements before the pointer, nearest first; nothing before the last one wanted is touched."""
+        back = list(range(lanes - 1, -1, -1))
+        start = self.at(pointer, element, 1 - lanes)
+        loaded = self.load_vector(element, start, lanes) if mask is None else \
+            self.masked_load(element, start, self.shuffle(mask, None, back))
+        return self.shuffle(loaded, None, back)
 
     def _every_second(self, element: str, pointer: Value, lanes: int) -> Value:
         """Nothing behind the last element is touched."""

@@ -17,9 +17,10 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 from .. import dtypes
-from ..compiler.kernel import LANES, OWN_ROW, TILE_BLOCK, Code, Nest, NestWords, RowNest
+from ..compiler.kernel import LANES, OWN_ROW, Code, Nest, NestWords, RowNest
 from .emit import Function, Value, constant, iota, lanes_of, mangle, vector
 from .scalar import bits_of, cast, emit_body, emit_instr, from_memory, from_word, literal_value, to_memory
+from .picked import pick, pick_span
 from .turned import load_turned
 
 
@@ -27,12 +28,13 @@ class Found(NamedTuple):
     """Where a load by index finds its elements, in elements from its start."""
     one: Value | int
     lanes: Value | None = None
-    low: Value | None = None        # the least lane, if they are neighbours
-    near: Value | None = None       # whether they are
-    ahead: Value | None = None      # whether the first of them is the lowest
+    low: Value | None = None        # the least lane
+    reach: Value | None = None      # how many elements from there to the greatest
+    near: Value | None = None       # whether they are neighbours, in order
 
 
 NOWHERE = Found(0)
+STEPS = {"0": 0, "1": 1, "2": 2, "r": -1}      # ways that are known when a nest is emitted
 
 
 @cache
@@ -81,7 +83,7 @@ class Emitter:
 
     def stride(self, access, words, axis):
         way = access.ways[axis]
-        return int(way) if way in "012" else self.f.word(words[1][axis])
+        return STEPS[way] if way in STEPS else self.f.word(words[1][axis])
 
     # -- the three styles -----------------------------------------------------------------------------
     def map(self, unit):
@@ -100,43 +102,30 @@ class Emitter:
         if nest.tile:
             begin = self.map_tiles(starts, begin, end, first, last)
         above = f.mul(f.udiv(rest, f.word(w.parts)), self.size(axis - 1))
-        if self.index_loads and all(nest.loads[i].ways[axis - 1:] in (("0", "1"), ("0", "s")) for i in self.index_loads):
+        if self.shares_indices():
             return self.map_columns(starts, begin, end, first, last, above)
         with f.loop(begin, end) as row:
             here = self.moved(starts, axis - 1, row.index)
             self.map_row(here, first, last, f.mul(f.add(above, row.index), self.size(axis)))
 
+    def shares_indices(self) -> bool:
+        """Whether the indices that move along the vectors are the same in all rows."""
+        moving = [self.nest.loads[i].ways[-2:] for i in self.index_loads if self.nest.loads[i].ways[-1] != "0"]
+        return bool(moving) and all(row == "0" for row, _ in moving)
+
     def map_columns(self, starts, begin, end, first, last, above):
-        """All rows use the same indices: they are looked at once, and noted on the stack for each vector."""
+        """A vector of columns at a time: where its lanes are is looked at once, for all rows."""
         f, axis = self.f, self.nest.kept - 1
-        notes = {i: (f.alloca("i64", TILE_BLOCK), f.alloca("i64", TILE_BLOCK // LANES * 4))
-                 for i, load in enumerate(self.nest.loads) if load.indices}
+        still = {i for i in self.index_loads if self.nest.loads[i].ways[axis] == "0"}
         with self.vectors(first, last) as step:
             for v in step:
-                self.note(notes, self.find(starts, axis, v, often=True), f.sub(v.index, first))
-        with f.loop(begin, end) as row:
-            here = self.moved(starts, axis - 1, row.index)
-            flat = f.mul(f.add(above, row.index), self.size(axis))
-            with self.vectors(first, last) as step:
-                for v in step:
-                    found = self.noted(notes, f.sub(v.index, first))
+                across = self.find(starts, axis, v, self.index_loads - still, often=True)
+                with f.loop(begin, end) as row:
+                    here = self.moved(starts, axis - 1, row.index)
+                    down = self.find(here, axis, v, still)
+                    found = {i: across[i]._replace(one=down[i].one) for i in across}
+                    flat = f.mul(f.add(above, row.index), self.size(axis))
                     self.element(here, axis, v, flat, self.load_all(here, axis, v, found=found))
-
-    def note(self, notes, found, at):
-        f = self.f
-        for i, (lanes, rest) in notes.items():
-            f.store(found[i].lanes, f.at(lanes, "i64", at))
-            numbers = found[i].one, found[i].low, *(f.cast("zext", flag, "i64") for flag in (found[i].near, found[i].ahead))
-            for k, number in enumerate(numbers):
-                f.store(f.value(number), f.at(rest, "i64", f.add(f.udiv(at, LANES // 4), k)))
-
-    def noted(self, notes, at) -> dict:
-        f, found = self.f, {}
-        for i, (lanes, rest) in notes.items():
-            one, low, near, ahead = (f.load("i64", f.at(rest, "i64", f.add(f.udiv(at, LANES // 4), k))) for k in range(4))
-            found[i] = Found(one, f.load_vector("i64", f.at(lanes, "i64", at)), low,
-                             f.icmp("ne", near, 0), f.icmp("ne", ahead, 0))
-        return found
 
     def map_row(self, starts, first, last, flat):
         with self.vectors(first, last) as step:
@@ -312,13 +301,13 @@ class Emitter:
     def load_all(self, starts, axis, v, turned=(), found=None) -> list[Value]:
         """One vector of each load; those in `turned` are at hand."""
         nest = self.nest
-        found = self.find(starts, axis, v) if found is None else found
+        found = self.find(starts, axis, v, self.index_loads) if found is None else found
         return [turned[i] if i in turned else self.load(i, load, starts[i], axis, v, found.get(i, NOWHERE))
                 for i, load in enumerate(nest.loads) if i not in self.index_loads]
 
-    def find(self, starts, axis, v, often=False) -> dict:
-        """Where the loads by index find their lanes; whether they are neighbours is asked if that is used often."""
-        at = {i: self.load_index(i, starts[i], axis, v) for i in self.index_loads}
+    def find(self, starts, axis, v, indices, often=False) -> dict:
+        """Where these indices put the lanes of the loads by index; how near they are is asked if that is used often."""
+        at = {i: self.load_index(i, starts[i], axis, v) for i in indices}
         return {i: self.found(i, load, axis, v, at, often) for i, load in enumerate(self.nest.loads) if load.indices}
 
     def load_index(self, i, start, axis, v):
@@ -333,6 +322,8 @@ class Emitter:
     def found(self, i, load, axis, v, at, often) -> Found:
         f, words, one, lanes = self.f, self.words.loads[i], 0, None
         for k, extra in zip(load.indices, words[2]):
+            if k not in at:
+                continue
             offset = f.binary("mul", *self.spread(self.checked(at[k], load, extra, v), f.word(extra[0])))
             if offset.type == "i64":
                 one = f.add(one, offset)
@@ -343,18 +334,18 @@ class Emitter:
         stride = self.stride(load, words, axis)
         if stride != 0:
             lanes = f.binary("add", lanes, f.strided_offsets(stride))
-        return Found(one, lanes, *(self.neighbours(lanes, v.mask) if often else ()))
+        return Found(one, lanes, *(self.nearness(lanes, v.mask) if often else ()))
 
-    def neighbours(self, lanes, mask):
-        """(the least lane if these are neighbours, whether they are, whether the first is the least)."""
+    def nearness(self, lanes, mask):
+        """(the least lane, how far the greatest is from it, whether they are neighbours)."""
         f = self.f
-        first, last = f.extract(lanes, 0), f.extract(lanes, LANES - 1)
-        ahead = constant("i1", True) if mask is not None else f.icmp("sle", first, last)    # a last piece: only forwards
-        steps = f.select(f.splat(ahead), iota(lanes.type), f.binary("sub", 0, iota(lanes.type)))
-        alike = f.icmp("eq", lanes, f.binary("add", f.splat(first), steps))
+        first = f.extract(lanes, 0)
+        lanes = lanes if mask is None else f.select(mask, lanes, f.splat(first))
+        least, most = (f.call("i64", f"llvm.vector.reduce.{op}.{mangle(lanes.type)}", lanes) for op in ("smin", "smax"))
+        alike = f.icmp("eq", lanes, f.binary("add", f.splat(first), iota(lanes.type)))
         alike = alike if mask is None else f.binary("or", alike, f.not_(mask))
         near = f.call("i1", f"llvm.vector.reduce.and.{mangle(alike.type)}", alike)
-        return f.select(ahead, first, last), near, ahead
+        return least, f.add(f.sub(most, least), 1), near
 
     def load(self, i, load, start, axis, v, found=NOWHERE) -> Value:
         f, words = self.f, self.words.loads[i]
@@ -367,19 +358,31 @@ class Emitter:
         return from_memory(f, load.dtype, stored)
 
     def gathered(self, element, start, found, mask):
-        """Lanes from anywhere; where they are neighbours one load brings them."""
+        """Lanes from anywhere; neighbours are one load, and what is near is picked out of two."""
         f, lanes = self.f, found.lanes
         if found.near is None:
             return f.gather(element, start, lanes, mask)
         with f.either(found.near) as near:
             with near.yes:
                 place = f.at(start, element, found.low)
-                low = f.load_vector(element, place) if mask is None else f.masked_load(element, place, mask)
-                near.give(low if mask is not None else f.select(
-                    f.splat(found.ahead), low, f.shuffle(low, None, list(range(LANES - 1, -1, -1)))))
+                near.give(f.load_vector(element, place) if mask is None else f.masked_load(element, place, mask))
             with near.no:
-                near.give(f.gather(element, start, lanes, mask))
+                near.give(self.picked(element, start, found, mask))
         return near.results[0]
+
+    def picked(self, element, start, found, mask):
+        f, span = self.f, pick_span(element)
+        if not span:
+            return f.gather(element, start, found.lanes, mask)
+        with f.either(f.icmp("ule", found.reach, span)) as close:
+            with close.yes:
+                place = f.at(start, element, found.low)
+                parts = [f.masked_load(element, f.at(place, element, k), f.lane_mask(f.smax(f.sub(found.reach, k), 0)))
+                         for k in range(0, span, LANES)]
+                close.give(pick(f, parts, f.binary("sub", found.lanes, f.splat(found.low))))
+            with close.no:
+                close.give(f.gather(element, start, found.lanes, mask))
+        return close.results[0]
 
     def spread(self, a, b):
         return (a, b) if a.type == "i64" else (a, self.f.splat(b))

@@ -526,11 +526,21 @@ def unravel_index(indices, shape):
     return unbind(stack(out[::-1], -1), -1) if out else ()
 
 
+def _triangle_indices(firsts, lasts, dtype):
+    """Row and column numbers: in row i the columns from firsts[i] up to lasts[i]."""
+    counts = np.maximum(lasts - firsts, 0)
+    ends = np.cumsum(counts)
+    out = np.empty((2, int(ends[-1]) if len(ends) else 0), np.int64)
+    out[0] = np.repeat(np.arange(len(counts)), counts)
+    np.subtract(np.arange(out.shape[1]), np.repeat(ends - counts - firsts, counts), out=out[1])
+    return tensor(out, dtype=dtype)
+
+
 def tril_indices(row, col, offset=0, *, dtype=dtypes.int64, device=None, layout=None):
     """Row and column numbers of the lower triangle."""
-    return tensor(np.stack(np.tril_indices(row, offset, col)), dtype=dtype)
+    return _triangle_indices(np.zeros(row, np.int64), np.clip(np.arange(row) + offset + 1, 0, col), dtype)
 
 
 def triu_indices(row, col, offset=0, *, dtype=dtypes.int64, device=None, layout=None):
     """Row and column numbers of the upper triangle."""
-    return tensor(np.stack(np.triu_indices(row, offset, col)), dtype=dtype)
+    return _triangle_indices(np.clip(np.arange(row) + offset, 0, col), np.full(row, col), dtype)

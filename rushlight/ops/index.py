@@ -16,16 +16,16 @@ from ..autograd.node import is_tracked, named, type_name
 from ..autograd.recall import compound, recalled
 from ..layout import broadcast_shapes, wrap_dim
 from ..prims.host import argsort as argsort_p, argtopk as argtopk_p
-from ..prims.index import gather as gather_p, scatter as scatter_p
+from ..prims.index import copy, gather as gather_p, scatter as scatter_p
 from ..prims.pointwise import full as full_p
 from ..storage import Storage
 from ..tensor import Tensor, wrap
 from ..trace.record import pending, record_write
-from .create import arange, tensor
+from .create import arange, tensor, triu_indices
 from .promote import SAME, apply, into, operand, remember
 from .shape import _ALIAS as ALIAS
 from .support import legacy_name, need
-from .shape import expand, permute, select, slice_, unsqueeze, view_of
+from .shape import entry_of, expand, permute, select, slice_, unsqueeze, view_of
 
 
 # -- x[index] ------------------------------------------------------------------------------------------------
@@ -187,6 +187,9 @@ def getitem(x, index):
     """x[index] as PyTorch: numbers, slices, None, ..., masks and integer arrays in any mixture."""
     kind = type(index)
     if kind is int:
+        found = entry_of(x, index)
+        if found is not None:
+            return found
         if not x.layout.ndim:
             if index:
                 raise IndexError(f"index {index} is out of bounds for dimension 0 with size 0")
@@ -733,12 +736,19 @@ def flip(input, *axes, dims=None):
     return named(in_memory_order(_flipped, input, given), "FlipBackward0")
 
 
+@differentiable("FlipBackward0", vjp=(lambda g, _y, _x, *, dims: _turned(g, dims=dims),))
+def _turned(x, *, dims):
+    """A copy that walks some axes from their ends."""
+    l = x.layout
+    if not l.numel:
+        return x.clone()
+    strides = [-s if d in dims else s for d, s in enumerate(l.strides)]
+    last = builtins.sum((l.shape[d] - 1) * l.strides[d] for d in dims)
+    return apply(copy, (wrap(Tensor, x.storage, L.layout(l.shape, strides), x.offset + last),), {})
+
+
 def _flipped(x, *dims):
-    y = x
-    for d in dims if x.dim() else ():
-        n = y.shape[d]
-        y = rows(y, d, arange(n - 1, -1, -1) if n else arange(0), "gather", INDEX_SELECT)
-    return y.clone() if y is x else y
+    return _turned(x, dims=dims) if x.dim() and dims else x.clone()
 
 
 def in_memory_order(op, x, dims):
@@ -957,6 +967,8 @@ def mode(input, dim=-1, keepdim=False):
 
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """Distinct values in order, with the place of each element among them and their counts if asked for."""
+    if dim is None and return_inverse and input.dtype.rank:
+        return _unique_of_sorted(input.detach(), return_counts)
     a = input.detach()._array()
     wanted = dict(return_inverse=return_inverse, return_counts=return_counts)      # either takes a second sort
     if dim is not None:
@@ -965,6 +977,17 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     inverse = rest[0].reshape(-1 if dim is not None else a.shape) if return_inverse else None
     counts = rest[-1] if return_counts else None
     return _distinct(values.astype(a.dtype), inverse, counts, input.dtype, return_inverse, return_counts, dim)
+
+
+def _unique_of_sorted(input, return_counts):
+    """What `unique` gives, from the elements in order and where they were."""
+    values, order = (x._array() for x in sort(input.reshape(-1), stable=True))
+    new = np.ones(len(values), bool)
+    new[1:] = (values[1:] != values[:-1]) & ((values[1:] == values[1:]) | (values[:-1] == values[:-1]))
+    starts, inverse = np.flatnonzero(new), np.empty(len(values), np.int64)
+    inverse[order] = np.cumsum(new) - 1
+    return _distinct(values[starts], inverse.reshape(tuple(input.shape)), np.diff(starts, append=len(values)), input.dtype,
+                     True, return_counts)
 
 
 def _distinct(values, inverse, counts, dtype, return_inverse, return_counts, dim=None):
@@ -982,11 +1005,12 @@ def unique_consecutive(input, return_inverse=False, return_counts=False, dim=Non
     n = len(lined)
     new = np.ones(n, bool)
     if n > 1:
-        new[1:] = (lined[1:] != lined[:-1]).reshape(n - 1, -1).any(1)
+        differs = lined[1:] != lined[:-1]
+        new[1:] = differs if differs.ndim == 1 else differs.reshape(n - 1, -1).any(1)
     starts = np.flatnonzero(new)
     values = lined[starts] if dim is None else np.moveaxis(lined[starts], 0, dim)
-    inverse = np.cumsum(new) - 1
-    return _distinct(values, inverse.reshape(a.shape) if dim is None else inverse, np.diff([*starts, n]), input.dtype,
+    inverse = np.cumsum(new).reshape(a.shape if dim is None else n) - 1 if return_inverse else None
+    return _distinct(values, inverse, np.diff(starts, append=n), input.dtype,
                      return_inverse, return_counts, None if dim is None else wrap_dim(dim, a.ndim))
 
 
@@ -1135,11 +1159,16 @@ def cartesian_prod(*tensors):
 def combinations(input, r=2, with_replacement=False):
     """All choices of r elements of a vector, one row each."""
     import itertools
+    import math
     if input.dim() != 1:
         raise RuntimeError(f"Expect a 1D vector, but got shape {list(input.shape)}")
+    n = input.numel()
+    if r == 2:
+        return input[triu_indices(n, n, 0 if with_replacement else 1).t().contiguous()]
     pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    at = list(pick(builtins.range(input.numel()), r))
-    return input[tensor(at, dtype=dtypes.int64).reshape(len(at), r)]
+    count = math.comb(n + r - 1 if with_replacement and n else n, r)
+    at = np.fromiter(itertools.chain.from_iterable(pick(builtins.range(n), r)), np.int64, count * r)
+    return input[tensor(at.reshape(count, r))]
 
 
 def isin(elements, test_elements, *, assume_unique=False, invert=False):

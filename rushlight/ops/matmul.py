@@ -5,6 +5,7 @@ import math
 
 
 from .casting import listed
+from .. import dtypes
 from ..autograd.node import named
 from ..autograd.recall import recalled
 from ..layout import broadcast_shapes, wrap_dim
@@ -124,7 +125,10 @@ def dot(input, other, *, out=None):
         raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {legacy_name(input.dtype)} and "
                            f"{legacy_name(other.dtype)}")
     need("dot", input.dtype, {1, 2})
-    y = apply(c.matmul, (unsqueeze(input, 0), unsqueeze(other, 1)), {}).reshape(())
+    if input.dtype in (dtypes.float32, dtypes.float64):
+        y = (input * other).sum()
+    else:
+        y = apply(c.matmul, (unsqueeze(input, 0), unsqueeze(other, 1)), {}).reshape(())
     return _out(named(y, "DotBackward0"), out)
 
 

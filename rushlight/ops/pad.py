@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from .cast_lists import FULL
 from .casting import aware
 from .. import dtypes
@@ -10,9 +12,12 @@ from ..autograd.function import differentiable
 from ..autograd.grad_mode import mode
 from ..autograd.node import is_tracked
 from ..prims import reduce as r
-from .create import arange, full
-from .index import rows, INDEX_SELECT
-from .shape import as_strided, slice_
+from ..autograd.recall import lasting, recalled
+from ..prims.index import gather
+from .create import arange, full, tensor
+from .index import INDEX_SELECT, flip
+from .promote import apply
+from .shape import as_strided, cat, expand, slice_
 
 
 def _pad_gradient(g, _y, _x, *, pad, value):
@@ -56,16 +61,20 @@ def constant_pad(x, pad, value=0):
     return _constant_pad(x, pad=pad, value=bool(value) if x.dtype is dtypes.bool else value if x.dtype.rank > 1 else int(value))
 
 
+@lasting
 def border_index(n, low, high, mode):
     """Where each entry of a padded axis comes from, for reflect, replicate and circular borders."""
-    i = arange(-low, n + high)
+    i = np.arange(-low, n + high)
     if mode == "replicate":
-        return i.clamp(0, n - 1)
-    if mode == "circular":
-        return i.remainder(n)
-    return (n - 1) - ((n - 1) - i.abs()).abs()
+        at = i.clip(0, n - 1)
+    elif mode == "circular":
+        at = i % n
+    else:
+        at = (n - 1) - abs((n - 1) - abs(i))
+    return [tensor(at)]
 
 
+@recalled("input value#")
 def pad(input, pad, mode="constant", value=None):
     """Borders around the last axes: constant, reflect, replicate or circular."""
     pad = tuple(pad)
@@ -85,22 +94,63 @@ def pad(input, pad, mode="constant", value=None):
     return _continued_in_full(input, pad, mode)
 
 
+def _edges(n, low, high, mode):
+    """(first, how many) of the entries of an axis that its two borders are made of."""
+    if mode == "circular":
+        return (n - low, low), (0, high)
+    if mode == "reflect":
+        return (1, low), (n - 1 - high, high)
+    return (0, 1), (n - 1, 1)
+
+
+def _bordered_gradient(g, _y, _x, *, d, low, high, mode):
+    n = g.shape[d] - low - high
+    h = g.narrow(d, low, n).contiguous().clone()
+    for (first, count), at, width in zip(_edges(n, low, high, mode), (0, low + n), (low, high)):
+        border = g.narrow(d, at, width)
+        h.narrow(d, first, count).add_(border.sum(d, keepdim=True) if mode == "replicate" else
+                                       flip(border, d) if mode == "reflect" else border)
+    return h
+
+
+@differentiable("PadBackward0", vjp=(_bordered_gradient,))
+def _bordered(x, *, d, low, high, mode):
+    """One axis continued: what is at its ends, what is inside, joined."""
+    parts = [x.narrow(d, *edge) for edge in _edges(x.shape[d], low, high, mode)]
+    if mode == "replicate":
+        parts = [part.expand(*part.shape[:d], width, *part.shape[d + 1:]) for part, width in zip(parts, (low, high))]
+    elif mode == "reflect":
+        parts = [flip(part, d) for part in parts]
+    return cat([parts[0], x, parts[1]], d)
+
+
 def _continued(input, pad, mode):
     """Borders that repeat what is inside."""
+    size = tuple(input.layout.shape)
+    shape, coords, indices = list(size), list(range(len(size))), []
     for i in range(0, len(pad), 2):
-        d = input.dim() - 1 - i // 2
-        low, high, n = pad[i], pad[i + 1], input.shape[d]
+        d = len(size) - 1 - i // 2
+        low, high, n = pad[i], pad[i + 1], size[d]
         if mode == "reflect" and max(low, high) >= n:
             raise RuntimeError("Argument #4: Padding size should be less than the corresponding input dimension, but got: "
-                               f"padding ({low}, {high}) at dimension {d} of input {list(input.shape)}")
+                               f"padding ({low}, {high}) at dimension {d} of input {list(size)}")
         if mode == "circular" and max(low, high) > n:
             raise RuntimeError("Padding value causes wrapping around more than once.")
         if mode == "circular" and min(low, high) < 0:           # crops first; what is left goes round
             input = slice_(input, d, max(-low, 0), n - max(-high, 0))
             low, high, n = max(low, 0), max(high, 0), input.shape[d]
         if low or high:
-            input = rows(input, d, border_index(n, low, high, mode), "gather", INDEX_SELECT)
-    return input
+            shape[d], coords[d] = low + n + high, -1 - len(indices)
+            indices.append(border_index(n, low, high, mode)[0].reshape([-1] + [1] * (len(size) - 1 - d)))
+    if not indices:
+        return input
+    if len(indices) == 1:
+        d = next(d for d, e in enumerate(coords) if e < 0)
+        i = 2 * (len(size) - 1 - d)
+        return _bordered(input, d=d, low=pad[i], high=pad[i + 1], mode=mode)
+    lined = [expand(at, tuple(shape)) for at in indices]
+    params = dict(coords=tuple(coords), shape=tuple(shape), size=size, wrap=False, error="gather")
+    return apply(gather, (input, *lined), params, INDEX_SELECT)
 
 
 _continued_in_full = aware(_continued, FULL)        # what autocast does not compute in 16 bits

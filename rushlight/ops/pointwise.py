@@ -165,7 +165,8 @@ def sigmoid(input, *, out=None):
     return y if out is None else into(out, y)
 
 
-@differentiable("SigmoidBackward0", vjp=(lambda g, y, _x: g * (y * (1 - y)),))
+@differentiable("SigmoidBackward0", vjp=(rounded_once(lambda g, y, _x: g * (y * (1 - y))),))
+@rounded_once
 def _sigmoid(x):
     return 1 / (1 + _exp(-x))
 

@@ -20,7 +20,7 @@ from ..layout import expand
 from ..prims.rng import drawn
 from ..tensor import Tensor, check_device
 from ..trace.record import pending
-from .create import empty_like, finished, sizes, tensor
+from .create import empty, empty_like, finished, sizes
 from .pointwise import ceil, exp, into, log, log1p, tan, where
 from .promote import output_order
 from .shape import broadcast_shapes
@@ -371,9 +371,14 @@ def check_weights(weights, n, replacement) -> None:
     require(n > 0, "cannot sample n_sample <= 0 samples")
     require(replacement or n <= weights.shape[-1],
              "cannot sample n_sample > prob_dist.size(-1) samples without replacement")
-    values = weights.detach()._array().astype(np.float64)
+    values = weights.detach()._array()
+    with np.errstate(all="ignore"):
+        totals = values.sum(-1, dtype=np.float64)
+        if values.size and values.min() >= 0 and (totals > 0).all() and np.isfinite(totals).all():
+            return                              # the usual case, in two passes
+    values = values.astype(np.float64)
     if replacement and n > 1:
-        require(not (values < 0).any(),
+        require(bool((values >= 0).all()),
                  "invalid multinomial distribution (encountering probability entry < 0)")
         require(bool(np.isfinite(values).all()), "invalid multinomial distribution (encountering "
                                                   "probability entry = infinity or NaN)")
@@ -393,9 +398,24 @@ def drawn_with_replacement(weights, n: int, generator) -> Tensor:
     """Inverts the cumulative distribution, summed in the weights' dtype (halves: float32)."""
     array = weights._array()
     array = array if weights.dtype is float64 else array.astype(np.float32)
-    rows = np.cumsum(np.atleast_2d(array), axis=1, dtype=array.dtype)
-    rows = rows / rows[:, -1:]
-    rows[:, -1] = 1
-    u = doubles((len(rows), n), generator)._array()
-    found = np.stack([np.searchsorted(row, at) for row, at in zip(rows, u, strict=True)])
-    return tensor(found.astype(np.int64).reshape(*weights.shape[:-1], n))
+    array = np.atleast_2d(array)
+    rows = empty(array.shape, dtype=float64 if weights.dtype is float64 else float32)
+    sums = rows._array()                # memory that is there already; nobody else has seen it
+    np.cumsum(array, axis=1, out=sums)
+    sums /= sums[:, -1:].copy()
+    sums[:, -1] = 1
+    found = count_below(rows, doubles((len(sums), n), generator))
+    return found.reshape(*weights.shape[:-1], n)
+
+
+@recalled("rows values")
+def count_below(rows, values):
+    """How many elements of each sorted row are less than each value: the length is halved in every step."""
+    n, found = rows.size(-1), o.zeros(values.shape, dtype=int64)
+    step = 1 << n.bit_length() >> 1
+    while step:
+        further = found + step
+        seen = rows.gather(-1, further.clamp(max=n) - 1)
+        found = where((further <= n) & (seen < values), further, found)
+        step >>= 1
+    return found

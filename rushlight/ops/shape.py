@@ -9,12 +9,12 @@ from typing import NamedTuple
 from .. import dtypes
 from .. import layout as L
 from ..autograd.grad_mode import mode
-from ..autograd.inplace import AS_STRIDED, embed
+from ..autograd.inplace import AS_STRIDED, add_part, embed
 from ..autograd.recall import recalled
-from ..autograd.node import Cuts, attach_parts, edge_to, entry, is_tracked, named
+from ..autograd.node import Cuts, attach, attach_parts, edge_to, entry, is_tracked, named
 from ..layout import packed, wrap_dim, wrap_dims
 from ..prims.index import concat as concat_p, copy
-from ..prims.table import Gradient
+from ..prims.table import Gradient, Variadic
 from ..tensor import Tensor
 from ..trace import record
 from .layouts import Unstrided, answered
@@ -416,7 +416,13 @@ def _part_gradient(name):
         base = packed(tuple(shape))
         view, at = cut(base, *args)
         return embed(g, base, view, at)
-    return Gradient(name, (rule,))
+
+    def add(total, g, shape, cut, args):
+        base = packed(tuple(shape))
+        return add_part(total, g, base, *cut(base, *args))
+    made = Gradient(name, (rule,))
+    made.add = add
+    return made
 
 
 _SLICE, _SELECT = _part_gradient("SliceBackward0"), _part_gradient("SelectBackward0")
@@ -430,6 +436,12 @@ def _part(x, cut, args, gradient):
         params = {"shape": x.layout.shape, "cut": cut, "args": args}
         found = remember(_known, key, View(*cut(x.layout, *args), gradient, params))
     return show(x, found)
+
+
+def entry_of(input, index):
+    """input[index], if that is known already."""
+    found = _known.get((L.select, input.layout, input.dtype, (0, index)))
+    return found and show(input, found)
 
 
 def narrow(input, dim, start, length):
@@ -755,13 +767,26 @@ def block_diag(*tensors):
     xs = [x.reshape(1, -1) if x.dim() < 2 else x for x in tensors]
     if any(x.dim() > 2 for x in xs):
         raise RuntimeError("torch.block_diag: Input tensors must have 2 or fewer dimensions.")
-    to, width = result_type(xs), sum(x.shape[1] for x in xs)
-    rows, left = [], 0
+    to, places, row, column = result_type(xs), [], 0, 0
     for x in xs:
-        n, m = x.shape
-        rows.append(cat([x.new_zeros(n, left, dtype=to), x.to(to), x.new_zeros(n, width - left - m, dtype=to)], 1))
-        left += m
-    return named(cat(rows, 0), "BlockDiagBackward0")
+        places.append((row, column, *x.shape))
+        row, column = row + x.shape[0], column + x.shape[1]
+    before, mode.enabled = mode.enabled, False
+    try:
+        y = xs[0].new_zeros(row, column, dtype=to)
+        for x, place in zip(xs, places):
+            _block(y, place).copy_(x)
+    finally:
+        mode.enabled = before
+    return attach(y, _BLOCKS, xs, {"places": tuple(places)}) if before and any(map(is_tracked, xs)) else y
+
+
+def _block(y, place):
+    row, column, n, m = place
+    return y.narrow(0, row, n).narrow(1, column, m)
+
+
+_BLOCKS = Variadic("BlockDiagBackward0", lambda g, i, _y, *_xs, places: _block(g, places[i]))
 
 
 def vander(x, N=None, increasing=False):
@@ -769,5 +794,8 @@ def vander(x, N=None, increasing=False):
     n = x.numel() if N is None else N
     if not n:
         return x.new_zeros(x.numel(), 0)
-    columns = [x ** k for k in range(n)]
-    return stack(columns if increasing else columns[::-1], 1)
+    wide = x.unsqueeze(-1)
+    powers = wide.expand(x.numel(), n - 1).cumprod(-1) if n > 1 else None
+    ones = wide.new_ones(wide.shape)
+    y = cat([ones, powers.to(x.dtype)], 1) if n > 1 else ones
+    return y if increasing else y.flip(1)

@@ -79,6 +79,7 @@ class Gradient:
         self.uses = tuple(_uses(r) for r in rules)      # per rule: positions read; 0 is y, 1.. are inputs
         self.plans: dict[int, tuple] = {}       # what was saved for which inputs
         self.memo: dict = {}                    # replays of the rules (autograd/recall.py)
+        self.add = None                         # adds to a sum of gradients without making one of its size
         memos.append(self.memo)
 
     @functools.cached_property
@@ -90,7 +91,7 @@ class Gradient:
     def named(self, name: str) -> "Gradient":
         """The same rules under another name."""
         other = Gradient(name, self.rules)
-        other.uses, other.memo = self.uses, self.memo
+        other.uses, other.memo, other.add = self.uses, self.memo, self.add
         return other
 
     def rule(self, i: int):

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 
 from .. import config
-from ..layout import extent, packed
+from ..layout import behind, extent, packed
 from ..runtime import memory
 from .. import storage as storages
 from ..storage import Share, Storage, overwritten
@@ -207,6 +207,6 @@ def snapshot(storage: Storage, layout, offset) -> tuple[Node, int]:
     from ..storage import is_shared
     if not is_shared(storage):
         return storage.node, offset
-    n = extent(layout)
-    copy = from_array(storage.array(packed((n,)), offset), storage.dtype)
-    return copy.node, 0
+    before = behind(layout)
+    copy = from_array(storage.array(packed((before + extent(layout),)), offset - before), storage.dtype)
+    return copy.node, before

@@ -1,7 +1,7 @@
 """What a legal graph is; checked in tests always and for users with RUSHLIGHT_CHECK=1."""
 from __future__ import annotations
 
-from ..layout import extent
+from ..layout import behind, extent
 from .graph import Graph, Input
 
 
@@ -24,7 +24,7 @@ def faults(v, seen):
         if not isinstance(use.source, Input):
             if use.source not in seen:
                 yield f"operand {use.source} comes later"
-            if layout.numel and use.offset + extent(layout) > use.source.numel:
+            if layout.numel and not behind(layout) <= use.offset <= use.source.numel - extent(layout):
                 yield f"operand {use.source} is read beyond its end"
             if use.source.dtype is not dtype:
                 yield f"operand {use.source} is read as {dtype.name}"

@@ -257,6 +257,7 @@ def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
     return _softplus(input, beta=beta, threshold=threshold)
 
 
+@rounded_once
 def _silu_rule(g, _y, x):
     s = ops.sigmoid(x)
     return g * (s * (1 + x * (1 - s)))
@@ -274,6 +275,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     return in_place(input, _silu) if inplace else _silu(input)
 
 
+@rounded_once
 def _mish_rule(g, _y, x):
     t = ops.tanh(_softplus(x, beta=1, threshold=20))
     return g * (t + x * ops.sigmoid(x) * (1 - t * t))
@@ -291,6 +293,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     return in_place(input, _mish) if inplace else _mish(input)
 
 
+@rounded_once
 def _gelu_rule(g, _y, x):
     cdf = 0.5 * (1 + ops.erf(x * math.sqrt(0.5)))
     return g * (cdf + x * (ops.exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))))
@@ -305,6 +308,7 @@ def _gelu(x):
 _BETA, _KAPPA = math.sqrt(2 / math.pi), 0.044715
 
 
+@rounded_once
 def _gelu_tanh_rule(g, _y, x):
     t = ops.tanh(_BETA * (x + _KAPPA * x * x * x))
     return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * (_BETA * (1 + 3 * _KAPPA * x * x)))

@@ -6,6 +6,7 @@ import math
 from ...ops.casting import listed
 from ... import ops
 from ...autograd.function import differentiable
+from ...autograd.recall import recalled
 from ...ops.matmul import each
 from ...ops.matmul import (conv1d as conv1d, conv2d as conv2d, conv3d as conv3d,
                            conv_transpose1d as conv_transpose1d,
@@ -21,21 +22,31 @@ def _columns(x, *, size, kernel, dilation, padding, stride):
                                                      math.prod(windows.shape[2:4]))
 
 
-def _one_hot_kernels(channels, kernel, dtype):
-    """For each channel one kernel per place in the window, which picks that place."""
-    places = math.prod(kernel)
-    kernels = ops.eye(places, dtype=dtype).reshape(places, 1, *kernel)
-    return kernels.repeat(channels, *[1] * (len(kernel) + 1))
+def _runs(kernel, dilation, stride):
+    """Taps of an axis in runs (first, how many): those of a run never fall on the same place."""
+    together = stride if dilation == 1 else 1
+    return [(a, min(together, kernel - a)) for a in range(0, kernel, together)]
 
 
 def _image(columns, *, size, kernel, dilation, padding, stride):
+    """Run by run the columns are added to where they lie in the padded image."""
     channels = columns.size(1) // math.prod(kernel)
-    reach = [m + 2 * p - d * (k - 1) - 1 for m, p, d, k in zip(size, padding, dilation, kernel)]
-    windows = [r // s + 1 for r, s in zip(reach, stride)]
-    return ops.conv_transpose2d(columns.reshape(*columns.shape[:2], *windows),
-                                _one_hot_kernels(channels, kernel, columns.dtype), None, stride,
-                                padding, tuple(r % s for r, s in zip(reach, stride)), channels,
-                                dilation)
+    full = [m + 2 * p for m, p in zip(size, padding)]
+    windows = [(m - d * (k - 1) - 1) // s + 1
+               for m, d, k, s in zip(full, dilation, kernel, stride)]
+    image = columns.new_zeros(columns.size(0), channels, *full)
+    parts = columns.reshape(columns.size(0), channels, *kernel, *windows)
+    steps = [step for counts in (dilation, stride)
+             for step in (counts[0] * full[1], counts[1])]
+    for a, rows in _runs(kernel[0], dilation[0], stride[0]):
+        for b, columns in _runs(kernel[1], dilation[1], stride[1]):
+            part = parts.narrow(2, a, rows).narrow(3, b, columns)
+            place = ops.as_strided(image, part.shape, (*image.stride()[:2], *steps),
+                                   a * steps[0] + b * steps[1])
+            place.add_(part) if a or b else place.copy_(part)
+    for d, (m, p) in enumerate(zip(size, padding)):
+        image = image.narrow(2 + d, p, m)
+    return image.contiguous()
 
 
 @differentiable("Im2ColBackward0", vjp=(lambda g, _y, _x, **geometry: _fold(g, **geometry),))
@@ -54,6 +65,7 @@ def _geometry(size, kernel_size, dilation, padding, stride):
                 stride=each(stride, 2, "stride"))
 
 
+@recalled("input")
 def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """Windows of (N, C, H, W) as columns: (N, C KH KW, windows)."""
     if input.dim() not in (3, 4):
@@ -64,6 +76,7 @@ def unfold(input: Tensor, kernel_size, dilation=1, padding=0, stride=1) -> Tenso
     return columns if input.dim() == 4 else columns.squeeze(0)
 
 
+@recalled("input")
 def fold(input: Tensor, output_size, kernel_size, dilation=1, padding=0, stride=1) -> Tensor:
     """The transpose of `unfold`: columns are added into an image of `output_size`."""
     if input.dim() not in (2, 3):

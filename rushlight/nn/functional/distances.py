@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ... import dtypes, ops
-from ...autograd.recall import recalled
+from ...autograd.recall import lasting, recalled
 from ...tensor import Tensor
 
 
@@ -39,10 +39,15 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     return ops.vector_norm(x1 - x2 + eps, p, -1, keepdim=keepdim)
 
 
+@lasting
+def _pairs(n):
+    return list(ops.triu_indices(n, n, 1).unbind(0)) if n else [ops.arange(0)] * 2
+
+
 @recalled("input")
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """Distances between all pairs of rows i < j: (N, M) to (N (N - 1) / 2,)."""
     if input.dim() != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
-    i, j = ops.triu_indices(input.size(0), input.size(0), 1)
+    i, j = _pairs(input.size(0))
     return ops.vector_norm(input[i] - input[j], p, -1)

@@ -106,7 +106,7 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None,
     if mode == "max" and (sparse or scale_grad_by_freq):
         raise ValueError("max mode does not support " +
                          ("sparse weights" if sparse else "scaling the gradient by the frequency"))
-    if input.dim() == 2 and input.size(1) and mode != "max":
+    if input.dim() == 2 and input.size(1):
         rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
         return _even_bags(rows, input, weight.size(0), mode, per_sample_weights, padding_idx)
     if input.dim() == 2:
@@ -144,8 +144,11 @@ def _even_bags(rows, input, n, mode, weights, padding_idx):
     """All bags of one length: (bags, length, D) to (bags, D)."""
     rows = rows if weights is None else rows * weights.unsqueeze(-1)
     if padding_idx is None:
-        return rows.sum(1) if mode == "sum" else rows.mean(1)
+        return rows.max(1)[0] if mode == "max" else rows.sum(1) if mode == "sum" else rows.mean(1)
     keep = (input != padding_idx % n).to(rows.dtype).unsqueeze(-1)
+    if mode == "max":
+        largest = ops.where(keep != 0, rows, -float("inf")).max(1)[0]
+        return ops.where((keep != 0).any(1), largest, 0.0)
     total = (rows * keep).sum(1)
     return total if mode == "sum" else total / keep.sum(1).clamp(min=1)
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ... import ops
-from ...autograd.recall import recalled
+from ...autograd.recall import lasting, recalled
 from ...tensor import Tensor
 
 
@@ -277,10 +279,16 @@ def _adaptive_mean(x, dim, size):
         return x
     if size and m % size == 0:
         return x.unflatten(dim, (size, m // size)).mean(dim + 1)
+    weights, = _mean_weights(m, size, x.dtype)
+    return ops.matmul(x.movedim(dim, -1), weights.t()).movedim(-1, dim)
+
+
+@lasting
+def _mean_weights(m, size, dtype):
     weights = [[0.0] * m for _ in range(size)]
     for row, (a, b) in zip(weights, _bounds(m, size)):
         row[a:b] = [1 / (b - a)] * (b - a)
-    return ops.matmul(x.movedim(dim, -1), ops.tensor(weights, dtype=x.dtype).t()).movedim(-1, dim)
+    return [ops.tensor(weights, dtype=dtype)]
 
 
 def _adaptive_avg_pool(name, n, input, output_size):
@@ -329,17 +337,24 @@ def _adaptive_max_pool(name, n, input, output_size, return_indices):
 
 def _uneven_max(x, sizes):
     """Maxima over windows of different lengths; short ones repeat their last element."""
-    places = ops.arange(math.prod(x.shape[2:])).reshape(x.shape[2:])
-    n = len(sizes)
-    for d, (m, size) in enumerate(zip(x.shape[2:], sizes)):
-        bounds = _bounds(m, size)
-        width = max(b - a for a, b in bounds)
-        index = ops.tensor([min(a + k, b - 1) for a, b in bounds for k in range(width)])
-        places = places.index_select(2 * d, index).unflatten(2 * d, (size, width))
-    places = places.permute(*range(0, 2 * n, 2), *range(1, 2 * n, 2)).flatten(n)
+    places, = _window_places(tuple(x.shape[2:]), tuple(sizes))
     windows = x.flatten(2)[:, :, places]
     values, which = windows.max(-1)
     return values, places.expand(windows.shape).gather(-1, which.unsqueeze(-1)).squeeze(-1)
+
+
+@lasting
+def _window_places(shape, sizes):
+    """The elements of each window, numbered in the flat image: (*sizes, elements)."""
+    places, n = np.arange(math.prod(shape)).reshape(shape), len(sizes)
+    for d, (m, size) in enumerate(zip(shape, sizes)):
+        bounds = _bounds(m, size)
+        width = max(b - a for a, b in bounds)
+        index = [min(a + k, b - 1) for a, b in bounds for k in range(width)]
+        places = places.take(index, 2 * d)
+        places = places.reshape(*places.shape[:2 * d], size, width, *places.shape[2 * d + 1:])
+    order = (*range(0, 2 * n, 2), *range(1, 2 * n, 2))
+    return [ops.tensor(places.transpose(order).reshape(*sizes, -1))]
 
 
 @recalled("input")

@@ -5,7 +5,7 @@ import math
 import warnings
 
 from ... import dtypes, ops
-from ...autograd.recall import recalled
+from ...autograd.recall import lasting, recalled
 from ...tensor import Tensor
 from .pools import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
@@ -104,19 +104,21 @@ def _resize_axis(x, dim, to, scale, mode, align):
         return x
     if mode.startswith("nearest"):
         return _nearest(x, dim, n, to, scale, 0.5 if mode == "nearest-exact" else 0.0)
-    places = _places(n, to, scale, align)
-    if mode == "bicubic":
-        return _weighted(x, dim, [_cubic_taps(p, n) for p in places])
-    return _weighted(x, dim, [_linear_taps(max(p, 0.0), n) for p in places])
+    return _weighted(x, dim, _taps(n, to, scale, align, mode == "bicubic", x.dtype))
 
 
 def _nearest(x, dim, n, to, scale, shift):
     if to % n == 0 and scale in (None, to / n):         # each element is repeated
         shape = [*x.shape[:dim], n, to // n, *x.shape[dim + 1:]]
         return x.unsqueeze(dim + 1).expand(shape).reshape(*x.shape[:dim], to, *x.shape[dim + 1:])
+    return x.index_select(dim, *_nearest_index(n, to, scale, shift))
+
+
+@lasting
+def _nearest_index(n, to, scale, shift):
     step = _single(1 / scale if scale else n / to)
     index = [min(int(_single(_single(i + shift) * step)), n - 1) for i in range(to)]
-    return x.index_select(dim, ops.tensor(index, dtype=dtypes.int64))
+    return [ops.tensor(index, dtype=dtypes.int64)]
 
 
 def _single(value):
@@ -174,7 +176,7 @@ def _antialiased(x, sizes, scales, mode, align):
     out = x.to(dtypes.float32) if whole else x
     for d in (1, 0):
         if sizes[d] != x.shape[2 + d]:
-            out = _weighted(out, 2 + d, _averaging_taps(x.shape[2 + d], sizes[d], scales[d], mode, align))
+            out = _weighted(out, 2 + d, _averaging(x.shape[2 + d], sizes[d], scales[d], mode, align, out.dtype))
             out = out.round().clamp(0, dtypes.iinfo(x.dtype).max) if whole else out
     return out.to(x.dtype)
 
@@ -195,15 +197,31 @@ def _averaging_taps(n, to, scale, mode, align):
     return [t + [(t[-1][0], 0.0)] * (longest - len(t)) for t in taps]
 
 
-def _weighted(x, dim, taps):
-    """Each output element is a weighted sum of input elements; taps[i] lists (index, weight)."""
+@lasting
+def _taps(n, to, scale, align, is_cubic, dtype):
+    places = _places(n, to, scale, align)
+    return _table([_cubic_taps(p, n) if is_cubic else _linear_taps(max(p, 0.0), n) for p in places], dtype)
+
+
+@lasting
+def _averaging(n, to, scale, mode, align, dtype):
+    return _table(_averaging_taps(n, to, scale, mode, align), dtype)
+
+
+def _table(taps, dtype):
+    """An index and a weight for each tap, one after another."""
+    table = []
+    for tap in zip(*taps):
+        table += [ops.tensor([i for i, _ in tap], dtype=dtypes.int64), ops.tensor([w for _, w in tap], dtype=dtype)]
+    return table
+
+
+def _weighted(x, dim, table):
+    """Each output element is a weighted sum of input elements."""
     shape = [1] * x.dim()
-    shape[dim] = len(taps)
-    parts = []
-    for k in range(len(taps[0])):
-        index = ops.tensor([t[k][0] for t in taps], dtype=dtypes.int64)
-        weight = ops.tensor([t[k][1] for t in taps], dtype=x.dtype).reshape(shape)
-        parts.append(x.index_select(dim, index) * weight)
+    shape[dim] = -1
+    parts = [x.index_select(dim, index) * weight.reshape(shape)
+             for index, weight in zip(table[::2], table[1::2])]
     return sum(parts[1:], parts[0])
 
 
