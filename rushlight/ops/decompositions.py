@@ -33,6 +33,12 @@ def slogdet(input, *, out=None):
     return _l.slogdet(input, out=out)
 
 
+def lobpcg(A, k=None, B=None, X=None, n=None, iK=None, niter=None, tol=None, largest=None, **options):
+    """(eigenvalues, eigenvectors) of the k largest (least) eigenvalues; see ops/symmetric.py."""
+    from .symmetric import lobpcg as pairs
+    return pairs(A, k, B, X, n, iK, niter, tol, largest, **options)
+
+
 def logdet(input):
     """log of the determinant; nan where it is negative."""
     sign, size = _l.slogdet(input)

@@ -352,7 +352,7 @@ def lu_factor_ex(A, *, pivot=True, check_errors=False, out=None):
         raise RuntimeError("torch.lu_factor: Expected tensor with 2 or more dimensions. Got size: "
                            f"{list(A.shape)} instead")
     if not pivot:
-        raise NotImplementedError("linalg.lu_factor: pivot=False")
+        raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
     if A.dtype not in FULL:
         refuse("lu_cpu", A.dtype)
     pivots = (p.lu_swaps(A.detach()) + 1).to(dtypes.int32)
@@ -365,7 +365,7 @@ def lu(A, *, pivot=True, out=None):
     """(P, L, U) with A = P L U."""
     check_matrix(A, "linalg.lu", "lu_cpu")
     if not pivot:
-        raise NotImplementedError("linalg.lu: pivot=False")
+        raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
     both, rows = p.lu(A), p.lu_order(A.detach())
     k = min(A.shape[-2:])
     parts = [row_order(rows, A.dtype), p.lower_factor(both), both[..., :k, :].triu()]
@@ -401,21 +401,6 @@ def lu_solve(LU, pivots, B, *, left=True, adjoint=False, out=None):
     y = o.matmul(row_order(rows, b.dtype).mT, b)
     y = p.solve_triangular(lu, y, upper=False, unitriangular=True)
     return placed(p.solve_triangular(lu, y, upper=True, unitriangular=False), out)
-
-
-def ldl_factor(A, *, hermitian=False, out=None):
-    """Not here."""
-    raise NotImplementedError("linalg.ldl_factor")
-
-
-def ldl_factor_ex(A, *, hermitian=False, check_errors=False, out=None):
-    """Not here."""
-    raise NotImplementedError("linalg.ldl_factor_ex")
-
-
-def ldl_solve(LD, pivots, B, *, hermitian=False, out=None):
-    """Not here."""
-    raise NotImplementedError("linalg.ldl_solve")
 
 
 def householder_product(A, tau, *, out=None):
@@ -610,3 +595,6 @@ def tensorinv(A, ind=2, *, out=None):
 
 
 listed(globals())
+
+
+from .symmetric import ldl_factor as ldl_factor, ldl_factor_ex as ldl_factor_ex, ldl_solve as ldl_solve     # noqa: E402
