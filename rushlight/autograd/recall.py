@@ -171,6 +171,8 @@ class Writer:
     """Writes the replay of a trace as Python."""
 
     marks_views = True
+    opening = "where = record.override or user_line({depth})",
+    names = ()              # of what a replay is given besides arguments and numbers
 
     def __init__(self, fn, inputs, depth: int, numbers=()):
         self.fn, self.trace, self.depth = fn, Trace(fn, inputs, numbers), depth
@@ -465,19 +467,22 @@ class Writer:
             self.add(f"{name}.node = {self.value(s.node)}")
             self.add(f"{name}.version += {times}")
         if refs:
-            self.add(f"pend(({refs}), where)")
+            self.pend(f"({refs})")
+
+    def pend(self, refs):
+        self.add(f"pend({refs}, where)")
 
     def function(self):
-        head = [f"where = record.override or user_line({self.depth})"]
+        head = [line.format(depth=self.depth) for line in self.opening]
         head += [f"s{i} = x{i}.storage" for i in sorted(self.used)]
         head += [f"h{i} = x{i}._grad_fn if x{i}._view_of is None else grad_fn_of(x{i})" for i in sorted(self.tracked)]
         body = self.lines
         head += self.check_whole()
-        if self.trace.written:
+        if self.trace.written and self.opening:
             body, last = body[:-1], body[-1]
             body = ["with record.lock:"] + ["    " + line for line in body] + [last]
         names = [name for name, _ in self.constants.values()]      # after all lines are written
-        inputs = ", ".join(self.arguments())
+        inputs = ", ".join([*self.names, *self.arguments()])
         text = "\n".join([f"def make({', '.join(names)}):", f"    def replay({inputs}):",
                           *("        " + line for line in head + body), "    return replay"])
         return _factory(text)(*[value for _, value in self.constants.values()])
@@ -516,9 +521,17 @@ def _factory(text: str):
     scope = dict(new=object.__new__, Node=Node, Storage=Storage, Tensor=Tensor, ref=ref, nobody=nobody, pend=pend,
                  record=record, user_line=user_line,
                  overwritten=storages.overwritten, Saved=Saved, count=tape.count, accumulator=tape.accumulator,
-                 grad_fn_of=tape.grad_fn_of)
+                 grad_fn_of=tape.grad_fn_of, apart=_apart)
     exec(compile(text, __file__, "exec"), scope)        # the file: a replay's frames are ours
     return scope["make"]
+
+
+def _apart(fn, refs, where, *given):
+    """A call among others that cannot be replayed, in its place among what is recorded."""
+    if refs:
+        pend(refs, where)
+        refs.clear()
+    return fn(*given)
 
 
 def replay_of(fn, inputs, depth: int, writer=Writer):
@@ -752,17 +765,70 @@ def repeated(fn):
         elif _waits(memo, key, found):
             found = REFUSED
         return fn(tensors, numbers, *flags) if found == REFUSED else found(*tensors, *numbers)
+    call.each = functools.partial(_each, fn, {})
     return call
 
 
-def _with_numbers(fn, tensors, numbers, flags):
+class MemberWriter(Writer):
+    """The replay of one of many calls: `refs` collects what they record at one place, under one lock."""
+
+    opening, names = (), ("refs", "where")
+
+    def pend(self, refs):
+        self.add(f"refs += {refs}")
+
+    def check_whole(self):
+        lines, shares = super().check_whole(), " or ".join(f"s{i}.share is not None" for i in sorted(self.used))
+        return [f"if {shares}:", f"    return {self.instead()}", *lines] if shares else lines
+
+    def instead(self) -> str:
+        return f"apart({self.constant(self.fn)}, refs, where, {', '.join(self.arguments())})"
+
+
+_look = attrgetter("layout", "dtype")
+
+
+def _each(fn, members, calls, *flags) -> list:
+    """fn(tensors, numbers, *flags) for each pair of `calls`, with less Python between them."""
+    if mode.enabled or paused or pending.capture is not None:
+        return [fn(tensors, numbers, *flags) for tensors, numbers in calls]
+    memo = members.get(flags)
+    if memo is None:
+        memos.append(members.setdefault(flags, memo := {}))
+    refs, made, where = [], [], record.override or user_line(2)
+    with record.lock:
+        try:
+            for tensors, numbers in calls:
+                found = memo.get((len(numbers), *map(_look, tensors)))
+                made.append(found(refs, where, *tensors, *numbers) if found else
+                            _apart(_member, refs, where, memo, fn, tensors, numbers, flags))
+        finally:
+            if refs:
+                pend(refs, where)
+    return made
+
+
+def _member(memo, fn, tensors, numbers, flags):
+    """One of many calls that is not replayed yet: from the third of its kind on it is."""
+    key = len(numbers), *map(_look, tensors)
+    seen = memo.get(key, "never")
+    if seen is None and all(type(k) is float for k in numbers):
+        memo[key] = _with_numbers(fn, tensors, numbers, flags, MemberWriter)
+    elif seen == "never":
+        if len(memo) > MEMO_LIMIT:
+            memo.clear()
+        memo[key] = None
+    return fn(tensors, numbers, *flags)
+
+
+def _with_numbers(fn, tensors, numbers, flags, writer=Writer):
     """A replay that takes numbers, if two traces with different ones differ in nothing else."""
     n = len(tensors)
     if any(x.storage.share is not None for x in tensors):
         return REFUSED
     call = lambda *given: fn(given[:n], given[n:], *flags)
     try:
-        one, two = (Writer(call, tensors, 3, [k * scale for k in numbers]) for scale in (1.0, 1.0009765625))
+        one, two = (writer(call, tensors, 3, [k * scale for k in numbers]) for scale in (1.0, 1.0009765625))
         if one.trace.constants() != two.trace.constants():
             return REFUSED
         return one.write()

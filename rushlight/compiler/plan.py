@@ -176,7 +176,7 @@ class Plan:
         `watch` is called in place of `run_segment` (runtime/profile.py).
         """
         arena = memory.allocate(self.arena_bytes) if self.arena_bytes else None
-        outputs = [self.take_over(n, d) for n in self.recipe.output_slots]
+        outputs = self.take_over(d)
         bases, _held = self.bind(d, arena, outputs)
         self.set_numbers(d.scalars)
         self.walk(bases, d, watch)
@@ -188,13 +188,13 @@ class Plan:
         recipe = self.recipe
         bases = [arena.address if arena is not None else 0]
         bases += [b.address for b in outputs]
-        held = []
+        held, inputs, leaves, merged = [], d.inputs, d.leaves, self.merged
         for _, number in recipe.inputs:
-            leaf, offset = d.inputs[self.merged[number]]
-            buffer = d.leaves[leaf].buffer
+            leaf, offset = inputs[merged[number]]
+            buffer = leaves[leaf].buffer
             if buffer.shared and not buffer.has_slack:
-                held.append(buffer := _with_slack(d.leaves[leaf]))
-            bases.append(buffer.address + offset * recipe.itemsizes[number])
+                held.append(buffer := _with_slack(leaves[leaf]))
+            bases.append(buffer.address + offset * recipe.itemsizes[number] if offset else buffer.address)
         bases += [d.leaves[leaf].buffer.address for _, leaf in recipe.whole_leaves]
         for _, number, target in recipe.shifted:
             base = bases[recipe.bases[target]] + self.offsets.get(target, 0)
@@ -246,11 +246,11 @@ class Plan:
         if self.cells[0]:
             self.fail(d)
 
-    def take_over(self, slot, d):
-        leaf = self.recipe.donors.get(slot)
-        if leaf is not None:
-            return d.leaves[leaf].buffer
-        return memory.allocate(self.nbytes[slot])
+    def take_over(self, d) -> list:
+        """Memory for each output: that of an input that it replaces, or new."""
+        leaf_of, leaves, nbytes = self.recipe.donors.get, d.leaves, self.nbytes
+        return [memory.allocate(nbytes[slot]) if (leaf := leaf_of(slot)) is None else leaves[leaf].buffer
+                for slot in self.recipe.output_slots]
 
     def address_of(self, place, bases) -> int:
         """Where what host steps touch as number `place` is."""

@@ -90,13 +90,14 @@ class Adam(_Adaptive):
         amsgrad, decoupled = group["amsgrad"], group["decoupled_weight_decay"]
         keys = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[:3 if amsgrad else 2]
         mean, shrink = 1 - beta1, 1 - lr * decay if decoupled else decay
-        known = numbers = None
+        known, numbers, calls = None, None, []
         for p, g, state in todo:
             step = state.advance()
             if step != known:
                 known, rate = step, -lr / (1 - beta1 ** step)
                 numbers = floats(shrink, mean, beta2, 1 - beta2, (1 - beta2 ** step) ** 0.5, eps, rate)
-            _adam((p, g, *tensors_of(state, *keys)), numbers, decay != 0, decoupled, amsgrad)
+            calls.append(((p, g, *tensors_of(state, *keys)), numbers))
+        _adam.each(calls, decay != 0, decoupled, amsgrad)
 
 
 class AdamW(Adam):

@@ -134,9 +134,10 @@ class RMSprop(Optimizer):
         alpha, momentum, decay = group["alpha"], group["momentum"], number(group["weight_decay"])
         keys = ["square_avg"] + ["grad_avg"] * group["centered"] + ["momentum_buffer"] * (momentum > 0)
         numbers = floats(decay, alpha, 1 - alpha, group["eps"], momentum, -number(group["lr"]))
-        for p, g, state in todo:
+        for *_, state in todo:
             state.advance()
-            _rmsprop((p, g, *tensors_of(state, *keys)), numbers, decay != 0, group["centered"], momentum > 0)
+        calls = [((p, g, *tensors_of(state, *keys)), numbers) for p, g, state in todo]
+        _rmsprop.each(calls, decay != 0, group["centered"], momentum > 0)
 
 
 @repeated

@@ -44,10 +44,13 @@ class SGD(Optimizer):
     def _update(self, todo, group):
         momentum, decay, dampening = group["momentum"], number(group["weight_decay"]), group["dampening"]
         numbers = floats(decay, momentum, 1 - dampening, -number(group["lr"]))
-        for p, g, state in todo:
-            buffer = state.get("momentum_buffer") if momentum != 0 else None
-            tensors = (p, g) if buffer is None else (p, g, buffer)
-            new = _sgd(tensors, numbers, decay != 0, momentum != 0, group["nesterov"], dampening != 0)
+        if momentum == 0:
+            calls = [((p, g), numbers) for p, g, _ in todo]
+        else:
+            buffers = [state.get("momentum_buffer") for *_, state in todo]
+            calls = [((p, g) if b is None else (p, g, b), numbers) for (p, g, _), b in zip(todo, buffers)]
+        made = _sgd.each(calls, decay != 0, momentum != 0, group["nesterov"], dampening != 0)
+        for (*_, state), new in zip(todo, made):
             if new is not None:
                 state["momentum_buffer"] = new
 

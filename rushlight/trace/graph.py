@@ -65,8 +65,8 @@ class Description:
 def describe(nodes) -> Description:
     key: list = []
     add = key.append
-    found: dict = {}            # leaf -> number
-    places: dict = {}           # (leaf, offset) -> the complement of its input's number
+    first: dict = {}            # leaf -> (offset, complement of the input's number) where it was met first
+    places: dict = {}           # (leaf, offset) -> the complement of its input's number, for other offsets
     leaves, inputs, scalars, extras, outputs, has_compounds = [], [], [], [], [], False
     for i, node in enumerate(nodes):
         node.index = i
@@ -80,15 +80,17 @@ def describe(nodes) -> Description:
                 add(source.index)
                 add(next(operands))
                 continue
-            place = source, next(operands)
-            number = places.get(place)
-            if number is None:
-                leaf = found.get(source)
-                if leaf is None:
-                    leaf = found[source] = len(leaves)
-                    leaves.append(source)
-                number = places[place] = ~len(inputs)
-                inputs.append((leaf, place[1]))
+            offset, met = next(operands), first.get(source)
+            if met is None:
+                number = ~len(inputs)
+                first[source] = offset, number
+                inputs.append((len(leaves), offset))
+                leaves.append(source)
+            elif met[0] == offset:
+                number = met[1]
+            elif (number := places.get((source, offset))) is None:
+                number = places[source, offset] = ~len(inputs)
+                inputs.append((inputs[~met[1]][0], offset))
             add(number)
         if node.scalars:
             scalars += node.scalars
@@ -105,22 +107,25 @@ def describe(nodes) -> Description:
             outputs.append(node)
     d = Description()
     d.nodes = Steps(nodes) if has_compounds else nodes
-    d.donated = tuple([_donated(leaf) for leaf in leaves])
+    d.donated = donated(leaves)
     add(d.donated)
     add(tuple([leaf for leaf, _ in inputs]))
     d.key, d.leaves, d.inputs, d.scalars, d.extras, d.outputs = tuple(key), leaves, inputs, scalars, extras, outputs
     return d
 
 
-def _donated(leaf) -> int:
-    """The size of a realised value that nobody needs after the graph, else 0."""
-    owner = leaf.owner
-    if type(owner) is tuple:
-        alive = leaf.is_alive()
-    else:
-        storage = owner()
-        alive = storage is not None and storage.node is leaf
-    return 0 if alive or leaf.buffer.shared else leaf.buffer.nbytes
+def donated(leaves) -> tuple:
+    """The size of each realised value that nobody needs after the graph, 0 for the others."""
+    sizes = []
+    for leaf in leaves:
+        owner, buffer = leaf.owner, leaf.buffer
+        if type(owner) is tuple:
+            alive = leaf.is_alive()
+        else:
+            storage = owner()
+            alive = storage is not None and storage.node is leaf
+        sizes.append(0 if alive or buffer.shared else buffer.nbytes)
+    return tuple(sizes)
 
 
 class Step:

@@ -8,6 +8,7 @@ import pytest
 
 import rushlight as T
 from rushlight.autograd import recall
+from rushlight.autograd.recall import repeated
 from rushlight.trace import record
 
 F = T.nn.functional
@@ -294,3 +295,49 @@ def test_gradients_that_are_parts():
         y = T.cat([x.clone(), x * 2])
         y.backward(T.arange(8.0))
         assert x.grad.tolist() == [8, 11, 14, 17]
+
+
+# -- many calls at once --------------------------------------------------------------------------------------
+@repeated
+def halve(tensors, numbers, plus):
+    x, y = tensors
+    x.mul_(numbers[0])
+    if plus:
+        x.add_(y)
+    return x.sum()
+
+
+def pairs_of(seed):
+    rng = np.random.default_rng(seed)
+    shapes = [(3,), (2, 2), (3,), (), (2, 2), (3,), (4, 1)]
+    return [(T.tensor(rng.normal(size=s)), T.tensor(rng.normal(size=s))) for s in shapes]
+
+
+@pytest.mark.parametrize("plus", [False, True])
+def test_each_of_many_calls_is_that_call(plus):
+    for turn in range(5):
+        many, single = pairs_of(turn), pairs_of(turn)
+        factors = [0.5 + turn + k for k in range(len(many))]
+        with T.no_grad():
+            made = halve.each([(xs, (k,)) for xs, k in zip(many, factors)], plus)
+            expected = [halve(xs, (k,), plus) for xs, k in zip(single, factors)]
+        for (x, _), (z, _), a, b in zip(many, single, made, expected):
+            assert x.tolist() == z.tolist() and a.item() == b.item() and x._version == z._version
+
+
+def test_each_of_many_calls_writes_to_parts_and_shared_memory_as_a_call():
+    for turn in range(5):
+        a, whole = np.ones(3), T.arange(6.0, dtype=T.float64)
+        with T.no_grad():
+            halve.each([((T.ones(3, dtype=T.float64), T.zeros(3, dtype=T.float64)), (2.0,)),
+                        ((T.from_numpy(a), T.ones(3, dtype=T.float64)), (0.5,)),
+                        ((whole[3:], whole[:3]), (2.0,)), ((whole[:3], whole[3:]), (1.0,))], True)
+        assert a.tolist() == [1.5] * 3 and whole.tolist() == [6, 10, 14, 6, 9, 12]
+
+
+def test_what_was_recorded_before_a_call_that_fails_is_run():
+    for turn in range(5):
+        good, bad = [(T.ones(3), T.ones(3)) for _ in range(3)], (T.ones(3), T.ones(4))
+        with T.no_grad(), pytest.raises(RuntimeError, match="size"):
+            halve.each([(xs, (3.0,)) for xs in (*good, bad)], True)
+        assert [x.tolist() for x, _ in good] == [[4.0] * 3] * 3

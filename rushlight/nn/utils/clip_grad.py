@@ -6,7 +6,7 @@ import warnings
 
 from ... import ops
 from ...autograd.grad_mode import no_grad
-from ...autograd.recall import recalled, repeated
+from ...autograd.recall import repeated
 from ...tensor import Tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_norm", "clip_grad_value_", "clip_grads_with_norm_",
@@ -17,9 +17,10 @@ def _listed(parameters):
     return [parameters] if isinstance(parameters, Tensor) else list(parameters)
 
 
-@recalled("x")
-def _norm(x, order):
+@repeated
+def _norm(tensors, _numbers, order):
     """The norm of all elements together."""
+    x, = tensors
     if order == math.inf:
         return x.abs().max()
     return ops.sqrt((x * x).sum()) if order == 2 else ops.vector_norm(x, order)
@@ -32,7 +33,8 @@ def get_total_norm(tensors, norm_type: float = 2.0, error_if_nonfinite: bool = F
     if not tensors:
         return ops.tensor(0.0)
     with no_grad():
-        total = _norm(ops.stack([_norm(t, order) for t in tensors]), order)
+        norms = ops.stack(_norm.each([((t,), ()) for t in tensors], order))
+        total = _norm((norms,), (), order)
     if error_if_nonfinite and bool(ops.logical_or(total.isnan(), total.isinf())):
         raise RuntimeError(f"The total norm of order {order} for gradients from `parameters` is "
                            "non-finite, so it cannot be clipped. To disable this error and scale "
@@ -46,9 +48,7 @@ def clip_grads_with_norm_(parameters, max_norm: float, total_norm: Tensor,
     """Scale gradients by max_norm / total_norm where that is below 1."""
     with no_grad():
         scale = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
-        for p in _listed(parameters):
-            if p.grad is not None:
-                _scale((p.grad, scale), ())
+        _scale.each([((p.grad, scale), ()) for p in _listed(parameters) if p.grad is not None])
 
 
 @repeated
