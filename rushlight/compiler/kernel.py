@@ -11,6 +11,7 @@ A kernel's code depends on structure only; sizes, strides and Python scalars com
 """
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from ..dtypes import dtype
@@ -68,6 +69,8 @@ class Call(NamedTuple):
     note: str = ""          # what RUSHLIGHT_DEBUG=2 prints: the kernel in words
     flops: int = 0
     bytes: int = 0
+    work: int = 0           # elements that a loop nest walks
+    writes: tuple = ()      # which words are addresses of what it writes; none if it may fail, or is no nest
 
 
 class Instr(NamedTuple):
@@ -170,6 +173,15 @@ class NestWords:
         pointer = self._take(1)[0]
         strides = {d: self._take(1)[0] for d, way in enumerate(ways) if way == "s"}
         return pointer, strides, [self._take(3) for _ in range(indices)]
+
+
+@cache
+def written(nest: Nest | RowNest) -> tuple[int, ...]:
+    """The words of a nest that are addresses of its results; none if an index of it may be out of range."""
+    if any(load.indices for load in nest.loads):
+        return ()
+    w = NestWords(nest)
+    return tuple(pointer for pointer, *_ in (*w.stores, *w.folds, *w.puts))
 
 
 # -- row nests --------------------------------------------------------------------------------------

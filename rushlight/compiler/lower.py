@@ -59,6 +59,7 @@ class Program(NamedTuple):
     outputs: list           # (node number, slot number)
     donors: dict            # output slot -> leaf whose buffer it takes over
     inputs: list            # Input -> itemsize
+    leaves: list            # Input -> leaf
     scalar_refs: list       # (scalar number, dtype, byte offset in the block)
     block_bytes: int
 
@@ -117,7 +118,8 @@ class Builder:
             if isinstance(source, Input):
                 inputs[source.number] = users[0][1].dtype.itemsize
         scalar_refs = [(n, d, at) for (n, d), at in self.scalars.items()]
-        return Program(self.calls, self.slots, self.checks, outputs, self.donors, inputs, scalar_refs,
+        return Program(self.calls, self.slots, self.checks, outputs, self.donors, inputs,
+                       [source.leaf for source in self.groups.graph.inputs], scalar_refs,
                        self.block_bytes)
 
     def group(self, group: Group) -> None:

@@ -16,7 +16,7 @@ from math import prod
 from ..layout import packed_strides, view
 from ..trace.graph import Use
 from .bodies import BodyBuilder
-from .kernel import LANES, OWN_ROW, Own, Call, Fold, Load, NestWords, RowNest, Scalar, Stage, Store
+from .kernel import LANES, OWN_ROW, Own, Call, Fold, Load, NestWords, RowNest, Scalar, Stage, Store, written
 from .prices import price
 from .sizes import larger, smaller, times
 from .schedule import GRAIN, ROW_PART, SHORT_ROW, Access, LoopGroup, accumulator, way
@@ -244,4 +244,5 @@ class RowGroup(LoopGroup):
         nbytes = sum(prod(n for n, s in zip(self.space, a.strides) if s) * a.dtype.itemsize for a in self.loads)
         return Call(self.builder.backend.rows(nest), tuple(fill), rows, smaller(larger(1, GRAIN // work), larger(rows, 1)),
                     f"row {times(self.space)} {len(nest.stages)} stages: {names}",
-                    rows * length * sum(len(s.body.instrs) for s in nest.stages), nbytes)
+                    rows * length * sum(len(s.body.instrs) for s in nest.stages), nbytes,
+                    rows * work, written(nest))

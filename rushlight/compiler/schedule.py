@@ -12,7 +12,9 @@ from .. import dtypes
 from ..layout import is_packed, packed_strides, view
 from ..trace.graph import Use, Vertex
 from .bodies import BodyBuilder, compute
-from .kernel import LANES, NARROW, TILE, TILE_BLOCK, Call, Epilogue, Fold, Load, Nest, NestWords, Ref, Scalar, Store, View
+from .kernel import (
+    LANES, NARROW, TILE, TILE_BLOCK, Call, Epilogue, Fold, Load, Nest, NestWords, Ref, Scalar, Store, View, written,
+)
 from .sizes import larger, smaller, times
 
 ROW_PART = 16384        # elements that one part of a row reduction folds
@@ -388,7 +390,7 @@ class LoopGroup:
         size = prod(self.space)
         nbytes = sum(prod(n for n, s in zip(self.space, a.strides) if s) * a.dtype.itemsize for a in self.loads)
         return Call(self.builder.backend.nest(nest), tuple(fill), units, smaller(grain, larger(units, 1)), f"{note}: {names}",
-                    size * len(nest.body.instrs), nbytes)
+                    size * len(nest.body.instrs), nbytes, size, written(nest))
 
 
 def rows_beside(space, kept, folded) -> int:

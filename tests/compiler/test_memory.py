@@ -19,7 +19,7 @@ def call(slots):
 
 def program_of(steps, sizes, kinds=None):
     slots = [Slot("block", 0)] + [Slot(kinds[i] if kinds else ARENA, n) for i, n in enumerate(sizes)]
-    return Program([call(s) for s in steps], slots, [], [], {}, [], [], 0)
+    return Program([call(s) for s in steps], slots, [], [], {}, [], [], [], 0)
 
 
 def check(program):
