@@ -41,7 +41,8 @@ def parted(nests, program) -> list:
     """Runs of nests that one thread would run are joined; the others stand between them."""
     steps: list = []
     for is_small, run in groupby(nests, lambda nest: nest.work <= GRAIN):
-        steps += joined(list(run), program) if is_small else run
+        run = list(run)
+        steps += joined(run, program) if is_small else run
     return steps
 
 
@@ -103,6 +104,6 @@ def table_of(calls) -> Call:
     for call in calls:
         table += call.code, 8 * (ENTRY * len(calls) + len(blocks)), call.units
         blocks += call.words
-    grain = larger(1, len(calls) * GRAIN // sum(c.work for c in calls))
+    grain = larger(1, len(calls) * GRAIN // larger(1, sum(c.work for c in calls)))
     note = f"{len(calls)} side by side: {calls[0].note}"
     return Call(kernel(), (*table, *blocks), len(calls), grain, note, sum(c.flops for c in calls), sum(c.bytes for c in calls))

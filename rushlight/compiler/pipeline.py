@@ -32,7 +32,7 @@ PASSES = [
     Pass(rematerialise, "after grouping: only what crosses from kernel to kernel costs memory"),
     Pass(chain,       "kernels whose rows feed each other run a few rows at a time; needs to know what each kernel reads"),
     Pass(lower,       "kernels -> calls of loop nests, contractions and host functions, in running order"),
-    Pass(abreast,     "calls that are too small for threads and do not need each other become one; needs to know what takes over whose memory"),
+    Pass(abreast,     "small calls that do not need each other become one; needs to know whose memory is taken over"),
     Pass(lifetimes,   "needs the final order; the arena itself is laid out for each size (compiler/memory.py)"),
 ]   # RUSHLIGHT_SHOW=group prints what goes into and comes out of that pass; RUSHLIGHT_CHECK=1 verifies graphs
 
