@@ -19,7 +19,7 @@ class dtype:
         self.is_complex = kind == "c"
         self.is_signed = kind in "ifc"
         self.rank = rank        # category: 0 bool, 1 integer, 2 floating point, 3 complex
-        self.llvm = llvm        # the LLVM element type in memory
+        self.llvm = llvm        # the LLVM element type in memory; kernels only move complex numbers
 
     def __repr__(self):
         return f"torch.{self.name}"
@@ -28,7 +28,7 @@ class dtype:
         return self.name        # pickled by name: identity survives copies and processes
 
     def to_complex(self):
-        return {float16: complex64, float32: complex64, float64: complex128}.get(self, self)
+        return {float16: complex64, bfloat16: complex64, float32: complex64, float64: complex128}.get(self, self)
 
     def to_real(self):
         return {complex64: float32, complex128: float64}.get(self, self)
@@ -53,8 +53,8 @@ DTYPES = tuple(_make(*row) for row in [
     ("bfloat16",   "bfloat16", ml_dtypes.bfloat16, "f", 2, "bfloat"),
     ("float32",    "float",  np.float32,          "f", 2, "float"),
     ("float64",    "double", np.float64,          "f", 2, "double"),
-    ("complex64",  "cfloat", np.complex64,        "c", 3, None),
-    ("complex128", "cdouble", np.complex128,      "c", 3, None),
+    ("complex64",  "cfloat", np.complex64,        "c", 3, "i64"),
+    ("complex128", "cdouble", np.complex128,      "c", 3, "i128"),
 ])
 
 ALIASES = {"half": float16, "float": float32, "double": float64, "short": int16, "int": int32, "long": int64,

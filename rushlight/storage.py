@@ -24,6 +24,15 @@ class Storage:
         self.version = 0
         self.share = None
 
+    @property
+    def base(self):
+        """The storage whose memory this is."""
+        return self
+
+    def now(self):
+        """The node of the value now, recorded if need be."""
+        return self.node
+
     def __call__(self):
         """What users get from `tensor.storage()`."""
         from .ops.interop import TypedStorage
@@ -74,6 +83,70 @@ class Share:
 
     def owner_is_view(self) -> bool:
         return getattr(self.owner, "base", None) is not None or not hasattr(self.owner, "base")
+
+
+class Foreign:
+    """In place of a Share: memory that another storage holds."""
+
+    owner = None
+
+    def is_live(self) -> bool:
+        return True
+
+
+class Recast(Storage):
+    """The memory of another storage seen as elements of another dtype.
+
+    It counts as shared, so that reads ask for its value `now` and writes go through `replace`, on to the base.
+    `node` is what was seen last, of the base's value `of`.
+    """
+
+    __slots__ = ("base", "of")
+    share = Foreign()
+
+    def __init__(self, base, dtype):
+        self.base, self.node, self.of, self.dtype = base, None, nothing, dtype
+        self.numel = base.numel * base.dtype.itemsize // dtype.itemsize
+
+    @property
+    def version(self):
+        return self.base.version
+
+    @version.setter
+    def version(self, n):
+        self.base.version = n
+
+    def now(self):
+        base = self.base
+        if base.share is not None and is_shared(base):
+            from .prims.recast import seen
+            from .trace.flush import from_array
+            from .layout import packed
+            self.node, self.of = seen(self, from_array(base.array(packed((base.numel,)), 0), base.dtype).node), nothing
+        elif self.of() is not base.node:
+            from .prims.recast import seen
+            self.node, self.of = seen(self, base.node), ref(base.node)
+        return self.node
+
+    def replace(self, node):
+        """Make a pending node of this dtype the value; the base's is the same bytes."""
+        from .prims.recast import put_back
+        self.node = node
+        put_back(self, node)
+        self.of = ref(self.base.node)
+
+    def realize(self):
+        return self.base.realize()
+
+
+def nothing():
+    """A reference to no node."""
+
+
+def recast(storage, dtype) -> Storage:
+    """The storage's memory as elements of a dtype."""
+    base = storage.base
+    return base if base.dtype is dtype else Recast(base, dtype)
 
 
 def is_shared(storage) -> bool:

@@ -159,11 +159,6 @@ class Tensor:
     def is_inference(self) -> bool:
         return self._is_inference
 
-    def is_conj(self) -> bool:
-        return False
-
-    is_neg = is_conj
-
     def dense_dim(self) -> int:
         return self.layout.ndim
 
@@ -199,8 +194,6 @@ class Tensor:
             raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a "
                                "computed variable in a subgraph that doesn't require differentiation use "
                                "var_no_grad = var.detach().")
-        if requires_grad and self.dtype.is_complex:
-            raise NotImplementedError("gradients of complex tensors")
         if requires_grad and self.dtype.rank < 2:
             raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         if requires_grad and self._is_inference:
@@ -353,10 +346,18 @@ class Tensor:
         return bool(self.item())
 
     def __int__(self):
-        return int(self._only())
+        return int(self._real_number("int64_t"))
 
     def __float__(self):
-        return float(self._only())
+        return float(self._real_number("double"))
+
+    def _real_number(self, kind):
+        x = self._only()
+        if type(x) is not complex:
+            return x
+        if x.imag:
+            raise RuntimeError(f"value cannot be converted to type {kind} without overflow")
+        return x.real
 
     def __complex__(self):
         return complex(self._only())

@@ -103,6 +103,8 @@ def _seed(x, g):
     if g is None:
         if x.numel() != 1:
             raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        if x.dtype.is_complex:
+            raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {x.dtype!r}")
         return x.new_ones(x.shape)
     if tuple(g.shape) != tuple(x.shape):
         raise RuntimeError(f"Mismatch in shape: grad_output[0] has a shape of {g.shape} and output[0] has a shape of {x.shape}.")

@@ -7,7 +7,7 @@ rules below) and every view of the base sees that through its own geometry.
 from __future__ import annotations
 
 from .. import storage as storages
-from ..layout import Layout, extent, is_dense, overlaps_itself, packed, permute
+from ..layout import Layout, extent, is_dense, layout, overlaps_itself, packed, permute
 from ..prims.index import copy, write
 from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
@@ -91,10 +91,11 @@ def _store(x, y):
     if not l.numel:
         storage.version += 1
         return
-    if storage.share is not None and storages.written is None and storages.is_shared(storage):
+    base = storage.base
+    if base.share is not None and storages.written is None and storages.is_shared(base):
         return _store_now(x, y)
     from ..ops.promote import operand
-    record_write(storage, write_signature(storage, l, y.layout), (storage.node, x.offset, *operand(y)))
+    record_write(storage, write_signature(storage, l, y.layout), (storage.now(), x.offset, *operand(y)))
 
 
 def _store_now(x, y):
@@ -138,8 +139,9 @@ def copied(y, l: Layout):
 
 def as_it_is(x):
     """x as it is now: what operations save of it stays readable when x is overwritten."""
-    if x.storage.share is not None:
+    if x.storage.share is not None and x.storage.base is x.storage:
         return x
+    x.storage.now()
     old = wrap(Tensor, alias(x.storage), x.layout, x.offset)
     if is_tracked(x):
         old._requires_grad, old._grad_fn, old._output_nr = True, x.grad_fn, x._output_nr
@@ -155,7 +157,9 @@ def keep_saved(y, storage) -> None:
     if fn is None or getattr(fn, "saved", RELEASED) is RELEASED:
         return
     for item in fn.saved:
-        if type(item) is Saved and item.storage is storage and item.index != 0 and storage.share is None:
+        if type(item) is Saved and item.storage is storage and item.index != 0 and \
+                (storage.share is None or storage.base is not storage):
+            storage.now()
             item.storage = alias(storage)
             item.version = 0
 
@@ -182,7 +186,9 @@ def _rewrite_history(x, y, old_base):
         x._grad_fn, x._output_nr, x._requires_grad = fn, y._output_nr, y._requires_grad
         return
     holder = wrap(Tensor, base.storage, base.layout, base.offset)
-    attach(holder, COPY_SLICES, (old_base, y), dict(base=base.layout, view=x.layout, at=x.offset - base.offset))
+    gradient, places = (COPY_SLICES, (base.layout, x.layout, x.offset - base.offset)) if x.dtype is base.dtype else \
+        (COPY_PARTS, in_reals(base, x))
+    attach(holder, gradient, (old_base, y), dict(zip(("base", "view", "at"), places)))
     base._grad_fn, base._output_nr, base._requires_grad = holder._grad_fn, 0, True
     base._view_version = base.storage.version
 
@@ -271,5 +277,51 @@ AS_STRIDED = Gradient("AsStridedBackward0", (
 def as_view_of(base, x):
     """A GradFn that says: x is this part of base."""
     y = wrap(Tensor, x.storage, x.layout, x.offset)
-    attach(y, AS_STRIDED, (base,), dict(base=base.layout, view=x.layout, at=x.offset - base.offset))
+    if x.dtype is base.dtype:
+        attach(y, AS_STRIDED, (base,), dict(base=base.layout, view=x.layout, at=x.offset - base.offset))
+    else:
+        attach(y, SEEN_AS, (base,), dict(zip(("base", "view", "at"), in_reals(base, x))))
     return y._grad_fn
+
+
+# -- where a view has other numbers than its base: a part of its reals, or pairs of them -----------------------
+def in_reals(base, view) -> tuple:
+    """The layouts of both and the distance between them, counted in real numbers."""
+    (a, at), (b, to) = _reals(base), _reals(view)
+    return a, b, to - at
+
+
+def _reals(x):
+    if not x.dtype.is_complex:
+        return x.layout, x.offset
+    return layout((*x.layout.shape, 2), (*(2 * s for s in x.layout.strides), 1)), 2 * x.offset
+
+
+def _as_reals(g):
+    from .. import ops
+    return ops.view_as_real(g) if g.dtype.is_complex else g
+
+
+def _paired(g):
+    """Real numbers as complex ones."""
+    from .. import ops
+    return ops.view_as_complex(g.contiguous())
+
+
+def _hole_in_parts(g, _y, _old, _new, *, base, view, at):
+    rest = _hole(_as_reals(g), base, view, at)
+    return _paired(rest) if g.dtype.is_complex else rest
+
+
+def _parts_of(g, _y, _old, _new, *, base, view, at):
+    part = _part(_as_reals(g), base, view, at)
+    return part if g.dtype.is_complex else _paired(part)
+
+
+def _embedded_parts(g, _y, _x, *, base, view, at):
+    whole = embed(_as_reals(g), base, view, at)
+    return whole if g.dtype.is_complex else _paired(whole)
+
+
+COPY_PARTS = Gradient("CopySlices", (_hole_in_parts, _parts_of))
+SEEN_AS = Gradient("AsStridedBackward0", (_embedded_parts,))

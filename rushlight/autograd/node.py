@@ -205,7 +205,8 @@ class Packed:
 def type_name(dtype) -> str:
     """The legacy tensor type name of a dtype, as PyTorch's messages use it."""
     names = {"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int64": "Long",
-             "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool"}
+             "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool",
+             "complex64": "ComplexFloat", "complex128": "ComplexDouble"}
     return f"torch.{names.get(dtype.name, dtype.name.capitalize())}Tensor"
 
 

@@ -63,6 +63,9 @@ def _native_ops() -> frozenset:
     return frozenset(SCALARS) | {"const"}
 
 
+MOVING = ("copy", "concat")       # pointwise primitives that do no arithmetic
+
+
 def is_native(v) -> bool:
     """Whether scalar instructions for this vertex exist in these dtypes; its signature remembers."""
     try:
@@ -73,8 +76,8 @@ def is_native(v) -> bool:
 
 
 def _is_native(v) -> bool:
-    if v.dtype.is_complex or any(u.dtype.is_complex for u in v.uses) or any(d.is_complex for d in v.sig.dtypes):
-        return False
+    if any(d.is_complex for d in v.sig.dtypes) or v.dtype.is_complex:
+        return v.prim.kind in ("gather", "write") or v.prim.name in MOVING
     if v.prim.kind == "reduce":
         return v.prim.name in REDUCERS
     if v.prim.kind in ("gather", "write"):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..layout import packed_strides
 from ..trace.graph import Input, Use, Vertex
 from .chain_calls import chain_calls
-from .group import Group, Groups
+from .group import Group, Groups, has_body
 from .kernel import Ref, Scalar
 from .repeat import keep, lowered, remember, repeat, roles_of
 from .rows import RowGroup
@@ -275,7 +275,7 @@ class Builder:
     # -- what is not a loop ------------------------------------------------------------------------------------
     @staticmethod
     def is_constant(source) -> bool:
-        return isinstance(source, Vertex) and source.prim.name == "full"
+        return isinstance(source, Vertex) and source.prim.name == "full" and has_body(source)
 
     def stored(self, use: Use) -> Use:
         """The same use, its source surely in memory."""

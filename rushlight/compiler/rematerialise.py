@@ -136,7 +136,7 @@ def fits(v, steps, group, groups) -> bool:
 
 
 def is_constant(x) -> bool:
-    return isinstance(x, Vertex) and x.prim.name == "full"
+    return isinstance(x, Vertex) and x.prim.name == "full" and not x.dtype.is_complex
 
 
 def copy_steps(group, wanted, steps, groups) -> None:

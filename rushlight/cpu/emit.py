@@ -24,7 +24,7 @@ import numpy as np
 from ..compiler.kernel import LANES, Code
 
 KERNEL_PARAMS = (("ptr", "args"), ("i64", "lo"), ("i64", "hi"))
-SIZES = {"i1": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "half": 2, "bfloat": 2, "float": 4, "double": 8,
+SIZES = {"i1": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "i128": 16, "half": 2, "bfloat": 2, "float": 4, "double": 8,
          "ptr": 8}
 MANGLED = {"half": "f16", "bfloat": "bf16", "float": "f32", "double": "f64", "ptr": "p0"}
 MASK64 = (1 << 64) - 1
@@ -54,6 +54,11 @@ def vector(element: str, lanes: int = LANES) -> str:
 
 def element_of(type: str) -> str:
     return type[1:-1].split(" x ")[1] if type[0] == "<" else type
+
+
+def alignment(element: str) -> int:
+    """Complex numbers of 16 bytes lie wherever their parts may."""
+    return min(SIZES[element], 8)
 
 
 def lanes_of(type: str) -> int:
@@ -373,11 +378,11 @@ class Function:
 
     def load(self, type: str, pointer: Value, align: int = 0) -> Value:
         """A scalar or vector load, aligned to its element unless told more."""
-        align = align or SIZES[element_of(type)]
+        align = align or alignment(element_of(type))
         return self.let(type, f"load {type}, ptr {pointer}, align {align}")
 
     def store(self, value: Value, pointer: Value, align: int = 0) -> None:
-        align = align or SIZES[element_of(value.type)]
+        align = align or alignment(element_of(value.type))
         self.line(f"store {value.typed}, ptr {pointer}, align {align}")
 
     def load_vector(self, element: str, pointer: Value, lanes: int = LANES) -> Value:
@@ -457,7 +462,7 @@ class Function:
         return self.binary("mul", self.splat(stride, lanes), iota(type))
 
     def _aligned(self, pointer: Value, element: str):
-        return pointer, f"align {SIZES[element]}"
+        return pointer, f"align {alignment(element)}"
 
     # lanes
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ..compiler.kernel import LANES, TILE
-from .emit import SIZES, Function, Value, vector
+from .emit import SIZES, Function, Value, poison, vector
 from .pack import join, transpose_quads
 
 PIECE = 16              # bytes of a line that are loaded at once
@@ -14,10 +14,20 @@ PIECE = 16              # bytes of a line that are loaded at once
 def load_turned(f: Function, element: str, lines: list[Value], rows: int) -> list[Value]:
     """`rows` vectors: vector r holds element r of each of the 16 lines."""
     size = SIZES[element]
+    if size > 8:
+        return [join_lanes(f, element, [f.at(line, element, r) for line in lines]) for r in range(rows)]
     if rows == LANES and size == 4:
         return _whole_lines(f, [f.load(vector(element), line) for line in lines])
     return [v for at in range(0, rows, TILE)
             for v in _few(f, element, [f.at(line, element, at) for line in lines])]
+
+
+def join_lanes(f: Function, element: str, places: list[Value]) -> Value:
+    """One element from each place."""
+    made = poison(vector(element))
+    for lane, place in enumerate(places):
+        made = f.insert(made, f.load(element, place), lane)
+    return made
 
 
 def _whole_lines(f: Function, lines: list[Value]) -> list[Value]:

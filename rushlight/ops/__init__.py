@@ -3,20 +3,21 @@ from importlib import import_module
 
 # Functions of these rooms that serve other rooms and are not part of `torch`.
 INTERNAL = set("""
-    as_element as_subclass axes binary border_index cast check_value constant_pad contiguous conv
-    conv_transpose copy_ cuda deepcopy_tensor each embedding_rows expand expand_as Exporter fill_
-    fill_in filled finished fold from_array getitem in_memory_order index_put_ into
-    is_channels_last L_inverse legacy_tensor linear max_pool memory_format mT new new_like
-    new_storage numpy_T one_axis one_hot own_buffer picked pool_size Reader rebuild_tensor
-    record_stream reduce_tensor repeat reshape_as return_type rows sample_dirichlet set_data
-    setitem shift_left shift_right sizes slice_ standard_gamma storage_of storage_of_elements
-    TensorType to to_array to_numpy trigamma truth type_ type_named TypedStorage UntypedStorage
-    vector_norm view view_as view_dtype view_of where_method window_index windows zero_ zero_of
+    as_element as_subclass axes binary border_index cast cdouble cfloat check_pairs check_parts
+    check_value constant_pad contiguous conv conv_transpose copy_ cuda deepcopy_tensor each
+    embedding_rows expand expand_as Exporter fill_ fill_in filled finished fold from_array getitem H
+    imag_part in_memory_order index_put_ into into_complex is_channels_last L_inverse legacy_tensor
+    linear max_pool memory_format mT new new_like new_storage numpy_T one_axis one_hot own_buffer
+    picked pool_size Reader real_only real_part rebuild_tensor recast record_stream reduce_tensor
+    repeat reshape_as return_type rows sample_dirichlet set_data setitem shift_left shift_right
+    sizes slice_ standard_gamma storage_of storage_of_elements TensorType times_i to to_array
+    to_numpy trigamma truth type_ type_named TypedStorage UntypedStorage vector_norm view view_as
+    view_dtype view_of where_method window_index windows within_vmap zero_ zero_of
 """.split())
 
 PUBLIC: list[str] = []
 ROOMS = ("create", "digits", "decompositions", "index", "interop", "legacy", "matmul", "neural", "pad",
-         "pointwise", "recurrent", "reduce", "shape", "statistics", "random", "variates")
+         "pointwise", "complex", "recurrent", "reduce", "shape", "statistics", "random", "variates")
 
 
 def _collect():

@@ -168,7 +168,8 @@ def full(size, fill_value, *, dtype=None, layout=None, device=None, requires_gra
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     if dtype is None and out is not None:
         dtype = out.dtype
-    d = dtypes.as_dtype(dtype) or {bool: dtypes.bool, int: dtypes.int64}.get(type(value), dtypes.default)
+    d = dtypes.as_dtype(dtype) or {bool: dtypes.bool, int: dtypes.int64, complex: dtypes.default.to_complex()}.get(
+        type(value), dtypes.default)
     y = filled(sizes((size,)), value, d)
     if out is not None:
         from .promote import MATCH, into
@@ -206,7 +207,8 @@ def arange(start, end=None, step=1, *, dtype=None, layout=None, device=None, req
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     whole = all(isinstance(v, int) for v in (start, end, step))
     d = dtypes.as_dtype(dtype) or (out.dtype if out is not None else dtypes.int64 if whole else dtypes.default)
-    if not d.is_floating_point and not d.is_complex:
+    need("arange_cpu", d, {1, 2})
+    if not d.is_floating_point:
         start, end, step, whole = int(start), int(end), int(step), True
     n = max(0, -(-(end - start) // step)) if whole else max(0, math.ceil((end - start) / step))
     y = _counted(start, step, int(n), d)

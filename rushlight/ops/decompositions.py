@@ -42,6 +42,8 @@ def lobpcg(A, k=None, B=None, X=None, n=None, iK=None, niter=None, tol=None, lar
 def logdet(input):
     """log of the determinant; nan where it is negative."""
     sign, size = _l.slogdet(input)
+    if sign.dtype.is_complex:
+        return sign.log() + size
     return o.where(sign < 0, math.nan, size)
 
 
@@ -58,8 +60,8 @@ def _solve_rules():
         return cholesky_solve(g, L, upper)
 
     def factor(g, y, _b, L, *, upper):
-        both = cholesky_solve(g, L, upper) @ y.mT
-        both = both + both.mT
+        both = cholesky_solve(g, L, upper) @ y.mH
+        both = both + both.mH
         return -(L @ both if upper else both @ L)
     return right, factor
 
@@ -67,8 +69,8 @@ def _solve_rules():
 @differentiable("CholeskySolveBackward0", vjp=_solve_rules())
 def _cholesky_solve(b, L, *, upper):
     solve = _l.solve_triangular
-    lower = L.mT if upper else L
-    return solve(lower.mT, solve(lower, b, upper=False), upper=True)
+    lower = L.mH if upper else L
+    return solve(lower.mH, solve(lower, b, upper=False), upper=True)
 
 
 def cholesky_solve(input, L, upper=False, *, out=None):
@@ -78,7 +80,7 @@ def cholesky_solve(input, L, upper=False, *, out=None):
 
 
 def _inverse_rule(g, y, L, *, upper):
-    both = y @ ((g + g.mT) @ y)
+    both = y @ ((g + g.mH) @ y)
     return -(L @ both if upper else both @ L)
 
 
@@ -107,7 +109,7 @@ def svd(input, some=True, compute_uv=True, *, out=None):
         parts = u, _l.svdvals(input), v
     else:
         u, s, vh = _l.svd(input, full_matrices=not some)
-        parts = u, s, vh.mT
+        parts = u, s, vh.mH
     parts = parts if out is None else [into(t, x) for t, x in zip(out, parts, strict=True)]
     return return_type("svd", ("U", "S", "V"))(*parts)
 

@@ -173,7 +173,7 @@ def _range_of(a, q, niter):
     from .random import randn
     found = qr(matmul(a, randn(a.shape[-1], q, dtype=a.dtype)))[0]
     for _ in range(niter):
-        found = qr(matmul(a.mT, found))[0]
+        found = qr(matmul(a.mH, found))[0]
         found = qr(matmul(a, found))[0]
     return found
 
@@ -183,10 +183,10 @@ def svd_lowrank(A, q=6, niter=2, M=None):
     from .linalg import svd
     a = A if M is None else A - M.expand(A.shape)
     wide = a.shape[-2] < a.shape[-1]
-    a = a.mT if wide else a
+    a = a.mH if wide else a
     basis = _range_of(a, q, niter)
-    u, s, vh = svd(matmul(basis.mT, a), full_matrices=False)
-    u, v = matmul(basis, u), vh.mT
+    u, s, vh = svd(matmul(basis.mH, a), full_matrices=False)
+    u, v = matmul(basis, u), vh.mH
     return (v, s, u) if wide else (u, s, v)
 
 

@@ -349,7 +349,7 @@ def _number_written(storage, l):
 
 def check_value(x, value):
     """What is written by index is a tensor or a number."""
-    if not isinstance(value, (Tensor, int, float, np.generic)):
+    if not isinstance(value, (Tensor, int, float, complex, np.generic)):
         raise TypeError(f"can't assign a {type(value).__module__ + '.' if isinstance(value, np.ndarray) else ''}"
                         f"{type(value).__name__} to a {type_name(x.dtype)}")
 
@@ -866,6 +866,7 @@ def _topk(input, k, dim, largest):
 def kthvalue(input, k, dim=-1, keepdim=False):
     """The k-th smallest value of an axis and its index."""
     from .reduce import return_type
+    need("kthvalue_cpu", input.dtype, {0, 1, 2})
     d = wrap_dim(dim, input.dim())
     if not 1 <= k <= (input.shape[d] if input.dim() else 1):
         raise RuntimeError("selected number k out of range for dimension " + str(d))
@@ -946,6 +947,7 @@ def _lower_middle_of_numbers(x, d):
 def mode(input, dim=-1, keepdim=False):
     """The most frequent value of an axis (the smallest of several) and the last place where it stands."""
     from .reduce import one_axis, picked, return_type
+    need("mode_cpu", input.dtype, {0, 1, 2})
     one_axis("mode", dim)
     d = wrap_dim(dim, input.dim())
     kind = return_type("mode", ("values", "indices"))
@@ -967,6 +969,7 @@ def mode(input, dim=-1, keepdim=False):
 
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """Distinct values in order, with the place of each element among them and their counts if asked for."""
+    need("unique", input.dtype, {0, 1, 2})
     if dim is None and return_inverse and input.dtype.rank:
         return _unique_of_sorted(input.detach(), return_counts)
     a = input.detach()._array()
@@ -1000,6 +1003,7 @@ def _distinct(values, inverse, counts, dtype, return_inverse, return_counts, dim
 
 def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None):
     """Runs of equal values (or slices of an axis) as one, with the run of each element and the runs' lengths."""
+    need("unique", input.dtype, {0, 1, 2})
     a = input.detach()._array()
     lined = a.reshape(-1) if dim is None else np.moveaxis(a, dim, 0)
     n = len(lined)
@@ -1176,6 +1180,8 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
     a, b = (x if isinstance(x, Tensor) else tensor(x) for x in (elements, test_elements))
     if a.dtype is dtypes.bool or b.dtype is dtypes.bool:
         raise RuntimeError("Unsupported input type encountered for isin(): Bool")
+    if a.dtype.is_complex:
+        raise RuntimeError(f"Unsupported input type encountered for isin(): {legacy_name(a.dtype)}")
     found = (a.unsqueeze(-1) == b.reshape(-1)).any(-1)
     return ~found if invert else found
 

@@ -13,8 +13,8 @@ from .interop import copy_, fill_, zero_
 from .layouts import Unstrided
 from .support import legacy_name
 
-digits, index, matmul, pointwise, reduce, shape, special, statistics = (import_module(f"rushlight.ops.{m}") for m in (
-    "digits", "index", "matmul", "pointwise", "reduce", "shape", "special", "statistics"))
+complex, digits, index, matmul, pointwise, reduce, shape, special, statistics = (import_module(f"rushlight.ops.{m}") for m in (
+    "complex", "digits", "index", "matmul", "pointwise", "reduce", "shape", "special", "statistics"))
 
 NAMES = {
     pointwise: """abs add addcdiv addcmul acos acosh asin asinh atan atan2 atanh bitwise_and bitwise_not bitwise_or
@@ -23,8 +23,9 @@ NAMES = {
         logical_not logical_or logical_xor logit lt masked_fill mul multiply nan_to_num ne neg negative pow rad2deg
         reciprocal relu remainder round rsqrt sigmoid sign sin sinc sinh sqrt square sub subtract tan tanh
         true_divide trunc xlogy absolute arccos arccosh arcsin arcsinh arctan arctan2 arctanh bitwise_left_shift
-        bitwise_right_shift fix float_power greater greater_equal less less_equal not_equal heaviside ldexp sgn
+        bitwise_right_shift fix float_power greater greater_equal less less_equal not_equal heaviside ldexp
         mvlgamma""",
+    complex: """conj_physical sgn""",
     reduce: """cumsum cumprod""",
     matmul: """addbmm addmm addmv addr baddbmm""",
     statistics: """renorm""",
@@ -117,7 +118,7 @@ METHODS["set_"] = set_
 FUNCTIONS = """abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ asinh_ atan_ atanh_ ceil_
     clamp_ clamp_max_ clamp_min_ clip_ cos_ cosh_ deg2rad_ erf_ erfc_ exp2_ exp_ expm1_ fill_ fix_ floor_ frac_ index_put_
     ldexp_ log10_ log1p_ log2_ log_ logit_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ round_ rsqrt_ sigmoid_ sin_
-    sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_ resize_as_ gcd_ lcm_ i0_ detach_ as_strided_
+    sinc_ sinh_ sqrt_ square_ conj_physical_ tan_ tanh_ trunc_ xlogy_ zero_ resize_as_ gcd_ lcm_ i0_ detach_ as_strided_
     """.split()     # which torch has as functions too
 
 

@@ -32,7 +32,7 @@ def to_numpy(x, force=False) -> np.ndarray:
         x = x.detach()
     if x.dtype is dtypes.bfloat16:
         raise TypeError("Got unsupported ScalarType BFloat16")
-    storage, l = x.storage, x.layout
+    storage, l = x.storage.base, x.layout
     buffer = own_buffer(storage)
     size = x.dtype.itemsize
     if not l.numel:
@@ -48,6 +48,7 @@ def own_buffer(storage):
     """The realised buffer of a storage that no other storage shows: safe to hand out."""
     from ..trace.flush import storage_of
     from ..runtime import memory
+    storage = storage.base
     buffer = storage.realize()
     node = storage.node
     owners = node.owner if type(node.owner) is tuple else (node.owner,)

@@ -21,7 +21,7 @@ from .reduce import return_type
 from .reduce import vector_norm as vector_norm
 from .support import legacy_name, refuse
 
-FULL = (dtypes.float32, dtypes.float64)
+FULL = (dtypes.float32, dtypes.float64, dtypes.complex64, dtypes.complex128)
 
 
 # -- what can be refused before anything runs ------------------------------------------------------
@@ -30,8 +30,6 @@ def check_matrix(a, name, kernel=None, arg="A"):
     """Floating point of full width and at least two axes."""
     if a.dim() < 2:
         raise RuntimeError(f"{name}: The input tensor {arg} must have at least 2 dimensions.")
-    if a.dtype.rank == 3:
-        raise NotImplementedError(f"{name}: complex matrices")
     if a.dtype.rank < 2:
         raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got "
                            f"{legacy_name(a.dtype)}")
@@ -189,9 +187,9 @@ def _fit(a, b, x, rtol, driver):
     m, n = a.shape[-2:]
     s = svdvals(a.detach())
     rank = (s > rtol * s[..., :1]).sum(-1) if min(m, n) else a.new_zeros(a.shape[:-2]).long()
-    none = a.new_zeros((0,))
+    none = s.new_zeros((0,))
     has_rest = m > n and driver != "gelsy" and (driver == "gels" or bool((rank == n).all()))
-    residuals = (o.matmul(a, x) - b).square().sum(-2) if has_rest else none
+    residuals = (o.matmul(a, x) - b).abs().square().sum(-2) if has_rest else none
     return (residuals, none.long() if driver == "gels" else rank,
             s if driver in ("gelsd", "gelss") else none)
 
@@ -208,10 +206,10 @@ def pinv(A, *, atol=None, rtol=None, hermitian=False, rcond=None, out=None):
     return placed(p.pinv(A, rtol=rtol, atol=atol), out)
 
 
-@differentiable("LinalgPinvBackward0", vjp=(lambda g, _y, A: (g + g.mT) / 2,))
+@differentiable("LinalgPinvBackward0", vjp=(lambda g, _y, A: (g + g.mH) / 2,))
 def _from_triangle(A):
     """The symmetric matrices whose lower triangles are A's; the gradient is symmetric, too."""
-    return A.tril() + A.tril(-1).mT
+    return A.tril() + A.tril(-1).mH
 
 
 def _tolerances(a, atol, rtol):
@@ -233,13 +231,7 @@ def det(A, *, out=None):
 def slogdet(A, *, out=None):
     """(sign, logabsdet): det = sign * exp(logabsdet); sign 0 and -inf for singular matrices."""
     check_square(A, "linalg.slogdet")
-    return several("linalg_slogdet", ("sign", "logabsdet"), [_sign_of_det(A), p.log_abs_det(A)],
-                   out=out)
-
-
-@differentiable("LinalgSlogdetBackward0", vjp=(lambda g, _y, A: o.zeros_like(A),))
-def _sign_of_det(A):
-    return p.sign_of_det(A)
+    return several("linalg_slogdet", ("sign", "logabsdet"), [p.sign_of_det(A), p.log_abs_det(A)], out=out)
 
 
 # -- factorisations --------------------------------------------------------------------------------
@@ -251,15 +243,15 @@ def cholesky(A, *, upper=False, out=None):
 
 
 def cholesky_factor(a, upper, said, check=True):
-    a = a.mT if upper else a
+    a = a.mH if upper else a
     y = settled(p.cholesky(a, said=said, check=check))
-    return y.mT if upper else y
+    return y.mH if upper else y
 
 
 def cholesky_ex(A, *, upper=False, check_errors=False, out=None):
     """(L, info): info is the order of the first minor that is not positive, or 0."""
     check_square(A, "linalg.cholesky", "cholesky_cpu")
-    a = A.mT if upper else A
+    a = A.mH if upper else A
     info = p.first_indefinite_minor(a.detach()).to(dtypes.int32)
     y = cholesky_factor(A, upper, "linalg.cholesky_ex", check_errors)
     return several("linalg_cholesky_ex", ("L", "info"), [y, info], out=out)
@@ -288,7 +280,7 @@ def _lower(uplo):
 
 
 def _check_symmetric(a):
-    if a.dim() >= 2 and a.dtype.rank != 3 and a.dtype not in FULL:
+    if a.dim() >= 2 and a.dtype not in FULL:
         refuse("linalg_eigh_cpu", a.dtype)
     check_square(a, "linalg.eigh")
 
@@ -296,7 +288,8 @@ def _check_symmetric(a):
 def eigh(A, UPLO="L", *, out=None):
     """(eigenvalues, eigenvectors) of symmetric matrices, ascending; one triangle is read."""
     _check_symmetric(A)
-    parts = unpacked(p.eigh(A, lower=_lower(UPLO)), p.eigh_shapes(*A.shape[-2:]))
+    w, v = unpacked(p.eigh(A, lower=_lower(UPLO)), p.eigh_shapes(*A.shape[-2:]))
+    parts = [o.real_part(w), v]
     return several("linalg_eigh", ("eigenvalues", "eigenvectors"), parts, "LinalgEighBackward0",
                    out)
 
@@ -308,20 +301,30 @@ def eigvalsh(A, UPLO="L", *, out=None):
 
 
 def eig(A, *, out=None):
-    """Not here: eigenvalues of general matrices are complex."""
-    raise NotImplementedError("linalg.eig: complex results (linalg.eigh has symmetric matrices)")
+    """(eigenvalues, eigenvectors) of square matrices, both complex; vectors are columns of length 1."""
+    _check_eig(A)
+    parts = unpacked(p.eig(A), p.eig_shapes(*A.shape[-2:]))
+    return several("linalg_eig", ("eigenvalues", "eigenvectors"), parts, "LinalgEigBackward0", out)
+
+
+def _check_eig(a):
+    check_square(a, "linalg.eig", "linalg_eig")
+    if not bool(o.isfinite(a.detach()).all()):
+        raise RuntimeError("torch.linalg.eig: input tensor should not contain infs or NaNs.")
 
 
 def eigvals(A, *, out=None):
-    """Not here: eigenvalues of general matrices are complex."""
-    raise NotImplementedError("linalg.eigvals: complex results (linalg.eigvalsh: symmetric ones)")
+    """Eigenvalues of square matrices, complex."""
+    _check_eig(A)
+    return placed(p.eigvals(A), out)
 
 
 def svd(A, full_matrices=True, *, driver=None, out=None):
     """(U, S, Vh) with A = U diag(S) Vh, S descending; square U and Vh if full_matrices."""
     check_matrix(A, "linalg.svd", "linalg_svd_cpu")
     full = bool(full_matrices)
-    parts = unpacked(p.svd(A, full=full), p.svd_shapes(*A.shape[-2:], full))
+    u, s, vh = unpacked(p.svd(A, full=full), p.svd_shapes(*A.shape[-2:], full))
+    parts = [u, o.real_part(s), vh]
     return several("linalg_svd", ("U", "S", "Vh"), parts, "LinalgSvdBackward0", out)
 
 
@@ -391,12 +394,12 @@ def order_of(pivots, n):
 def lu_solve(LU, pivots, B, *, left=True, adjoint=False, out=None):
     """X with A X = B (X A = B, A' X = B), A given by lu_factor."""
     if not left:
-        return placed(lu_solve(LU, pivots, B.mT, adjoint=not adjoint).mT, out)
+        return placed(lu_solve(LU, pivots, B.mH, adjoint=not adjoint).mH, out)
     rows = order_of(pivots, LU.shape[-1])
     lu, b = _aligned(LU, B, "linalg.lu_solve")
     if adjoint:
-        y = p.solve_triangular(lu.mT, b, upper=False, unitriangular=False)
-        y = p.solve_triangular(lu.mT, y, upper=True, unitriangular=True)
+        y = p.solve_triangular(lu.mH, b, upper=False, unitriangular=False)
+        y = p.solve_triangular(lu.mH, y, upper=True, unitriangular=True)
         return placed(o.matmul(row_order(rows, y.dtype), y), out)
     y = o.matmul(row_order(rows, b.dtype).mT, b)
     y = p.solve_triangular(lu, y, upper=False, unitriangular=True)
@@ -411,7 +414,7 @@ def householder_product(A, tau, *, out=None):
     y = o.eye(m, n, dtype=A.dtype).expand(A.shape)
     for k in reversed(range(tau.shape[-1])):
         column = v[..., k:k + 1]
-        y = y - o.matmul(tau[..., k, None, None] * column, o.matmul(column.mT, y))
+        y = y - o.matmul(tau[..., k, None, None] * column, o.matmul(column.mH, y))
     return placed(y, out)
 
 
@@ -543,7 +546,7 @@ def cross(input, other, *, dim=-1, out=None):
 
 def vecdot(x, y, *, dim=-1, out=None):
     """Dot products along `dim`."""
-    return placed((x * y).sum(dim), out)
+    return placed((x.conj() * y).sum(dim), out)
 
 
 def diagonal(A, *, offset=0, dim1=-2, dim2=-1):

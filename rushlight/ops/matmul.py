@@ -24,12 +24,13 @@ KERNELS = {"mm": "addmm_impl_cpu_", "mv": "addmv_impl_cpu", "matmul": "bmm", "li
 
 
 def _same_dtype(a, b, name):
-    need(KERNELS.get(name, name), a.dtype, {1, 2})
+    need(KERNELS.get(name, name), a.dtype, {1, 2, 3})
     if a.dtype is not b.dtype and name in ("bmm", "matmul"):
         raise RuntimeError(f"expected scalar type {legacy_name(a.dtype)} but found {legacy_name(b.dtype)}")
     if a.dtype is not b.dtype:
         short = {"float32": "float", "float64": "double", "int64": "long int", "float16": "c10::Half",
-                 "bfloat16": "c10::BFloat16", "int32": "int"}
+                 "bfloat16": "c10::BFloat16", "int32": "int", "complex64": "c10::complex<float>",
+                 "complex128": "c10::complex<double>"}
         raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {short.get(a.dtype.name, a.dtype.name)} != "
                            f"{short.get(b.dtype.name, b.dtype.name)}")
 
@@ -124,7 +125,7 @@ def dot(input, other, *, out=None):
     if input.dtype is not other.dtype:
         raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {legacy_name(input.dtype)} and "
                            f"{legacy_name(other.dtype)}")
-    need("dot", input.dtype, {1, 2})
+    need("dot", input.dtype, {1, 2, 3})
     if input.dtype in (dtypes.float32, dtypes.float64):
         y = (input * other).sum()
     else:
@@ -134,7 +135,7 @@ def dot(input, other, *, out=None):
 
 def vdot(input, other, *, out=None):
     """Inner product of two vectors (of the conjugate of the first)."""
-    return named(dot(input, other, out=out), "VdotBackward0")
+    return named(dot(input.conj(), other, out=out), "VdotBackward0")
 
 
 @recalled("input other")
@@ -336,7 +337,7 @@ def trace(input):
     """Sum of the diagonal."""
     if input.dim() != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.dim()}")
-    need("trace", input.dtype, {1, 2})
+    need("trace", input.dtype, {1, 2, 3})
     return named(input.diagonal().sum(), "TraceBackward0")
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from ..tensor import Tensor
 from .. import dtypes, ops
 from . import inplace, interop
+from .complex import PROPERTIES
 from .index import getitem, setitem
 from .pointwise import _base, _modulo_operator, _operator, _power_operator
 from .shape import contiguous_format
@@ -28,7 +29,8 @@ SAME_NAME = """
     transpose tril triu true_divide trunc unbind unflatten unfold unique unsqueeze var vdot view view_as where xlogy
     mode nanmedian histc quantile nanquantile cov corrcoef dist renorm cross diagflat unique_consecutive hsplit vsplit
     dsplit unsafe_chunk unsafe_split unsafe_split_with_sizes select_scatter slice_scatter diagonal_scatter softmax
-    log_softmax sgn angle conj fmax fmin heaviside ldexp logaddexp2 float_power mvlgamma isin
+    log_softmax sgn angle conj conj_physical resolve_conj resolve_neg is_conj is_neg cfloat cdouble
+    fmax fmin heaviside ldexp logaddexp2 float_power mvlgamma isin
     to type cuda requires_grad_ normal_ uniform_ random_ bernoulli bernoulli_ exponential_ geometric_ cauchy_
     log_normal_ multinomial
     inverse pinverse det slogdet logdet cholesky cholesky_solve cholesky_inverse qr svd matrix_exp triangular_solve lu
@@ -94,7 +96,7 @@ def attach() -> None:
     Tensor.__pos__ = ops.positive
     Tensor.__invert__ = ops.bitwise_not
     Tensor.__getitem__, Tensor.__setitem__ = getitem, setitem
-    Tensor.T, Tensor.mT, Tensor.H = (property(f) for f in (ops.numpy_T, ops.mT, ops.mT))
+    Tensor.T, Tensor.mT, Tensor.H = (property(f) for f in (ops.numpy_T, ops.mT, ops.H))
     for kind in ("zeros", "ones", "empty", "full", "tensor"):
         setattr(Tensor, f"new_{kind}", interop.new(kind))
     for name, dtype in CONVERSIONS.items():
@@ -102,9 +104,9 @@ def attach() -> None:
     for name in ("lshift", "rshift"):
         setattr(Tensor, f"__i{name}__", inplace.METHODS[f"bitwise_{'left' if name == 'lshift' else 'right'}_shift_"])
     Tensor.new = interop.new_like
-    Tensor.real = property(lambda self: self)
-    Tensor.mH = property(ops.mT)
-    Tensor.resolve_conj = Tensor.resolve_neg = Tensor.conj_physical = lambda self: self
+    Tensor.mH = property(ops.adjoint)
+    for name, part in PROPERTIES.items():
+        setattr(Tensor, name, part)
     from . import special
     for name, op in (("i0", special.i0), ("igamma", special.gammainc), ("igammac", special.gammaincc)):
         setattr(Tensor, name, op)

@@ -9,11 +9,11 @@ import numpy as np
 from .. import dtypes
 from ..autograd.function import differentiable
 from ..autograd.grad_mode import mode
-from ..autograd.node import named
+from ..autograd.node import named, taping
 from ..autograd.recall import recalled
 from ..prims import pointwise as p
 from ..prims.index import copy
-from ..prims.table import Gradient
+from ..prims.table import Gradient, conjugate
 from ..tensor import Tensor, wrap
 from ..trace.record import alias
 from . import layouts
@@ -165,7 +165,7 @@ def sigmoid(input, *, out=None):
     return y if out is None else into(out, y)
 
 
-@differentiable("SigmoidBackward0", vjp=(rounded_once(lambda g, y, _x: g * (y * (1 - y))),))
+@differentiable("SigmoidBackward0", vjp=(rounded_once(lambda g, y, _x: g * conjugate(y * (1 - y))),))
 @rounded_once
 def _sigmoid(x):
     return 1 / (1 + _exp(-x))
@@ -185,7 +185,7 @@ def square(input, *, out=None):
 _pow = elementwise(p.pow)
 
 
-@differentiable("PowBackward0", vjp=(lambda g, _y, x, *, e: g * (e * _power(x, e - 1)) if e else g * 0,))
+@differentiable("PowBackward0", vjp=(lambda g, _y, x, *, e: g * conjugate(e * _power(x, e - 1)) if e else g * 0,))
 def _pow_number(x, *, e):
     return _power(x, e)
 
@@ -223,7 +223,7 @@ def _tensor_power(x, e):
     if isinstance(e, np.generic):
         e = e.item()
     if x.dtype.rank < 2:
-        if isinstance(e, float):
+        if isinstance(e, (float, complex)):
             x = x.to(dtypes.default)
         elif e < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
@@ -234,13 +234,15 @@ def _tensor_power(x, e):
 
 def _power_operator(a, b):
     """a ** b."""
-    return _operator["pow"](a, b) if isinstance(b, Tensor) or not isinstance(b, (int, float, np.generic)) \
+    return _operator["pow"](a, b) if isinstance(b, Tensor) or not isinstance(b, (int, float, complex, np.generic)) \
         else _tensor_power(a, b)
 
 
 def float_power(input, exponent):
-    """input ** exponent in float64."""
-    a, b = (x.to(dtypes.float64) if isinstance(x, Tensor) else float(x) for x in (input, exponent))
+    """input ** exponent in float64, or complex128 if either is complex."""
+    wide = dtypes.complex128 if result_type((input, exponent)).is_complex else dtypes.float64
+    number = complex if wide.is_complex else float
+    a, b = (x.to(wide) if isinstance(x, Tensor) else number(x) for x in (input, exponent))
     return pow(a, b)
 
 
@@ -250,6 +252,7 @@ def clamp(input, min=None, max=None, *, out=None):
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     d = result_type([x for x in (input, min, max) if x is not None])
+    not_complex("clamp", d)
     need("clamp_cpu", d, {1, 2})
     if any(isinstance(b, Tensor) for b in (min, max)):
         low, high = (b if b is None or isinstance(b, Tensor) else full_like(input, b) for b in (min, max))
@@ -313,6 +316,7 @@ def relu(input):
     """max(x, 0), with gradient 0 at 0; nan stays nan."""
     if input.dtype is dtypes.bool:
         raise RuntimeError("Boolean inputs not supported for relu")
+    not_complex("clamp", input.dtype)
     return _relu(input)
 
 
@@ -355,7 +359,7 @@ def sinc(input):
 @recalled("input tensor1 tensor2 value#")
 def addcmul(input, tensor1, tensor2, *, value=1, out=None):
     """input + value * tensor1 * tensor2."""
-    need("addcmul_cpu_out", result_type((input, tensor1, tensor2)), {1, 2})
+    need("addcmul_cpu_out", result_type((input, tensor1, tensor2)), {1, 2, 3})
     y = _in_one(p.addcmul, input, tensor1, tensor2, value)
     if y is None:
         t = _mul(tensor1, tensor2) if value == 1 else _mul(_mul(tensor1, value), tensor2)
@@ -385,7 +389,7 @@ def lerp(input, end, weight, *, out=None):
         if isinstance(x, Tensor) and x.dtype is not input.dtype:
             raise RuntimeError(f"expected dtype {MASK_NAMES.get(input.dtype.name, input.dtype.name)} for `{name}` but got "
                                f"dtype {MASK_NAMES.get(x.dtype.name, x.dtype.name)}")
-    need("lerp_kernel_" + ("tensor" if isinstance(weight, Tensor) else "scalar"), input.dtype, {2})
+    need("lerp_kernel_" + ("tensor" if isinstance(weight, Tensor) else "scalar"), input.dtype, {2, 3})
     if is_half(input):
         wide = [x.to(dtypes.float32) if isinstance(x, Tensor) else x for x in (input, end, weight)]
         y = _lerp(*wide).to(input.dtype)
@@ -424,8 +428,8 @@ def _lerp_number(input, end, weight):
 def logaddexp(input, other, *, out=None):
     """log(exp(a) + exp(b)) without overflow."""
     d = result_type((input, other))
-    need("logaddexp_cpu", d, {2})
-    y = named(_logaddexp(input.to(d), other.to(d)), "LogaddexpBackward0")
+    need("logaddexp_cpu", d, {2, 3})
+    y = named((_logaddexp_complex if d.rank == 3 else _logaddexp)(input.to(d), other.to(d)), "LogaddexpBackward0")
     return y if out is None else into(out, y)
 
 
@@ -434,6 +438,16 @@ def _logaddexp(a, b):
     m = maximum(a, b).detach()                                          # noqa: F821
     m = where(isinf(m), 0.0, m)
     return log(exp(a - m) + exp(b - m)) + m                             # noqa: F821
+
+
+def _logaddexp_complex(a, b):
+    """The same by the larger real part."""
+    from .complex import real_part
+    first = _ge(real_part(a), real_part(b))
+    big, small = where(first, a, b), where(first, b, a)
+    infinite = isinf(real_part(big).detach())
+    usual = big + log1p(exp(where(infinite, 0, small - big)))           # noqa: F821
+    return where(infinite, log(exp(a) + exp(b)), usual)                 # noqa: F821
 
 
 def logaddexp2(input, other, *, out=None):
@@ -452,6 +466,7 @@ def _logaddexp2(a, b):
 @recalled("input")
 def logit(input, eps=None):
     """log(x / (1 - x))."""
+    need("logit_cpu", input.dtype, {0, 1, 2})
     return _logit(_as_float(input), eps=eps)
 
 
@@ -489,6 +504,7 @@ def hypot(input, other, *, out=None):
 
 def xlogy(input, other):
     """x log(y), 0 where x is 0 (unless y is nan); either may be a number."""
+    need("xlogy_cpu", result_type((input, other)), {0, 1, 2})
     y = input * (log(other) if isinstance(other, Tensor) else _log_number(other))       # noqa: F821
     zero = input == 0
     if isinstance(other, Tensor):
@@ -501,14 +517,20 @@ def _log_number(x):
     return math.log(x) if x > 0 else -math.inf if x == 0 else math.nan
 
 
+def _as_angle(x, name):
+    if x.dtype.is_complex:
+        raise RuntimeError(f"{name} is not supported for complex tensors.")
+    return _as_float(x)
+
+
 def deg2rad(input):
     """Degrees as radians."""
-    return named(_as_float(input) * (math.pi / 180), "Deg2RadBackward0")
+    return named(_as_angle(input, "deg2rad") * (math.pi / 180), "Deg2RadBackward0")
 
 
 def rad2deg(input):
     """Radians as degrees."""
-    return named(_as_float(input) * (180 / math.pi), "Rad2DegBackward0")
+    return named(_as_angle(input, "rad2deg") * (180 / math.pi), "Rad2DegBackward0")
 
 
 def fmax(input, other):
@@ -522,6 +544,8 @@ def fmin(input, other):
 
 
 def _over_nan(pick, a, b, name):
+    if result_type((a, b)).is_complex:
+        raise RuntimeError(f"{name[:4].lower()} not implemented for complex tensors.")
     if result_type((a, b)).rank < 2:
         return pick(a, b)
     larger = pick is maximum                                            # noqa: F821
@@ -533,6 +557,8 @@ def heaviside(input, values):
     """0 for negative elements, 1 for positive ones, `values` at 0."""
     if not isinstance(values, Tensor):
         raise TypeError(f"heaviside(): argument 'values' (position 2) must be Tensor, not {type(values).__name__}")
+    if input.dtype.is_complex:
+        raise RuntimeError("heaviside is not yet implemented for complex tensors.")
     if input.dtype is not values.dtype:
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
     return where(input == 0, values, (input > 0).to(input.dtype)).detach()
@@ -541,29 +567,6 @@ def heaviside(input, values):
 def ldexp(input, other):
     """input * 2 ** other."""
     return input * pow(2.0, other)
-
-
-def sgn(input):
-    """The sign."""
-    return named(sign(input), "SgnBackward0")                           # noqa: F821
-
-
-def angle(input):
-    """pi for negative elements, 0 for others."""
-    return _angle(_as_float(input))
-
-
-@differentiable("AngleBackward0", vjp=(lambda g, _y, _x: g * 0,))
-def _angle(x):
-    return where(_base["isnan"](x), x, where(_lt(x, 0), full_like(x, math.pi), zeros_like(x)))
-
-
-def conj(input):
-    """The tensor itself: it is real."""
-    return input
-
-
-real = resolve_conj = resolve_neg = conj
 
 
 @differentiable("PolygammaBackward0", vjp=(lambda g, _y, x, *, n: g * polygamma(n + 1, x),))
@@ -607,20 +610,30 @@ def isfinite(input):
     return _lt(_abs(input), math.inf) if input.dtype.rank >= 2 else ~_false(input)
 
 
+def not_complex(name, d) -> None:
+    """NotImplementedError for a complex dtype."""
+    if d.is_complex:
+        raise NotImplementedError(f"{name} is not supported for complex types")
+
+
+def real_only(name, x) -> None:
+    """RuntimeError for a complex tensor."""
+    if x.dtype.is_complex:
+        raise RuntimeError(f"{name} does not support complex inputs.")
+
+
 def _false(x):
     return zeros_like(x, dtype=dtypes.bool)
 
 
 def isposinf(input):
+    real_only("isposinf", input)
     return _eq(input, math.inf)
 
 
 def isneginf(input):
+    real_only("isneginf", input)
     return _eq(input, -math.inf)
-
-
-def isreal(input):
-    return ~_false(input)
 
 
 @recalled("input nan# posinf# neginf#")
@@ -628,6 +641,12 @@ def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
     """Replace nan and the infinities (by default by 0 and the largest finite numbers)."""
     if input.dtype.rank < 2:
         return input.clone()
+    if input.dtype.is_complex:
+        from .complex import complex
+        if taping(input):
+            raise RuntimeError("nan_to_num does not support automatic differentiation for outputs with complex dtype.")
+        parts = (nan_to_num(x, nan, posinf, neginf) for x in (input.real, input.imag))
+        return complex(*parts)
     limits = dtypes.finfo(input.dtype)
     y = where(isnan(input), 0.0 if nan is None else nan, input)         # noqa: F821
     y = where(isposinf(input), limits.max if posinf is None else posinf, y)
@@ -720,6 +739,10 @@ def as_element(value, d):
     """A Python number as a dtype holds it; RuntimeError if it cannot."""
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, complex) and not d.is_complex:
+        if value.imag:
+            raise RuntimeError(f"value cannot be converted to type {C_NAMES.get(d.name, d.name)} without overflow")
+        value = value.real
     if d is dtypes.bool:
         return bool(value)
     if d.rank > 1:
@@ -734,7 +757,8 @@ def as_element(value, d):
     return whole
 
 
-C_NAMES = {"int64": "int64_t", "int32": "int", "int16": "short", "uint8": "unsigned char", "int8": "signed char"}
+C_NAMES = {"int64": "int64_t", "int32": "int", "int16": "short", "uint8": "unsigned char", "int8": "signed char",
+           "float32": "float", "float64": "double"}
 MASK_NAMES = {"int64": "long int", "int32": "int", "int16": "short int", "uint8": "unsigned char",
               "int8": "signed char", "float32": "float", "float64": "double", "float16": "c10::Half",
               "bfloat16": "c10::BFloat16"}

@@ -139,7 +139,7 @@ def result_type(xs):
     elif zero is None or zero.rank <= dims.rank:
         result = dims
     else:
-        result = dtypes.promote_types(dims, zero) if zero.rank == 3 and dims.rank == 2 else zero
+        result = dims.to_complex() if zero.rank == 3 and dims.rank == 2 else zero
     return dtypes.weak_result(result, weak)
 
 
@@ -378,6 +378,8 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
         a, b = _ours(a, operator), _ours(b, operator)
         if traced in (type(a), type(b)):
             return pointwise(prim, (a, b), kind, second if type(b) is traced else first)
+        if complex in (type(a), type(b)) and Tensor in (type(a), type(b)):
+            return pointwise(prim, (a, b), kind, second if type(b) is complex else first)
         if all(isinstance(x, Tensor) or type(x) in NUMBERS for x in (a, b)):
             return binary(a, b)
         if operator:

@@ -101,13 +101,13 @@ def rand(*args, size=None, dtype=None, **options):
         args: the shape, as numbers or as one sequence.
         generator, out, dtype, layout, device, requires_grad, pin_memory: as for torch.rand.
     """
-    check_floating(dtype or dtypes.default, "check_uniform_bounds")
+    check_floating(dtype or dtypes.default, "check_uniform_bounds", (2, 3))
     return made(size_of("rand", args, size), dtype, uniform_values, **options)
 
 
 def randn(*args, size=None, dtype=None, **options):
     """Standard normal deviates; arguments as `rand`."""
-    check_floating(dtype or dtypes.default, "normal_kernel_cpu")
+    check_floating(dtype or dtypes.default, "normal_kernel_cpu", (2, 3))
     return made(size_of("randn", args, size), dtype, normal_values, **options)
 
 
@@ -141,13 +141,13 @@ def randperm(n, *, dtype=int64, **options):
 
 def rand_like(input, *, dtype=None, **options):
     """Uniform numbers from [0, 1), shaped like `input`."""
-    check_floating(dtype or input.dtype, "check_uniform_bounds")
+    check_floating(dtype or input.dtype, "check_uniform_bounds", (2, 3))
     return like(input, uniform_values, dtype=dtype, **options)
 
 
 def randn_like(input, *, dtype=None, **options):
     """Standard normal deviates, shaped like `input`."""
-    check_floating(dtype or input.dtype, "normal_kernel_cpu")
+    check_floating(dtype or input.dtype, "normal_kernel_cpu", (2, 3))
     return like(input, normal_values, dtype=dtype, **options)
 
 

@@ -13,6 +13,7 @@ from ..autograd.recall import recalled
 from ..layout import wrap_dim, wrap_dims
 from ..prims import reduce as p
 from ..tensor import Tensor
+from .complex import real_part
 from .pointwise import into, truth
 from .promote import SAME
 from .precision import rounded_once
@@ -145,7 +146,8 @@ def _centre(x, dims):
 @rounded_once
 def _var(x, *, dims, keepdim, correction):
     c = _centre(x, dims)
-    return _put_back(p.sum(c * c, dims=dims) / _freedom(x.shape, dims, correction), dims, keepdim)
+    square = real_part(c * c.conj()) if c.dtype.is_complex else c * c
+    return _put_back(p.sum(square, dims=dims) / _freedom(x.shape, dims, correction), dims, keepdim)
 
 
 def _freedom(shape, dims, correction):
@@ -255,8 +257,11 @@ def _max_or_min(x, dim, keepdim, out, name):
     from .pointwise import maximum, minimum
     if isinstance(dim, Tensor):
         return (maximum if name == "max" else minimum)(x, dim, out=out)
+    if x.dtype.is_complex and dim is not None:
+        raise RuntimeError(f"{name}(): does not support complex input")
     if dim is None:
         _check_nonempty(x, None, name)
+        need(name + "_all", x.dtype, {0, 1, 2})
         y = (_largest if name == "max" else _smallest)(x)
         return y if out is None else into(out, y)
     result = _extreme(x, dim, keepdim, p.argmax if name == "max" else p.argmin, name, Max if name == "max" else Min)
@@ -297,6 +302,8 @@ def amin(input, dim=(), keepdim=False, *, out=None):
 
 
 def aminmax(input, *, dim=None, keepdim=False):
+    """The smallest and the largest elements."""
+    need("aminmax_cpu", input.dtype, {0, 1, 2})
     if dim is not None:
         one_axis("aminmax", dim)
     elif not input.numel():
@@ -358,6 +365,8 @@ def count_nonzero(input, dim=None):
 def nansum(input, dim=None, keepdim=False, *, dtype=None):
     """Sum of the elements that are not nan."""
     from .pointwise import isnan, where
+    if input.dtype.is_complex:
+        raise RuntimeError("nansum on CPU does not support complex inputs")
     x = input if input.dtype.rank < 2 else where(isnan(input), 0, input)
     return named(sum(x, dim, keepdim, dtype=dtype), "NansumBackward0")
 
@@ -385,13 +394,13 @@ def logsumexp(input, dim, keepdim=False, *, out=None):
 def _logsumexp_gradient(g, y, x, *, dims, keepdim):
     if not keepdim:
         g, y = _put_back(g, dims, True), _put_back(y, dims, True)
-    return g * (x - y).exp()
+    return g * (x - y).exp().conj()
 
 
 @differentiable("LogsumexpBackward0", vjp=(_logsumexp_gradient,))
 def _logsumexp(x, *, dims, keepdim):
     from .pointwise import isinf, where
-    m = _put_back(p.amax(x, dims=dims), dims, True) if x.numel() else x.new_zeros(())
+    m = _put_back(p.amax(real_part(x), dims=dims), dims, True) if x.numel() else x.new_zeros(())
     m = where(isinf(m), 0.0, m)
     y = p.sum((x - m).exp(), dims=dims).log()
     return _put_back(y, dims, True) + m if keepdim else y + (m.squeeze(dims) if m.dim() else m)
@@ -424,18 +433,19 @@ def _norm_gradient(g, y, x, *, dims, keepdim, ord):
     if ord == 2:
         return where(y == 0, 0.0, g / y) * x
     if ord == 1:
-        return g * x.sign()
+        return g * x.sgn()
     if ord == 0:
         return g.expand(x.shape) * 0
     if math.isinf(ord):
-        hit = (x.abs() == y).to(x.dtype)
-        return g * x.sign() * hit / hit.sum(dims, keepdim=True)
-    return where(y == 0, 0.0, g * x.sign() * (x.abs() / y) ** (ord - 1))
+        hit = (x.abs() == y).to(y.dtype)
+        return g * x.sgn() * hit / hit.sum(dims, keepdim=True)
+    return where(y == 0, 0.0, g * x.sgn() * (x.abs() / y) ** (ord - 1))
 
 
 @differentiable("LinalgVectorNormBackward0", vjp=(_norm_gradient,))
 @rounded_once
 def _norm(x, *, dims, keepdim, ord):
+    x = x.abs() if x.dtype.is_complex else x
     if ord == 2:
         y = p.sum(x * x, dims=dims).sqrt()
     elif ord == 1:
@@ -489,7 +499,7 @@ def cummin(input, dim):
 @recalled("input")
 def logcumsumexp(input, dim, *, out=None):
     """log of the running sum of exp along `dim`."""
-    need("logcumsumexp_out_cpu", input.dtype, {2})
+    need("logcumsumexp_out_cpu", input.dtype, {2, 3})
     y = named(_logcumsumexp(input, dim=wrap_dim(dim, input.dim())), "LogcumsumexpBackward0")
     return y if out is None else into(out, y, "expected scalar_type {Wanted} but found {Given}")
 

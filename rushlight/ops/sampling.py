@@ -34,6 +34,7 @@ NORMAL_MINIMUM = 16     # smaller tensors take PyTorch's path of paired normals
 PERMUTATION_MAXIMUM = (1 << 32) // 20
 DIGITS = {float16: 11, bfloat16: 8, float32: 24, float64: 53}
 C_NAMES = {"float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float",
+           "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
            "float64": "double", "uint8": "unsigned char", "int8": "signed char", "int16": "short",
            "int32": "int", "int64": "long", "bool": "bool"}
 NAMES = {"float16": "Half", "bfloat16": "BFloat16", "float32": "Float", "float64": "Double",
@@ -71,7 +72,15 @@ def doubles(shape, generator) -> Tensor:
     return numerators(shape, generator).to(float64) * 2.0**-53
 
 
+def parts(sampler, shape, dtype, *args) -> Tensor:
+    """Complex samples: pairs of real ones."""
+    from .complex import view_as_complex
+    return view_as_complex(sampler((*shape, 2), dtype.to_real(), *args)).clone()
+
+
 def uniform_values(shape, dtype, generator, low=0.0, high=1.0) -> Tensor:
+    if dtype.is_complex:
+        return parts(uniform_values, shape, dtype, generator, low, high)
     if dtype is float64:
         u = doubles(shape, generator)
         return affine(u, high - low, low)
@@ -103,6 +112,8 @@ def _below(x: Tensor, low: float, high: float) -> Tensor:
 # -- samplers --------------------------------------------------------------------------------------
 
 def normal_values(shape, dtype, generator, mean=0.0, std=1.0, is_packed=True) -> Tensor:
+    if dtype.is_complex:            # of both parts together the deviation is std
+        return parts(normal_values, shape, dtype, generator, mean, std / math.sqrt(2), is_packed)
     n = math.prod(shape)
     if n < NORMAL_MINIMUM or not is_packed:
         return narrowed(affine(paired_normals(shape, generator), std, mean), dtype)
@@ -197,18 +208,18 @@ def not_implemented(kernel: str, dtype) -> NotImplementedError:
     return NotImplementedError(f'"{kernel}" not implemented for \'{NAMES[dtype.name]}\'')
 
 
-def check_floating(dtype, kernel: str) -> None:
-    if not dtype.is_floating_point:
+def check_floating(dtype, kernel: str, ranks=(2,)) -> None:
+    if dtype.rank not in ranks:
         raise not_implemented(kernel, dtype)
 
 
 def check_normal(dtype, std) -> None:
     require(std >= 0, f"normal expects std >= 0.0, but found std {std:g}")
-    check_floating(dtype, "normal_kernel_cpu")
+    check_floating(dtype, "normal_kernel_cpu", (2, 3))
 
 
 def check_uniform(dtype, low, high) -> None:
-    check_floating(dtype, "check_uniform_bounds")
+    check_floating(dtype, "check_uniform_bounds", (2, 3))
     limit = dtypes.finfo(dtype).max
     for name, bound in (("from", low), ("to", high)):
         require(-limit <= bound <= limit, f"{name} is out of bounds for {C_NAMES[dtype.name]}")
@@ -355,7 +366,7 @@ def like(input, sampler, *args, dtype=None, layout=None, device=None, requires_g
 def normal_between(mean, std, generator) -> Tensor:
     """At least one of mean and std is a tensor; the first tensor gives the dtype."""
     dtype = mean.dtype if isinstance(mean, Tensor) else std.dtype
-    check_floating(dtype, "normal_kernel_cpu")
+    check_floating(dtype, "normal_kernel_cpu", (2, 3))
     if not isinstance(std, Tensor):
         check_normal(dtype, std)
         return normal_values(tuple(mean.shape), dtype, generator, 0.0, float(std)) + mean

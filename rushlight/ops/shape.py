@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 from typing import NamedTuple
 
-from .. import dtypes
+from .. import dtypes, storage as storages
 from .. import layout as L
 from ..autograd.grad_mode import mode
 from ..autograd.inplace import AS_STRIDED, add_part, embed
@@ -15,7 +15,7 @@ from ..autograd.node import Cuts, attach, attach_parts, edge_to, entry, is_track
 from ..layout import packed, wrap_dim, wrap_dims
 from ..prims.index import concat as concat_p, copy
 from ..prims.table import Gradient, Variadic
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 from ..trace import record
 from .layouts import Unstrided, answered
 from .promote import apply, into, remember, result_type
@@ -204,7 +204,17 @@ def mT(input):
 
 
 def adjoint(input):
-    return mT(input)
+    """The last two axes swapped, of complex tensors conjugated (`Tensor.mH`)."""
+    return mT(input).conj()
+
+
+def H(input):
+    """The conjugate transpose of a matrix (`Tensor.H`)."""
+    if input.layout.ndim not in (0, 2):
+        raise RuntimeError("tensor.H is only supported on matrices (2-D tensors). Got "
+                           f"{input.dim()}-D tensor." + (" For batches of matrices, consider using tensor.mH"
+                                                         if input.layout.ndim > 2 else ""))
+    return adjoint(input) if input.layout.ndim else input.conj()
 
 
 def movedim(input, source, destination):
@@ -311,11 +321,15 @@ def fill_in(given, numel) -> tuple[int, ...]:
     return tuple(given)
 
 
-@remembered
-def view(input, *shape):
+def view(input, *shape, dtype=None):
     """The same memory in another shape; a dtype instead of a shape shows the same bytes as it."""
-    if len(shape) == 1 and isinstance(shape[0], dtypes.dtype):
-        return view_dtype(input, shape[0])
+    if dtype is not None or shape and isinstance(shape[0], dtypes.dtype):
+        return view_dtype(input, dtype or shape[0])
+    return _view(input, *shape)
+
+
+@remembered
+def _view(input, *shape):
     full = fill_in(_sizes(shape), input.layout.numel)
     l = L.view(input.layout, full)
     if l is None:
@@ -325,9 +339,56 @@ def view(input, *shape):
 
 
 def view_dtype(input, dtype):
-    if dtype is input.dtype:
-        return input.layout, 0, _ALIAS, {}
-    raise NotImplementedError(f"Tensor.view(dtype) from {input.dtype!r} to {dtype!r}: bytes seen as another dtype")
+    """The bytes of a tensor as elements of another dtype; sizes of the last axis change with the element's."""
+    old, new = input.dtype, dtype
+    if old is new:
+        return view_of(input, input.layout, input.offset, _ALIAS, {})
+    l, at = input.layout, input.offset
+    if old.itemsize != new.itemsize:
+        l, at = (_finer if old.itemsize > new.itemsize else _coarser)(l, at, old, new)
+    return recast(input, new, l, at)
+
+
+def recast(x, dtype, l, offset, gradient=None) -> Tensor:
+    """A tensor of another dtype on x's memory; taped if a gradient is given."""
+    seen = wrap(Tensor, storages.recast(x.storage, dtype), l, offset)
+    seen._root = x if x._root is None else x._root
+    if gradient is None:
+        return seen
+    if mode.enabled:
+        base = x._view_of
+        seen._view_of, seen._view_version = x if base is None else base, x.storage.version
+        if is_tracked(x):
+            seen._requires_grad = True
+            seen._grad_fn = entry(gradient.node_class, gradient, {}, [edge_to(x)], (),
+                                  record.override or record.user_line(3), None)
+    return seen
+
+
+def _finer(l, at, old, new):
+    """Several elements in the place of one."""
+    ratio, words = old.itemsize // new.itemsize, f"to view {legacy_name(old)} as {legacy_name(new)} (different element sizes)"
+    if not l.ndim:
+        raise RuntimeError(f"self.dim() cannot be 0 {words}")
+    if l.strides[-1] != 1:
+        raise RuntimeError(f"self.stride(-1) must be 1 {words}, but got {l.strides[-1]}")
+    strides = (*(s * ratio for s in l.strides[:-1]), 1)
+    return L.layout((*l.shape[:-1], l.shape[-1] * ratio), strides), at * ratio
+
+
+def _coarser(l, at, old, new):
+    """One element in the place of several."""
+    ratio, words = new.itemsize // old.itemsize, f"to view {legacy_name(old)} as {legacy_name(new)} (different element sizes)"
+    if not l.ndim:
+        raise RuntimeError(f"self.dim() cannot be 0 {words}")
+    checks = [("self.size(-1)", l.shape[-1]), ("self.storage_offset()", at)]
+    checks += [(f"self.stride({i})", s) for i, s in enumerate(l.strides[:-1])]
+    for what, n in checks:
+        if n % ratio:
+            raise RuntimeError(f"{what} must be divisible by {ratio} {words}, but got {n}")
+    if l.strides[-1] != 1:
+        raise RuntimeError(f"self.stride(-1) must be 1 {words}, but got {l.strides[-1]}")
+    return L.layout((*l.shape[:-1], l.shape[-1] // ratio), (*(s // ratio for s in l.strides[:-1]), 1)), at // ratio
 
 
 def view_as(input, other):

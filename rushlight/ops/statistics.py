@@ -10,6 +10,7 @@ from ..autograd.node import named
 from ..layout import broadcast_shapes, wrap_dim
 from ..tensor import Tensor
 from .create import tensor
+from .complex import complex, real_part
 from .pointwise import where
 from .promote import into
 from .support import legacy_name, need
@@ -122,7 +123,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
     else:
         free = total - correction * (w * aweights).sum() / total
     c = x - mean
-    y = (c if w is None else c * w) @ c.t() / (free.clamp(min=0) if isinstance(free, Tensor) else max(free, 0))
+    y = (c if w is None else c * w) @ c.t().conj() / (free.clamp(min=0) if isinstance(free, Tensor) else max(free, 0))
     return y.squeeze()
 
 
@@ -131,8 +132,9 @@ def corrcoef(input):
     c = cov(input)
     if not c.dim():
         return c / c
-    spread = c.diagonal().sqrt()
-    return (c / spread.unsqueeze(1) / spread.unsqueeze(0)).clamp(-1, 1)
+    spread = real_part(c.diagonal()).sqrt()
+    y = c / spread.unsqueeze(1) / spread.unsqueeze(0)
+    return complex(y.real.clamp(-1, 1), y.imag.clamp(-1, 1)) if y.dtype.is_complex else y.clamp(-1, 1)
 
 
 def dist(input, other, p=2):
@@ -174,7 +176,7 @@ FEW_ROWS = 25           # for more of them distances come from a matrix product,
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     """p-norms of the differences of all rows of x1 (*, n, k) and x2 (*, m, k): (*, n, m)."""
     for name, x in (("X1", x1), ("X2", x2)):
-        if x.dtype.rank < 2:
+        if x.dtype.rank != 2:
             raise RuntimeError(f"cdist only supports floating-point dtypes, {name} got: {legacy_name(x.dtype)}")
         if x.dim() < 2:
             raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {x.dim()}D")

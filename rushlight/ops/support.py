@@ -19,6 +19,21 @@ KERNELS = {     # primitive: PyTorch's kernel, the categories of dtypes that it 
     "bitwise_xor": ("bitwise_xor_cpu", BITS), "bitwise_not": ("bitwise_not_cpu", BITS),
     "shift_left": ("lshift_cpu", WHOLE), "shift_right": ("rshift_cpu", WHOLE),
 }
+REAL = {    # primitive: what it says of complex operands; a kernel's name stands for "not implemented for"
+    "ceil": "ceil is not supported for complex inputs", "floor": "floor is not supported for complex inputs",
+    "trunc": "trunc is not supported for complex inputs",
+    "sign": "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead.",
+    "signbit": "signbit is not implemented for complex tensors.", "digamma": "digamma", "trigamma": "polygamma",
+    "lgamma": "lgamma_vml_cpu", "erf": "erf_vml_cpu", "erfc": "erfc_vml_cpu", "erfinv": "erfinv_vml_cpu",
+    "round": "round_vml_cpu", "remainder": "remainder_cpu", "fmod": "fmod_cpu", "floor_divide": "div_floor_cpu",
+    "trunc_divide": "div_trunc_cpu", "atan2": "atan2_cpu", "copysign": "copysign_cpu",
+    "bessel_i": "i0_vml_cpu", "amax": "max_values_cpu", "amin": "min_values_cpu", "argcummax": "cummax_cpu",
+    "argcummin": "cummin_cpu",
+    "lt": "lt_cpu", "le": "le_cpu", "gt": "gt_cpu", "ge": "ge_cpu",
+}
+ORDERED = {"maximum": "maximum not implemented for complex tensors.", "minimum": "minimum not implemented for complex tensors.",
+           "argmax": "argmax(): does not support complex input", "argmin": "argmin(): does not support complex input",
+           "argsort": " Sort does not support complex dtypes on CPU", "argtopk": " topk does not support complex dtypes on CPU"}
 
 
 def legacy_name(d) -> str:
@@ -48,6 +63,8 @@ def need(kernel: str, d, ranks) -> None:
 
 def check_supported(name: str, xs, dtype) -> None:
     """Raise what PyTorch raises for operands of a dtype that its kernel does not take."""
+    if dtype.is_complex:
+        check_real(name, dtype)
     kernel, ranks = KERNELS.get(name, (None, None))
     if kernel is not None and dtype.rank not in ranks:
         refuse(kernel, dtype)
@@ -56,6 +73,17 @@ def check_supported(name: str, xs, dtype) -> None:
     elif name == "neg" and dtype is dtypes.bool:
         raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
                            "invert a mask, use the `~` or `logical_not()` operator instead.")
+
+
+def check_real(name: str, dtype) -> None:
+    """What operations of real numbers say of complex ones."""
+    said = REAL.get(name)
+    if said is not None:
+        if " " in said:
+            raise NotImplementedError(said)
+        refuse(said, dtype)
+    if name in ORDERED:
+        raise RuntimeError(ORDERED[name])
 
 
 def check_subtraction(xs) -> None:

@@ -14,6 +14,11 @@ def _decayed(p, g, group):
     return g if decay == 0 else g.add(p, alpha=decay)
 
 
+def both(param, x):
+    """A number, in both parts for a complex parameter."""
+    return complex(x, x) if param.dtype.is_complex else x
+
+
 class Adadelta(Optimizer):
     """p -= lr d with d = g sqrt(a + eps) / sqrt(v + eps); v, a: running means of g^2, d^2."""
 
@@ -73,7 +78,7 @@ class Adagrad(Optimizer):
 
     def _fresh(self, param, group):
         return ParamState({"step": 0.0},
-                          sum=ops.full_like(param, group["initial_accumulator_value"]))
+                          sum=ops.full_like(param, both(param, group["initial_accumulator_value"])))
 
     def share_memory(self) -> None:
         """Let other processes see the sums."""
@@ -175,7 +180,7 @@ class Rprop(Optimizer):
 
     def _fresh(self, param, group):
         return ParamState({"step": 0.0}, prev=ops.zeros_like(param),
-                          step_size=ops.full_like(param, number(group["lr"])))
+                          step_size=ops.full_like(param, both(param, number(group["lr"]))))
 
     def _update(self, todo, group):
         (shrink, grow), (least, most) = group["etas"], group["step_sizes"]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .. import ops
 from ..autograd.grad_mode import enable_grad, no_grad
 from ..trace.flush import boundary
-from .optimizer import Optimizer, check_at_least_zero, number
+from .optimizer import Optimizer, check_at_least_zero, in_reals, number
 
 __all__ = ["LBFGS"]
 
@@ -53,13 +53,14 @@ class LBFGS(Optimizer):
 
     # -- all parameters as one vector ---------------------------------------------------------
     def _flat_gradient(self):
-        return ops.cat([ops.zeros_like(p).reshape(-1) if p.grad is None else p.grad.to_dense().reshape(-1)
+        return ops.cat([in_reals(ops.zeros_like(p) if p.grad is None else p.grad.to_dense()).reshape(-1)
                         for p in self._params])
 
     def _move(self, t, direction):
         """p += t direction."""
         at = 0
         for p in self._params:
+            p = in_reals(p)
             n = p.numel()
             p.add_(direction[at:at + n].view_as(p), alpha=t)
             at += n

@@ -139,6 +139,29 @@ class ParamState(dict):
         return repr(self.copy())
 
 
+def in_reals(x):
+    """A complex tensor as the real ones that it consists of, in the same memory."""
+    return ops.view_as_real(x) if isinstance(x, Tensor) and x.dtype.is_complex else x
+
+
+class RealParts(ParamState):
+    """A state whose complex tensors are seen as real ones; counters are the state's own."""
+
+    __slots__ = ("whole",)
+
+    def __init__(self, state):
+        dict.__init__(self, {key: in_reals(value) for key, value in dict.items(state)})
+        self.counters, self.whole = state.counters, state
+
+    def advance(self) -> float:
+        dict.__setitem__(self, "step", self.whole.advance())
+        return dict.__getitem__(self, "step")
+
+    def __setitem__(self, key, value):
+        dict.__setitem__(self, key, value)
+        self.whole[key] = value
+
+
 class Optimizer:
     """Base class of optimisers.
 
@@ -149,6 +172,7 @@ class Optimizer:
 
     counters: tuple = ("step",)     # state entries that are counters
     _skips_sparse, _refusal = True, None     # whether sparse gradients are refused, and how
+    _is_linear = False              # steps that only add gradients up take complex numbers as they are
 
     def __init__(self, params: Iterable, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -289,7 +313,10 @@ class Optimizer:
                 state = self._fresh(p, group)
                 if state is not None:
                     states[p] = state
-            todo.append((p, -grad if maximize else grad, state))
+            grad = -grad if maximize else grad
+            if p.dtype.is_complex and not self._is_linear:
+                p, grad, state = in_reals(p), in_reals(grad), RealParts(state)
+            todo.append((p, grad, state))
         return todo
 
     def _fresh(self, param, group) -> dict | None:

@@ -16,7 +16,7 @@ class SGD(Optimizer):
         foreach, fused, differentiable: accepted; the compiler fuses updates anyway.
     """
 
-    counters, _skips_sparse = (), False
+    counters, _skips_sparse, _is_linear = (), False, True
 
     def __init__(self, params, lr: float = 1e-3, momentum: float = 0, dampening: float = 0,
                  weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False,

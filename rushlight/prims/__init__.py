@@ -1,6 +1,7 @@
 """The table of primitives, by class: the heart of the system."""
-from . import contract, exact, families, host, implicit, index, linalg, pointwise, recurrent, reduce, rng, special
+from . import complex, contract, exact, families, fourier, host, implicit, index, linalg, pointwise, recast, recurrent, reduce
+from . import rng, special
 from .table import PRIMITIVES as PRIMITIVES
 
-__all__ = ["PRIMITIVES", "contract", "exact", "families", "host", "implicit", "index", "linalg",
-            "pointwise", "recurrent", "reduce", "rng", "special"]
+__all__ = ["PRIMITIVES", "complex", "contract", "exact", "families", "fourier", "host", "implicit", "index", "linalg",
+            "pointwise", "recast", "recurrent", "reduce", "rng", "special"]

@@ -46,7 +46,7 @@ def _matmul_samples(rng):
 
 
 matmul = Primitive("matmul", "contract", _matmul_reference, _matmul_shape, same_dtype,
-                   (lambda g, _y, _a, b: g @ b.mT, lambda g, _y, a, _b: a.mT @ g),
+                   (lambda g, _y, _a, b: g @ b.mH, lambda g, _y, a, _b: a.mH @ g),
                    bilinear_tangent(lambda a, b: matmul(a, b)), _matmul_batch, samples=_matmul_samples, ulp=64)
 
 

@@ -14,9 +14,10 @@ import numpy as np
 from .. import dtypes
 from .. import ops as o
 from ..errors import LinAlgError
+from .complex import COMPLEX, drawn
 from .table import Primitive, int64_dtype, same_dtype
 
-DOUBLES = (np.float32, np.float64)
+KINDS = (np.float32, np.float64, *COMPLEX)
 
 
 # -- declaring -------------------------------------------------------------------------------------
@@ -29,13 +30,25 @@ def _batch_shape(shapes, **_):
     return shapes[0][:-2]
 
 
+def _to_real(ds, **_):
+    return ds[0].to_real()
+
+
+def _to_complex(ds, **_):
+    return ds[0].to_complex()
+
+
+def _adjoint(a):
+    return np.conj(np.swapaxes(a, -1, -2))
+
+
 def _batch(prim, size, xs, batched, **params):
     return prim(*[x if on else x.unsqueeze(0).expand(size, *x.shape)
                   for x, on in zip(xs, batched, strict=True)], **params)
 
 
-def _host(name, reference, shape, vjp, jvp, samples, backward, **more):
-    prim = Primitive(name, "host", reference, shape, same_dtype, vjp, jvp, _batch,
+def _host(name, reference, shape, vjp, jvp, samples, backward, *, dtype=same_dtype, **more):
+    prim = Primitive(name, "host", reference, shape, dtype, vjp, jvp, _batch,
                      samples=samples, **more)
     prim.gradient.name = backward
     return prim
@@ -43,12 +56,17 @@ def _host(name, reference, shape, vjp, jvp, samples, backward, **more):
 
 def regular(rng, *shape):
     """Well-conditioned square matrices."""
-    return rng.uniform(-1, 1, shape) + 2 * np.eye(shape[-1])
+    return drawn(rng, shape, np.complex128, -1, 1) + 2 * np.eye(shape[-1])
 
 
 def definite(rng, *shape):
-    a = rng.uniform(-1, 1, shape)
-    return a @ np.swapaxes(a, -1, -2) + np.eye(shape[-1])
+    a = drawn(rng, shape, np.complex128, -1, 1)
+    return a @ _adjoint(a) + np.eye(shape[-1])
+
+
+def _as(a, d):
+    """Complex samples, or what is real of them."""
+    return (a if d in COMPLEX else a.real).astype(d)
 
 
 SQUARES = ((3, 3), (2, 4, 4), (2, 0, 0), (1, 1))
@@ -56,17 +74,17 @@ TALL = ((4, 3), (2, 3, 5), (2, 2))
 
 
 def _squares(make=regular, **params):
-    return lambda rng: [((make(rng, *s).astype(d),), params) for d in DOUBLES for s in SQUARES]
+    return lambda rng: [((_as(make(rng, *s), d),), params) for d in KINDS for s in SQUARES]
 
 
 def _oblongs(**params):
-    return lambda rng: [((rng.uniform(-1, 1, s).astype(d),), params) for d in DOUBLES for s in TALL]
+    return lambda rng: [((_as(drawn(rng, s, np.complex128, -1, 1), d),), params) for d in KINDS for s in TALL]
 
 
 def _pairs(**params):
     def samples(rng):
-        return [((regular(rng, *s).astype(d), rng.uniform(-1, 1, (*s[:-1], 2)).astype(d)), params)
-                for d in DOUBLES for s in SQUARES]
+        return [((_as(regular(rng, *s), d), rng.uniform(-1, 1, (*s[:-1], 2)).astype(d)), params)
+                for d in KINDS for s in SQUARES]
     return samples
 
 
@@ -102,12 +120,17 @@ def indefinite_minor(matrix) -> int:
     return 0
 
 
+def _size(x):
+    """What LAPACK compares pivots by."""
+    return np.abs(x.real) + np.abs(x.imag) if np.iscomplexobj(x) else np.abs(x)
+
+
 def eliminated(matrix):
     """Gauss: (L below and U above the diagonal, the row that each step swapped with)."""
     lu, (m, n) = matrix.copy(), matrix.shape
     pivots = np.arange(min(m, n))
     for k in range(min(m, n)):
-        at = k + int(np.argmax(np.abs(lu[k:, k])))
+        at = k + int(np.argmax(_size(lu[k:, k])))
         pivots[k] = at
         lu[[k, at]] = lu[[at, k]]
         if lu[k, k] != 0:
@@ -128,7 +151,7 @@ def _solve(a, b, *, said):
 
 
 def _left_gradient(g, y, a, _b, *, said):
-    return -o.matmul(solve(a.mT, g, said=said), y.mT)
+    return -o.matmul(solve(a.mH, g, said=said), y.mH)
 
 
 def _solve_tangent(ts, y, a, b, *, said):
@@ -138,7 +161,7 @@ def _solve_tangent(ts, y, a, b, *, said):
 
 
 solve = _host("solve", _solve, lambda shapes, **_: shapes[1],
-              (_left_gradient, lambda g, _y, a, _b, *, said: solve(a.mT, g, said=said)),
+              (_left_gradient, lambda g, _y, a, _b, *, said: solve(a.mH, g, said=said)),
               _solve_tangent, _pairs(said="solve"), "LinalgSolveExBackward0", may_fail=True,
               raises=lambda rng: [((np.zeros((2, 2)), np.ones((2, 1))), dict(said="solve"),
                                    LinAlgError, "The solver failed because")])
@@ -179,8 +202,8 @@ def _part(a, upper, unit):
 
 
 def _triangular_left(g, y, a, _b, *, upper, unitriangular):
-    back = solve_triangular(a.mT, g, upper=not upper, unitriangular=unitriangular)
-    return _part(-o.matmul(back, y.mT), upper, unitriangular)
+    back = solve_triangular(a.mH, g, upper=not upper, unitriangular=unitriangular)
+    return _part(-o.matmul(back, y.mH), upper, unitriangular)
 
 
 def _triangular_tangent(ts, y, a, b, **kinds):
@@ -194,7 +217,7 @@ def _triangular_tangent(ts, y, a, b, **kinds):
 solve_triangular = _host(
     "solve_triangular", _solve_triangular, lambda shapes, **_: shapes[1],
     (_triangular_left, lambda g, _y, a, _b, *, upper, unitriangular: solve_triangular(
-        a.mT, g, upper=not upper, unitriangular=unitriangular)), _triangular_tangent,
+        a.mH, g, upper=not upper, unitriangular=unitriangular)), _triangular_tangent,
     lambda rng: [c for up in (False, True) for unit in (False, True)
                  for c in _pairs(upper=up, unitriangular=unit)(rng)],
     "LinalgSolveTriangularBackward0")
@@ -211,7 +234,7 @@ def _inv(a, *, said):
 
 
 inv = _host("inv", _inv, _same_shape,
-            (lambda g, y, _a, *, said: -o.matmul(o.matmul(y.mT, g), y.mT),),
+            (lambda g, y, _a, *, said: -o.matmul(o.matmul(y.mH, g), y.mH),),
             lambda ts, y, a, *, said: -o.matmul(o.matmul(y, ts[0]), y), _squares(said="inv"),
             "LinalgInvExBackward0", may_fail=True,
             raises=lambda rng: [((np.zeros((2, 2)),), dict(said="inv"), LinAlgError,
@@ -230,7 +253,7 @@ def _inner(a, b):
 
 
 det = _host("det", lambda a: np.linalg.det(a), _batch_shape,
-            (lambda g, _y, a: _over(g, cofactors(a)),),
+            (lambda g, _y, a: _over(g, cofactors(a).conj()),),
             lambda ts, y, a: _inner(cofactors(a), ts[0]), _squares(), "LinalgDetBackward0")
 
 
@@ -240,11 +263,11 @@ def _cofactors(a):
     n = s.shape[-1]
     others = np.prod(np.where(np.eye(n, dtype=bool), 1, s[..., None, :]), axis=-1)
     sign = np.linalg.det(u) * np.linalg.det(vh)
-    return sign[..., None, None] * ((u * others[..., None, :]) @ vh)
+    return sign[..., None, None] * ((np.conj(u) * others[..., None, :]) @ np.conj(vh))
 
 
 def _cofactors_gradient(g, y, a):
-    x = inv(a, said="linalg.det").mT
+    x, y = inv(a, said="linalg.det").mH, y.conj()
     return _over(_inner(g, x), y) - o.matmul(o.matmul(y, g.mT), x)
 
 
@@ -255,12 +278,25 @@ def _cofactors_tangent(ts, y, a):
 
 cofactors = _host("cofactors", _cofactors, _same_shape, (_cofactors_gradient,), _cofactors_tangent,
                   _squares(), "CofactorsBackward0")
-sign_of_det = _host("sign_of_det", lambda a: np.linalg.slogdet(a)[0], _batch_shape, (None,),
-                    lambda ts, y, a: None, _squares(), "LinalgSlogdetBackward0")
+def _sign_gradient(g, y, a):
+    """Only the phase of a complex sign moves."""
+    if not y.dtype.is_complex:
+        return o.zeros_like(a)
+    return _over(o.times_i(o.imag_part(g * y.conj())), inv(a, said="linalg.slogdet").mH)
+
+
+def _sign_tangent(ts, y, a):
+    if not y.dtype.is_complex:
+        return None
+    return y * o.times_i(o.imag_part(_inner(inv(a, said="linalg.slogdet").mT, ts[0])))
+
+
+sign_of_det = _host("sign_of_det", lambda a: np.linalg.slogdet(a)[0], _batch_shape, (_sign_gradient,),
+                    _sign_tangent, _squares(), "LinalgSlogdetBackward0")
 log_abs_det = _host("log_abs_det", lambda a: np.linalg.slogdet(a)[1], _batch_shape,
-                    (lambda g, _y, a: _over(g, inv(a, said="linalg.slogdet").mT),),
-                    lambda ts, y, a: _inner(inv(a, said="linalg.slogdet").mT, ts[0]),
-                    _squares(), "LinalgSlogdetBackward0")
+                    (lambda g, _y, a: _over(g, inv(a, said="linalg.slogdet").mH),),
+                    lambda ts, y, a: o.real_part(_inner(inv(a, said="linalg.slogdet").mT, ts[0])),
+                    _squares(), "LinalgSlogdetBackward0", dtype=_to_real)
 
 
 # -- factorisations --------------------------------------------------------------------------------
@@ -322,13 +358,13 @@ def _by_upper(r, x):
 
 
 def _cholesky_gradient(g, y, _a, *, said, check):
-    p = _lower_half(o.matmul(y.mT, g))
-    left = _by_upper(y.mT, (p + p.mT) / 2)
-    return _by_upper(y.mT, left.mT).mT
+    p = o.matmul(y.mH, g)
+    left = _by_upper(y.mH, (p.tril() + p.tril(-1).mH) / 2)
+    return _by_upper(y.mH, left.mH).mH
 
 
 def _cholesky_tangent(ts, y, a, *, said, check):
-    inner = _by_lower(y, _by_lower(y, ts[0]).mT)
+    inner = _by_lower(y, _by_lower(y, ts[0]).mH)
     return o.matmul(y, _lower_half(inner))
 
 
@@ -365,14 +401,27 @@ def _qr_gradient(g, y, a, *, mode):
     (gq, gr), (q, r) = take_apart(g, *shapes), take_apart(y, *shapes)
     if m >= n:
         return _qr_gradient_tall(gq, gr, q, r)
-    left = _qr_gradient_tall(gq + o.matmul(a[..., m:], gr[..., m:].mT), gr[..., :m], q, r[..., :m])
+    left = _qr_gradient_tall(gq + o.matmul(a[..., m:], gr[..., m:].mH), gr[..., :m], q, r[..., :m])
     return o.cat([left, o.matmul(q, gr[..., m:])], -1)
 
 
+def _hermitian(x):
+    """The hermitian matrix with this lower triangle; the diagonal of R is real."""
+    low = x.tril(-1)
+    return low + low.mH + o.diag_embed(o.real_part(x.diagonal(0, -2, -1)))
+
+
+def _turning(x):
+    """What turns Q: skew-hermitian, with x's lower triangle."""
+    low = x.tril(-1)
+    turn = low - low.mH
+    return turn + o.diag_embed(o.times_i(o.imag_part(x.diagonal(0, -2, -1)))) if x.dtype.is_complex else turn
+
+
 def _qr_gradient_tall(gq, gr, q, r):
-    inner = o.matmul(r, gr.mT) - o.matmul(gq.mT, q)
-    both = inner.tril() + inner.tril(-1).mT
-    return _by_upper(r, (gq + o.matmul(q, both)).mT).mT
+    inner = o.matmul(r, gr.mH) - o.matmul(gq.mH, q)
+    both = _hermitian(inner) if inner.dtype.is_complex else inner.tril() + inner.tril(-1).mT
+    return _by_upper(r, (gq + o.matmul(q, both)).mH).mH
 
 
 def _qr_tangent(ts, y, a, *, mode):
@@ -384,12 +433,12 @@ def _qr_tangent(ts, y, a, *, mode):
     k = min(m, n)
     d, head = ts[0], r[..., :k]
     moved = _by_lower(head.mT, d[..., :k].mT).mT                # dA / R
-    inner = o.matmul(q.mT, moved)
-    turn = inner.tril(-1) - inner.tril(-1).mT
+    inner = o.matmul(q.mH, moved)
+    turn = _turning(inner)
     dq = moved - o.matmul(q, inner - turn)
     dr = o.matmul(inner - turn, head)
     if m < n:
-        dr = o.cat([dr, o.matmul(q.mT, d[..., k:] - o.matmul(dq, r[..., k:]))], -1)
+        dr = o.cat([dr, o.matmul(q.mH, d[..., k:] - o.matmul(dq, r[..., k:]))], -1)
     return packed_tensors((dq, 2), (dr, 2))
 
 
@@ -417,20 +466,21 @@ def gaps(w):
 def _eigh_gradient(g, y, a, *, lower):
     shapes = eigh_shapes(*a.shape[-2:])
     (gw, gv), (w, v) = take_apart(g, *shapes), take_apart(y, *shapes)
-    turn = o.matmul(v.mT, gv)
-    inner = (turn - turn.mT) / 2 * gaps(w) + o.diag_embed(gw)
-    return o.matmul(o.matmul(v, inner), v.mT)
+    turn = o.matmul(v.mH, gv)
+    inner = (turn - turn.mH) / 2 * gaps(o.real_part(w)) + o.diag_embed(o.real_part(gw))
+    return o.matmul(o.matmul(v, inner), v.mH)
 
 
 def _eigh_tangent(ts, y, a, *, lower):
     w, v = take_apart(y, *eigh_shapes(*a.shape[-2:]))
-    inner = o.matmul(o.matmul(v.mT, ts[0]), v)
-    return packed_tensors((inner.diagonal(0, -2, -1), 1), (o.matmul(v, inner * gaps(w)), 2))
+    inner = o.matmul(o.matmul(v.mH, ts[0]), v)
+    turn = inner * gaps(o.real_part(w))
+    return packed_tensors((o.real_part(inner.diagonal(0, -2, -1)).to(v.dtype), 1), (o.matmul(v, turn), 2))
 
 
 def _symmetric(rng, *shape):
-    a = rng.uniform(-1, 1, shape)
-    return a + np.swapaxes(a, -1, -2) + np.diag(np.arange(shape[-1]) * 3.0)
+    a = drawn(rng, shape, np.complex128, -1, 1)
+    return a + _adjoint(a) + np.diag(np.arange(shape[-1]) * 3.0)
 
 
 eigh = _host("eigh", _eigh, packed_shape(eigh_shapes), (_eigh_gradient,), _eigh_tangent,
@@ -443,17 +493,83 @@ def _vectors(a, lower):
 
 def _eigvalsh_gradient(g, _y, a, *, lower):
     v = _vectors(a, lower)
-    return o.matmul(v * g.unsqueeze(-2), v.mT)
+    return o.matmul(v * g.unsqueeze(-2), v.mH)
 
 
 def _eigvalsh_tangent(ts, y, a, *, lower):
     v = _vectors(a, lower)
-    return (o.matmul(ts[0], v) * v).sum(-2)
+    return o.real_part((o.matmul(ts[0], v) * v.conj()).sum(-2))
 
 
 eigvalsh = _host("eigvalsh", lambda a, *, lower: np.linalg.eigvalsh(a, "L" if lower else "U"),
                  lambda shapes, **_: shapes[0][:-1], (_eigvalsh_gradient,), _eigvalsh_tangent,
-                 _squares(_symmetric, lower=True), "LinalgEighBackward0")
+                 _squares(_symmetric, lower=True), "LinalgEighBackward0", dtype=_to_real)
+
+
+# Of general matrices: complex values, and vectors of length 1 whose phase is LAPACK's.
+def eig_shapes(n, _n):
+    return (n,), (n, n)
+
+
+def _eig(a):
+    w, v = np.linalg.eig(a)
+    return pack((w, 1), (v, 2)).astype(_complex_kind(a), copy=False)
+
+
+def _complex_kind(a):
+    """NumPy gives real eigenvalues where all are real."""
+    return np.result_type(a.dtype, np.complex64)
+
+
+def _differences(w):
+    """w_j - w_i, with ones on the diagonal."""
+    same = o.eye(w.shape[-1], dtype=dtypes.bool)
+    return o.where(same, 1, w.unsqueeze(-2) - w.unsqueeze(-1))
+
+
+def _eig_gradient(g, y, a):
+    shapes = eig_shapes(*a.shape[-2:])
+    (gw, gv), (w, v) = take_apart(g, *shapes), take_apart(y, *shapes)
+    inner = o.matmul(v.mH, gv)
+    along = o.real_part(inner.diagonal(0, -2, -1)).unsqueeze(-2)
+    inner = (inner - o.matmul(v.mH, v) * along) / _differences(w).conj()
+    return solve(v.mH, o.matmul(_with_diagonal(inner, gw), v.mH), said="linalg.eig")
+
+
+def _with_diagonal(x, d):
+    return o.where(o.eye(x.shape[-1], dtype=dtypes.bool), o.diag_embed(d), x)
+
+
+def _eig_tangent(ts, y, a):
+    w, v = take_apart(y, *eig_shapes(*a.shape[-2:]))
+    inner = solve(v, o.matmul(ts[0].to(v.dtype), v), said="linalg.eig")
+    moved = o.matmul(v, _with_diagonal(inner / _differences(w), o.zeros_like(w)))
+    moved = moved - v * o.real_part((v.conj() * moved).sum(-2)).unsqueeze(-2)
+    return packed_tensors((inner.diagonal(0, -2, -1), 1), (moved, 2))
+
+
+def _apart(rng, *shape):
+    """Not symmetric, with eigenvalues apart."""
+    return _symmetric(rng, *shape) + rng.uniform(-0.3, 0.3, shape)
+
+
+eig = _host("eig", _eig, packed_shape(eig_shapes), (_eig_gradient,), _eig_tangent,
+            _squares(_apart), "LinalgEigBackward0", dtype=_to_complex)
+
+
+def _eigvals_gradient(g, _y, a):
+    v = take_apart(eig(a), *eig_shapes(*a.shape[-2:]))[1]
+    return solve(v.mH, g.unsqueeze(-1) * v.mH, said="linalg.eigvals")
+
+
+def _eigvals_tangent(ts, y, a):
+    v = take_apart(eig(a), *eig_shapes(*a.shape[-2:]))[1]
+    return solve(v, o.matmul(ts[0].to(v.dtype), v), said="linalg.eigvals").diagonal(0, -2, -1)
+
+
+eigvals = _host("eigvals", lambda a: np.linalg.eigvals(a).astype(_complex_kind(a)),
+                lambda shapes: shapes[0][:-1], (_eigvals_gradient,), _eigvals_tangent,
+                _squares(_apart), "LinalgEigvalsBackward0", dtype=_to_complex)
 
 
 def svd_shapes(m, n, full):
@@ -473,22 +589,30 @@ def _thin(packed, a, full):
 
 
 def _skew(x):
-    return x - x.mT
+    return x - x.mH
+
+
+def _phases(x, s):
+    """What changes the phases of both singular vectors, half of it each; nothing of real ones."""
+    return o.diag_embed(o.times_i(o.imag_part(x.diagonal(0, -2, -1)) / (2 * s)))
 
 
 def _svd_gradient(g, y, a, *, full):
     (gu, gs, gvh), (u, s, vh) = _thin(g, a, full), _thin(y, a, full)
+    s, gs = o.real_part(s), o.real_part(gs)
     m, n, f = *a.shape[-2:], gaps(s * s)
     row, column = s.unsqueeze(-2), s.unsqueeze(-1)
-    inner = (_skew(o.matmul(u.mT, gu)) * f * row + column * (f * _skew(o.matmul(vh, gvh.mT)))
-             + o.diag_embed(gs))
+    turn = o.matmul(u.mH, gu)
+    inner = _skew(turn) * f * row + column * (f * _skew(o.matmul(vh, gvh.mH))) + o.diag_embed(gs)
+    if a.dtype.is_complex:
+        inner = inner + 2 * _phases(turn, s)
     out = o.matmul(o.matmul(u, inner), vh)
     if m > n:
         rest = gu / row
-        out = out + o.matmul(rest - o.matmul(u, o.matmul(u.mT, rest)), vh)
+        out = out + o.matmul(rest - o.matmul(u, o.matmul(u.mH, rest)), vh)
     if m < n:
         rest = gvh / column
-        out = out + o.matmul(u, rest - o.matmul(o.matmul(rest, vh.mT), vh))
+        out = out + o.matmul(u, rest - o.matmul(o.matmul(rest, vh.mH), vh))
     return out
 
 
@@ -496,17 +620,20 @@ def _svd_tangent(ts, y, a, *, full):
     if full and a.shape[-1] != a.shape[-2]:
         raise NotImplementedError("svd: forward derivatives with full_matrices=True")
     (u, s, vh), d, (m, n) = _thin(y, a, full), ts[0], a.shape[-2:]
+    s = o.real_part(s)
     row, column = s.unsqueeze(-2), s.unsqueeze(-1)
-    p, f = o.matmul(o.matmul(u.mT, d), vh.mT), gaps(s * s)
-    du = o.matmul(u, f * (p * row + (p * row).mT))
-    dvh = o.matmul((f * (column * p + (column * p).mT)).mT, vh)
+    p, f = o.matmul(o.matmul(u.mH, d), vh.mH), gaps(s * s)
+    left, right = f * (p * row + (p * row).mH), (f * (column * p + (column * p).mH)).mH
+    if a.dtype.is_complex:
+        left, right = left + _phases(p, s), right + _phases(p, s)
+    du, dvh = o.matmul(u, left), o.matmul(right, vh)
     if m > n:
-        rest = o.matmul(d, vh.mT) / row
-        du = du + rest - o.matmul(u, o.matmul(u.mT, rest))
+        rest = o.matmul(d, vh.mH) / row
+        du = du + rest - o.matmul(u, o.matmul(u.mH, rest))
     if m < n:
-        rest = o.matmul(u.mT, d) / column
-        dvh = dvh + rest - o.matmul(o.matmul(rest, vh.mT), vh)
-    return packed_tensors((du, 2), (p.diagonal(0, -2, -1), 1), (dvh, 2))
+        rest = o.matmul(u.mH, d) / column
+        dvh = dvh + rest - o.matmul(o.matmul(rest, vh.mH), vh)
+    return packed_tensors((du, 2), (o.real_part(p.diagonal(0, -2, -1)).to(a.dtype), 1), (dvh, 2))
 
 
 svd = _host("svd", _svd, packed_shape(svd_shapes), (_svd_gradient,), _svd_tangent,
@@ -526,12 +653,12 @@ def _svdvals_gradient(g, _y, a):
 
 def _svdvals_tangent(ts, y, a):
     u, vh = _singular_vectors(a)
-    return (o.matmul(u.mT, ts[0]) * vh).sum(-1)
+    return o.real_part((o.matmul(u.mH, ts[0]) * vh.conj()).sum(-1))
 
 
 svdvals = _host("svdvals", lambda a: np.linalg.svd(a, compute_uv=False),
                 lambda shapes: (*shapes[0][:-2], min(shapes[0][-2:])), (_svdvals_gradient,),
-                _svdvals_tangent, _oblongs(), "LinalgSvdBackward0")
+                _svdvals_tangent, _oblongs(), "LinalgSvdBackward0", dtype=_to_real)
 
 
 # -- pseudo-inverse and exponential ----------------------------------------------------------------
@@ -540,23 +667,23 @@ def _pinv(a, *, rtol, atol):
     u, s, vh = np.linalg.svd(a, full_matrices=False)
     floor = np.maximum(atol, rtol * s.max(-1, initial=0, keepdims=True))
     with np.errstate(divide="ignore"):
-        back = np.where(s > floor, 1 / s, 0).astype(a.dtype)
-    return np.swapaxes((u * back[..., None, :]) @ vh, -1, -2)
+        back = np.where(s > floor, 1 / s, 0).astype(s.dtype)
+    return _adjoint((u * back[..., None, :]) @ vh)
 
 
 def _pinv_gradient(g, y, a, **_):
-    first = o.matmul(o.matmul(y, y.mT), g)                      # Y Y' g: (n, m)
+    first = o.matmul(o.matmul(y, y.mH), g)                      # Y Y' g: (n, m)
     first = first - o.matmul(o.matmul(first, a), y)
-    second = o.matmul(g, o.matmul(y.mT, y))                     # g Y' Y: (n, m)
+    second = o.matmul(g, o.matmul(y.mH, y))                     # g Y' Y: (n, m)
     second = second - o.matmul(y, o.matmul(a, second))
-    return (first + second).mT - o.matmul(o.matmul(y.mT, g), y.mT)
+    return (first + second).mH - o.matmul(o.matmul(y.mH, g), y.mH)
 
 
 def _pinv_tangent(ts, y, a, **_):
     d = ts[0]
-    first = o.matmul(o.matmul(y, y.mT), d.mT)
+    first = o.matmul(o.matmul(y, y.mH), d.mH)
     first = first - o.matmul(o.matmul(first, a), y)
-    second = o.matmul(d.mT, o.matmul(y.mT, y))
+    second = o.matmul(d.mH, o.matmul(y.mH, y))
     second = second - o.matmul(y, o.matmul(a, second))
     return first + second - o.matmul(o.matmul(y, d), y)
 
@@ -573,7 +700,7 @@ def _matrix_exp(a):
     """Scaling and squaring with a Pade approximant of order 13 (Higham 2005), in float64."""
     if not a.size:
         return a.copy()
-    x = a.astype(np.float64)
+    x = a.astype(np.complex128 if np.iscomplexobj(a) else np.float64)
     norm = np.abs(x).sum(-2).max(-1)
     with np.errstate(all="ignore"):
         halvings = np.maximum(0, np.ceil(np.log2(norm / 5.37))) * (norm > 0)
@@ -604,7 +731,7 @@ def _moved(a, direction):
     return matrix_exp(o.cat([top, bottom], -2))[..., :n, n:]
 
 
-matrix_exp = _host("matrix_exp", _matrix_exp, _same_shape, (lambda g, _y, a: _moved(a.mT, g),),
+matrix_exp = _host("matrix_exp", _matrix_exp, _same_shape, (lambda g, _y, a: _moved(a.mH, g),),
                    lambda ts, y, a: _moved(a, ts[0]), _squares(), "LinalgMatrixExpBackward0")
 
 
@@ -643,16 +770,16 @@ def _lu_gradient(g, y, a):
     if m != n:
         raise NotImplementedError("lu: gradients of matrices that are not square")
     lower, upper = lower_factor(y), y.triu()
-    inner = o.matmul(lower.mT, g.tril(-1)).tril(-1) + o.matmul(g.triu(), upper.mT).triu()
-    left = solve_triangular(lower.mT, inner, upper=True, unitriangular=True)
+    inner = o.matmul(lower.mH, g.tril(-1)).tril(-1) + o.matmul(g.triu(), upper.mH).triu()
+    left = solve_triangular(lower.mH, inner, upper=True, unitriangular=True)
     rows = _by_lower_of_upper(upper, left)
     back = o.argsort(lu_order(a.detach()), -1)
     return rows.gather(-2, back.unsqueeze(-1).expand(rows.shape))
 
 
 def _by_lower_of_upper(upper, x):
-    """x U^-T."""
-    return _by_upper(upper, x.mT).mT
+    """x U^-T, for complex matrices its conjugate."""
+    return _by_upper(upper, x.mH).mH
 
 
 def _lu_tangent(ts, y, a):

@@ -6,6 +6,7 @@ otherwise; promotion has happened before.
 """
 from __future__ import annotations
 
+import cmath
 import math
 
 import numpy as np
@@ -13,7 +14,12 @@ import numpy as np
 from .. import dtypes
 from .. import ops as o
 from .samples import booleans, draws, integers, pairs, numbers
-from .table import MINUS_ONE, NONDIFFERENTIABLE, ONE, bool_dtype, pointwise, last_dtype
+from .table import MINUS_ONE, NONDIFFERENTIABLE, ONE, bool_dtype, conjugate, last_dtype, pointwise
+
+def _acosh_slope(_y, x):
+    """Of complex numbers by two roots, which have the cut of acosh."""
+    return o.rsqrt(x - 1) * o.rsqrt(x + 1) if x.dtype.is_complex else o.rsqrt(x * x - 1)
+
 
 TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 LN2, LN10 = math.log(2), math.log(10)
@@ -44,19 +50,19 @@ mul = pointwise("mul", numpy=_quiet(np.multiply), samples=pairs(),
                 slope=(lambda _y, _a, b: b, lambda _y, a, _b: a),
                 body=lambda k, a, b: k.and_(a, b) if k.is_bool(a) else k.mul(a, b))
 div = pointwise("div", numpy=_quiet(np.true_divide), samples=pairs(floats=True),
-                vjp=(lambda g, _y, _a, b: g / b, lambda g, _y, a, b: -g * ((a / b) / b)),
+                vjp=(lambda g, _y, _a, b: g / conjugate(b), lambda g, _y, a, b: -g * conjugate((a / b) / b)),
                 jvp=lambda ts, y, a, b: _sum(None if ts[0] is None else ts[0] / b,
                                              None if ts[1] is None else -ts[1] * (y / b)), arity=2)
 neg = pointwise("neg", numpy=np.negative, slope=MINUS_ONE, samples=numbers(bools=False))
-abs = pointwise("abs", numpy=np.abs, dtype=lambda ds: ds[0].to_real(), slope=lambda _y, x: o.sign(x),
-                samples=numbers(bools=False))
+abs = pointwise("abs", numpy=np.abs, dtype=lambda ds: ds[0].to_real(), vjp=(lambda g, _y, x: g * o.sgn(x),),
+                jvp=lambda ts, y, x: o.real_part(ts[0] * conjugate(o.sgn(x))), arity=1, samples=numbers(bools=False))
 sign = pointwise("sign", numpy=lambda x: np.where(x != x, 0, np.sign(x)) if x.dtype != bool else x, samples=numbers(bools=False),
                  slope=lambda _y, x: o.zeros_like(x),
                  body=lambda k, x: k.select(k.isnan(x), k.const(0, k.dtype(x)), _sign(k, x)))
 reciprocal = pointwise("reciprocal", numpy=_quiet(lambda x: (np.ones((), x.dtype) / x).astype(x.dtype)),
                        slope=lambda y, _x: -y * y,
                        samples=draws(0.2, 4), body=lambda k, x: k.div(k.const(1, k.dtype(x)), x))
-sqrt = pointwise("sqrt", numpy=_quiet(np.sqrt), vjp=(lambda g, y, _x: g / (2 * y),), samples=draws(0.1, 9),
+sqrt = pointwise("sqrt", numpy=_quiet(np.sqrt), vjp=(lambda g, y, _x: g / (2 * conjugate(y)),), samples=draws(0.1, 9),
                  jvp=lambda ts, y, x: ts[0] / (2 * y))
 rsqrt = pointwise("rsqrt", numpy=_quiet(_wide(lambda x: (np.ones((), x.dtype) / np.sqrt(x)).astype(x.dtype))),
                   slope=lambda y, _x: -0.5 * y * y * y, samples=draws(0.1, 9), ulp=1,
@@ -99,18 +105,27 @@ def _pow(a, b):
 
 def _pow_base_slope(_y, a, b):
     """b a^(b-1), 0 where b is 0; either may be a number."""
-    if isinstance(b, (int, float)):
+    if isinstance(b, (int, float, complex)):
         return b * a ** (b - 1) if b else a * 0
     return o.where(b == 0, 0.0, b * a ** (b - 1))
 
 
 def _pow_exponent_slope(y, a, b):
     """y log(a), 0 where 0 is raised to what is not negative."""
+    if y.dtype.is_complex:
+        return _complex_exponent_slope(y, a, b)
     if not isinstance(a, (int, float)):
         return o.where((a == 0) & (b >= 0), 0.0, y * o.log(a))
     if a == 0:
         return o.where(b >= 0, 0.0, -y)
     return y * (math.log(a) if a > 0 else math.nan)
+
+
+def _complex_exponent_slope(y, a, b):
+    """The same for complex numbers, one of which may be real."""
+    if not isinstance(a, (int, float, complex)):
+        return o.where((a == 0) & (o.real(b) >= 0), 0.0, y * o.log(a.to(y.dtype)))
+    return o.where(o.real(b) >= 0, 0.0, y * complex(math.nan, math.nan)) if a == 0 else y * cmath.log(a)
 
 
 pow = pointwise("pow", numpy=_pow, ulp=4, samples=pairs(floats=True, low=0.2, high=3),
@@ -167,7 +182,7 @@ minimum = pointwise("minimum", numpy=np.minimum, samples=pairs(),
 exp = pointwise("exp", numpy=_quiet(np.exp), slope=lambda y, _x: y, samples=draws(-3, 3), ulp=2)
 exp2 = pointwise("exp2", numpy=_quiet(np.exp2), slope=lambda y, _x: y * LN2, samples=draws(-3, 3), ulp=2)
 expm1 = pointwise("expm1", numpy=_quiet(np.expm1), slope=lambda y, _x: y + 1, samples=draws(-3, 3), ulp=3)
-log = pointwise("log", numpy=_quiet(np.log), vjp=(lambda g, _y, x: g / x,), jvp=lambda ts, y, x: ts[0] / x,
+log = pointwise("log", numpy=_quiet(np.log), vjp=(lambda g, _y, x: g / conjugate(x),), jvp=lambda ts, y, x: ts[0] / x,
                 samples=draws(0.1, 9), ulp=2)
 log2 = pointwise("log2", numpy=_quiet(np.log2), slope=lambda _y, x: 1 / (x * LN2), samples=draws(0.1, 9), ulp=3)
 log10 = pointwise("log10", numpy=_quiet(np.log10), slope=lambda _y, x: 1 / (x * LN10), samples=draws(0.1, 9), ulp=3)
@@ -183,7 +198,7 @@ atan = pointwise("atan", numpy=np.arctan, slope=lambda _y, x: 1 / (1 + x * x), s
 sinh = pointwise("sinh", numpy=_quiet(np.sinh), slope=lambda _y, x: o.cosh(x), samples=draws(-3, 3), ulp=4)
 cosh = pointwise("cosh", numpy=_quiet(np.cosh), slope=lambda _y, x: o.sinh(x), samples=draws(-3, 3), ulp=4)
 asinh = pointwise("asinh", numpy=np.arcsinh, slope=lambda _y, x: o.rsqrt(x * x + 1), samples=draws(-5, 5), ulp=4)
-acosh = pointwise("acosh", numpy=_quiet(np.arccosh), slope=lambda _y, x: o.rsqrt(x * x - 1), samples=draws(1.2, 5), ulp=4)
+acosh = pointwise("acosh", numpy=_quiet(np.arccosh), slope=_acosh_slope, samples=draws(1.2, 5), ulp=4)
 atanh = pointwise("atanh", numpy=_quiet(np.arctanh), slope=lambda _y, x: 1 / (1 - x * x), samples=draws(-0.9, 0.9), ulp=4)
 atan2 = pointwise("atan2", numpy=np.arctan2, samples=pairs(floats=True, low=0.2, high=3), ulp=4,
                   slope=(lambda _y, a, b: b / (a * a + b * b), lambda _y, a, b: -a / (a * a + b * b)))
@@ -320,6 +335,8 @@ def _cast(x, *, dtype):
     with np.errstate(all="ignore"):
         if x.dtype.kind not in "fc" and not np.issubdtype(x.dtype, np.number) and x.dtype != bool:
             x = x.astype(np.float32)        # bfloat16
+        if x.dtype.kind == "c" and dtype.rank < 3:
+            x = x.real
         if x.dtype.kind == "f" and dtype.rank == 1:
             return x.astype(np.int64).astype(dtype.numpy)   # through int64, as C's conversion wraps
         return x.astype(dtype.numpy)

@@ -14,7 +14,7 @@ from .. import dtypes
 from .. import ops as o
 from ..autograd.grad_mode import mode
 from .samples import FLOATS, INTS, whole
-from .table import Primitive, bool_dtype, int64_dtype, same_dtype
+from .table import Primitive, bool_dtype, conjugate, int64_dtype, same_dtype
 
 
 def kept(shape, dims):
@@ -27,6 +27,8 @@ def _reduced_shape(shapes, dims):
 
 def _wide(x):
     """Sums of narrow floats accumulate in float32 (float64 for float32) and are rounded once."""
+    if x.dtype == np.complex64:
+        return x.astype(np.complex128)
     return x.astype(np.float64 if x.dtype == np.float32 else np.float32) if x.dtype.itemsize < 8 and \
         x.dtype.kind not in "iub" else x
 
@@ -69,7 +71,7 @@ sum = reducer("sum", lambda x, *, dims: np.add.reduce(_wide(x), axis=dims).astyp
 prod = reducer("prod", lambda x, *, dims: np.multiply.reduce(_wide(x), axis=dims).astype(x.dtype), identity=1, ulp=64,
                samples=_reduce_samples(low=0.5, high=1.5),
                vjp=lambda g, y, x, *, dims: _prod_gradient(g, y, x, dims),
-               jvp=lambda ts, y, x, *, dims: sum(ts[0] * _prod_gradient(o.ones_like(y), y, x, dims), dims=dims))
+               jvp=lambda ts, y, x, *, dims: sum(ts[0] * conjugate(_prod_gradient(o.ones_like(y), y, x, dims)), dims=dims))
 
 
 def _prod_gradient(g, y, x, dims):
@@ -86,7 +88,7 @@ def _prod_gradient(g, y, x, dims):
     after = o.cumprod(o.cat([o.ones_like(flat[..., :1]), flat.flip(-1)[..., :-1]], -1), -1).flip(-1)
     back = [order.index(d) for d in range(x.dim())]
     others = (before * after).reshape([x.shape[d] for d in order]).permute(back)
-    return spread(g, x.shape, dims) * others
+    return spread(g, x.shape, dims) * conjugate(others)
 
 
 def _extreme_gradient(g, y, x, *, dims):
@@ -185,7 +187,7 @@ def _cumprod_gradient(g, y, x, dim):
     products = o.cumprod(factors, 1)                                    # [rows, j, i]: product of x[:j+1] without i
     reach = (i[:, None] >= i[None, :]).to(x.dtype)
     rows = g.movedim(dim, -1).reshape(-1, n, 1)
-    return (rows * products * reach).sum(1).reshape(x.movedim(dim, -1).shape).movedim(-1, dim)
+    return (rows * conjugate(products) * reach).sum(1).reshape(x.movedim(dim, -1).shape).movedim(-1, dim)
 
 
 def _cumprod_slope(g, y, x, dim):

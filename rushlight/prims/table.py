@@ -58,6 +58,9 @@ class Primitive:
 
     def signature(self, layouts, dtypes_, params, result=None) -> Signature:
         shapes = [l.shape if l is not None else () for l in layouts]
+        if dtypes_ and dtypes_[0].is_complex:
+            from ..ops.support import check_real
+            check_real(self.name, dtypes_[0])
         shape = tuple(self.shape(shapes, **params))
         return Signature(self, params, tuple(layouts), tuple(dtypes_), shape, self.dtype(dtypes_, **params), result)
 
@@ -182,9 +185,15 @@ def _slope_rule(slope, i):
         return lambda g, _y, *_xs: g
     if slope is MINUS_ONE:
         return lambda g, _y, *_xs: -g
-    rule = lambda g, y, *xs, **params: g * slope(y, *xs, **params)
+    rule = lambda g, y, *xs, **params: g * conjugate(slope(y, *xs, **params))
     rule.uses = frozenset(n for n in _positions(slope))
     return rule
+
+
+def conjugate(x):
+    """x itself if it is real; a number or a tensor."""
+    kind = getattr(x, "dtype", None)
+    return x.conjugate() if type(x) is complex else x if kind is None or not kind.is_complex else x.conj()
 
 
 def _positions(slope):

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-TOLERANCE = {"float64": 1e-9, "float32": 2e-5, "float16": 4e-3, "bfloat16": 3e-2}
+TOLERANCE = {"float64": 1e-9, "float32": 2e-5, "float16": 4e-3, "bfloat16": 3e-2,
+             "complex128": 1e-9, "complex64": 2e-5}
 
 
 class Input(NamedTuple):
@@ -29,7 +30,7 @@ def build(T, x: Input, grad: bool):
     dtype = getattr(T, x.dtype)
     stored = _stored(x)
     leaf = T.tensor(stored, dtype=dtype) if stored.size else T.zeros(stored.shape, dtype=dtype)
-    if grad and dtype.is_floating_point:
+    if grad and (dtype.is_floating_point or dtype.is_complex):
         leaf.requires_grad_()
     return leaf, SHOWN[x.lies](leaf)
 
@@ -72,6 +73,7 @@ class Raised(NamedTuple):
 
 def to_array(t):
     t = t.detach() + 0 if t.requires_grad else t.detach().clone()   # PyTorch's lazy zeros are not arrays
+    t = t.resolve_conj() if t.is_complex() else t
     return np.array(t.float().numpy()) if str(t.dtype).endswith("bfloat16") else np.array(t.numpy())
 
 

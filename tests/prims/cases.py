@@ -34,7 +34,7 @@ class Case(NamedTuple):
     @property
     def floats(self) -> list[int]:
         """Positions of operands that can have gradients."""
-        return [i for i, a in enumerate(self.arrays) if a.dtype.kind == "f" or a.dtype == ml_dtypes.bfloat16]
+        return [i for i, a in enumerate(self.arrays) if a.dtype.kind in "fc" or a.dtype == ml_dtypes.bfloat16]
 
     @property
     def size(self) -> int:
@@ -85,6 +85,8 @@ def is_smooth(case) -> bool:
     name, params = case.prim.name, case.params
     if name == "scatter":
         return params["mode"] in ("set", "add")     # the other ways have their gradients in ops/index.py
+    if name in ("eig", "eigh", "svd") and case.arrays[0].dtype.kind == "c":
+        return False                                # phases are LAPACK's choice: tests/parity/test_complex.py
     if name in ("qr", "svd", "lu"):
         m, n = case.arrays[0].shape[-2:]
         return m == n or name != "lu" and not params.get("full") and (m < n or params.get("mode") != "complete")
@@ -93,22 +95,24 @@ def is_smooth(case) -> bool:
 
 def admissible(prim, direction):
     """A direction in which an operand may move without leaving the primitive's domain."""
-    return (direction + np.swapaxes(direction, -1, -2)) / 2 if prim.name in SYMMETRIC else direction
+    return (direction + np.conj(np.swapaxes(direction, -1, -2))) / 2 if prim.name in SYMMETRIC else direction
 
 
 def in_float64(prim, most=4000, count=3) -> list[Case]:
-    """A few samples whose floats are float64: of different shapes, small ones first."""
+    """A few samples whose floats are float64 or complex128: of different shapes, small ones first."""
     found = {}
     for case in cases(prim):
         floats = case.floats
         if not floats or case.size > most or not is_smooth(case):
             continue
-        arrays = tuple(a.astype(np.float64) if i in floats else a for i, a in enumerate(case.arrays))
+        arrays = tuple(a.astype(np.complex128 if a.dtype.kind == "c" else np.float64) if i in floats else a
+                       for i, a in enumerate(case.arrays))
         case = Case(prim, arrays, case.params)
         result = case.meaning()
-        if result.size and result.dtype == np.float64:
-            found.setdefault((tuple(a.shape for a in arrays), str(case.recorded)), case)
-    return sorted(found.values(), key=lambda c: c.size)[:count]
+        if result.size and result.dtype in (np.float64, np.complex128):
+            kinds = "".join(a.dtype.kind for a in arrays)
+            found.setdefault(kinds, {}).setdefault((tuple(a.shape for a in arrays), str(case.recorded)), case)
+    return [c for kind in found.values() for c in sorted(kind.values(), key=lambda c: c.size)[:count]]
 
 
 def is_recorded_by_call(prim) -> bool:

@@ -62,8 +62,12 @@ def test_recorded_means_reference(prim):
     for case in cases(prim):
         y, want = case.call(*case.tensors()), case.meaning()
         assert tuple(y.shape) == want.shape and y.dtype.numpy == want.dtype and y.is_contiguous(), case
-        np.testing.assert_allclose(array(y).astype(np.float64), want.astype(np.float64), err_msg=str(case),
-                                   **tolerance(prim, want))
+        np.testing.assert_allclose(wide(array(y)), wide(want), err_msg=str(case), **tolerance(prim, want))
+
+
+def wide(a):
+    """With full precision."""
+    return a.astype(np.complex128 if a.dtype.kind == "c" else np.float64)
 
 
 def tolerance(prim, want):
@@ -72,7 +76,7 @@ def tolerance(prim, want):
         return dict(rtol=0, atol=0)
     import ml_dtypes
     eps = float(ml_dtypes.finfo(want.dtype).eps) * max(prim.ulp, 0.5)
-    finite = np.abs(want.astype(np.float64))[np.isfinite(want.astype(np.float64))]
+    finite = np.abs(wide(want))[np.isfinite(wide(want))]
     spread = finite.max(initial=0) if prim.kind in ("reduce", "contract", "scatter") else float(prim.ulp > 30)   # has roots
     return dict(rtol=eps, atol=eps * spread + (float(ml_dtypes.finfo(want.dtype).smallest_subnormal) if prim.ulp else 0))
 
@@ -84,8 +88,18 @@ def moved(case, t, step):
 
 
 def direction(case, rng):
-    return {i: admissible(case.prim, rng.normal(size=case.arrays[i].shape))
+    return {i: admissible(case.prim, like(case.arrays[i], rng))
             for i in case.floats if has_gradient(case.prim, i)}
+
+
+def like(a, rng):
+    """Random numbers, complex where those of an array are."""
+    return rng.normal(size=a.shape) + (1j * rng.normal(size=a.shape) if a.dtype.kind == "c" else 0)
+
+
+def along(weights, y) -> float:
+    """The real part of <weights, y>: a loss whose gradient is `weights`, by PyTorch's convention."""
+    return float(np.vdot(weights, y).real)
 
 
 def leaves(case, t):
@@ -98,7 +112,7 @@ def slope(f, step=1e-5):
 
 
 def inner(xs, t):
-    return sum(float((array(x) * d).sum()) for x, d in zip(xs, t.values()) if x is not None)
+    return sum(along(array(x), d) for x, d in zip(xs, t.values()) if x is not None)
 
 
 def gradients(case, t, g, create_graph=False):
@@ -113,9 +127,9 @@ def test_gradient_agrees_with_differences(prim):
     chosen = in_float64(prim)
     assert chosen
     for case in chosen:
-        t, weights = direction(case, rng), rng.normal(size=case.meaning().shape)
+        t, weights = direction(case, rng), like(case.meaning(), rng)
         got, _ = gradients(case, t, tensor(weights))
-        want = slope(lambda s: float((moved(case, t, s).meaning() * weights).sum()))
+        want = slope(lambda s: along(weights, moved(case, t, s).meaning()))
         np.testing.assert_allclose(inner(got, t), want, rtol=1e-6, atol=1e-7, err_msg=str(case))
 
 
@@ -123,7 +137,7 @@ def test_gradient_agrees_with_differences(prim):
 def test_second_gradient_agrees_with_differences(prim):
     rng = rng_of(prim)
     for case in in_float64(prim, count=2):
-        t, weights = direction(case, rng), rng.normal(size=case.meaning().shape)
+        t, weights = direction(case, rng), like(case.meaning(), rng)
         u = direction(case, rng)
 
         def first(s):
@@ -139,13 +153,13 @@ def test_second_gradient_agrees_with_differences(prim):
 def test_tangent_is_the_transpose_of_the_gradient(prim):
     rng = rng_of(prim)
     for case in in_float64(prim):
-        t, weights = direction(case, rng), rng.normal(size=case.meaning().shape)
+        t, weights = direction(case, rng), like(case.meaning(), rng)
         got, _ = gradients(case, t, tensor(weights))
         xs = case.tensors()
         for some in subsets(t):
             tangents = [tensor(t[i]) if i in some else None for i in range(len(xs))]
             out = prim.jvp(tangents, case.call(*xs), *xs, **case.recorded)
-            forward = 0.0 if out is None else float((array(out) * weights).sum())
+            forward = 0.0 if out is None else along(weights, array(out))
             backward = inner([g for i, g in zip(t, got) if i in some], {i: t[i] for i in some})
             np.testing.assert_allclose(forward, backward, rtol=1e-8, atol=1e-9, err_msg=f"{case} along {some}")
 
@@ -175,7 +189,7 @@ def variants(a, n):
     """n arrays like a: other numbers, the same kind of numbers."""
     if a.dtype.kind in "iub":
         return [np.roll(a, k) for k in range(n)]
-    return [(a.astype(np.float64) * (1 - 0.1 * k)).astype(a.dtype) for k in range(n)]
+    return [(wide(a) * (1 - 0.1 * k)).astype(a.dtype) for k in range(n)]
 
 
 @named(OPERATORS)
@@ -197,7 +211,7 @@ def check_batched(case, some, n=3):
     got = case.prim.batch(case.prim, n, xs, tuple(i in some for i in range(len(xs))), **case.recorded)
     want = np.stack(loop)
     assert tuple(got.shape) == want.shape, f"{case} batched over {some}"
-    np.testing.assert_allclose(array(got).astype(np.float64), want.astype(np.float64), err_msg=f"{case} batched over {some}",
+    np.testing.assert_allclose(wide(array(got)), wide(want), err_msg=f"{case} batched over {some}",
                                **tolerance(case.prim, want))
 
 

@@ -11,8 +11,8 @@ def _rows(x):
     return x if x.dim() == 2 else x.reshape(-1, x.size(-1))
 
 
-_INPUT = lambda g, _y, _x, w, *_b: g @ w
-_WEIGHT = lambda g, _y, x, _w, *_b: _rows(g).t() @ _rows(x)
+_INPUT = lambda g, _y, _x, w, *_b: g @ w.conj()
+_WEIGHT = lambda g, _y, x, _w, *_b: _rows(g).t() @ _rows(x).conj()
 _BIAS = lambda g, _y, _x, _w, _b: _rows(g).sum(0)
 
 
