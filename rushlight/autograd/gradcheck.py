@@ -21,8 +21,8 @@ def gradcheck(func: Callable, inputs, *, eps: float = 1e-6, atol: float = 1e-5, 
               masked: bool | None = None, is_sparse: bool = False) -> bool:
     """Whether the gradients of `func` with respect to those `inputs` that require one are right.
 
-    Each is compared with central differences of step `eps`; inputs should be float64. A wrong one
-    raises GradcheckError, or gives False without `raise_exception`.
+    Each is compared with central differences of step `eps`; inputs should be float64 or complex128, whose
+    real and imaginary parts count as two numbers. A wrong one raises GradcheckError, or gives False without `raise_exception`.
     """
     try:
         _check(func, _tuple(inputs), eps, atol, rtol, nondet_tol)
@@ -40,15 +40,15 @@ def gradgradcheck(func: Callable, inputs, grad_outputs=None, *, eps: float = 1e-
     inputs = _tuple(inputs)
     given = _outputs(func(*inputs)) if grad_outputs is None else _tuple(grad_outputs)
     rng = np.random.default_rng(0)
-    seeds = [_filled_like(y, rng.normal(size=tuple(y.shape))).requires_grad_() for y in given] if grad_outputs is None \
+    seeds = [_filled_like(y, rng.normal(size=y.numel() * _width(y))).requires_grad_() for y in given] if grad_outputs is None \
         else list(given)
     n, flags = len(inputs), [_is_checked(x) for x in inputs]
 
     def gradients(*args):
         with enable_grad():
-            xs = [x.detach().requires_grad_() if on and not x.requires_grad else x for x, on in zip(args[:n], flags)]
+            xs = [_tracked(x) if on else x for x, on in zip(args[:n], flags)]
             wanted = [x for x, on in zip(xs, flags) if on]
-            got = grad(_outputs(func(*xs)), wanted, args[n:], create_graph=True, allow_unused=True)
+            got = grad(_outputs(func(*xs)), wanted, [_tracked(s) for s in args[n:]], create_graph=True, allow_unused=True)
             return tuple(g for g in got if g is not None and g.requires_grad)
     return gradcheck(gradients, (*inputs, *seeds), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception,
                      nondet_tol=nondet_tol)
@@ -66,9 +66,26 @@ def _outputs(result):
     return [y for y in _tuple(result) if _is_checked(y)]
 
 
-def _filled_like(y, values):
+def _tracked(x):
+    return x if x.requires_grad else x.detach().requires_grad_()
+
+
+def _width(x) -> int:
+    """Of how many real numbers an element consists."""
+    return 1 + x.dtype.is_complex
+
+
+def _filled_like(y, reals):
+    """A tensor like y of these real numbers."""
     from ..ops import tensor
-    return tensor(np.asarray(values), dtype=y.dtype)
+    values = np.asarray(reals).reshape(-1)
+    return tensor((values.view(np.complex128) if y.dtype.is_complex else values).reshape(tuple(y.shape)), dtype=y.dtype)
+
+
+def _reals(x) -> np.ndarray:
+    """The real numbers that a tensor consists of, as a vector."""
+    x = x.detach().to(dtypes.complex128 if x.dtype.is_complex else dtypes.float64)
+    return np.array(x.contiguous().numpy()).reshape(-1).view(np.float64)
 
 
 def _check(func, inputs, eps, atol, rtol, nondet_tol):
@@ -99,26 +116,26 @@ def _check(func, inputs, eps, atol, rtol, nondet_tol):
 
 def _analytical(y, x) -> np.ndarray:
     """The Jacobian [inputs, outputs] by one backward pass for each output element."""
-    jacobian = np.zeros((x.numel(), y.numel()))
-    for k in range(y.numel()):
-        seed = np.zeros(y.numel())
+    n = y.numel() * _width(y)
+    jacobian = np.zeros((x.numel() * _width(x), n))
+    for k in range(n):
+        seed = np.zeros(n)
         seed[k] = 1
-        (g,) = grad(y, x, _filled_like(y, seed.reshape(tuple(y.shape))), retain_graph=True, allow_unused=True)
+        (g,) = grad(y, x, _filled_like(y, seed), retain_graph=True, allow_unused=True)
         if g is not None:
-            jacobian[:, k] = np.array(g.detach().to(dtypes.float64).numpy()).reshape(-1)
+            jacobian[:, k] = _reals(g)
     return jacobian
 
 
 def _numerical(func, inputs, x, i, eps) -> np.ndarray:
     """The Jacobian of output i [inputs, outputs] by central differences."""
     with no_grad():
-        values = np.array(x.detach().numpy())
-        flat, columns = values.reshape(-1), []
+        flat, columns = _reals(x), []
         for k in range(flat.size):
             sides = []
             for step in (eps, -eps):
                 before, flat[k] = flat[k], flat[k] + step
-                moved = [_filled_like(x, values) if v is x else v for v in inputs]
+                moved = [_filled_like(x, flat) if v is x else v for v in inputs]
                 sides.append(_value(func(*moved), i))
                 flat[k] = before
             columns.append((sides[0] - sides[1]) / (2 * eps))
@@ -128,4 +145,4 @@ def _numerical(func, inputs, x, i, eps) -> np.ndarray:
 def _value(result, i) -> np.ndarray:
     """Output i, counted among the floating ones, as a vector."""
     ys = [y for y in _tuple(result) if hasattr(y, "dtype") and y.dtype.rank >= 2]
-    return np.array(ys[i].detach().to(dtypes.float64).numpy()).reshape(-1)
+    return _reals(ys[i])

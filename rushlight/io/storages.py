@@ -118,7 +118,7 @@ def saved_storage(tensor) -> SavedStorage:
     from rushlight.layout import packed
     storage = tensor.storage
     flat = storage.array(packed((storage.numel,)), 0)
-    return SavedStorage(storage, storage.dtype, np.ascontiguousarray(flat).view(np.uint8))
+    return SavedStorage(storage.base, storage.dtype, np.ascontiguousarray(flat).view(np.uint8))
 
 
 def make_storage(array: np.ndarray, dtype):

@@ -17,7 +17,7 @@ INTERNAL = set("""
 
 PUBLIC: list[str] = []
 ROOMS = ("create", "digits", "decompositions", "index", "interop", "legacy", "matmul", "neural", "pad",
-         "pointwise", "complex", "recurrent", "reduce", "shape", "statistics", "random", "variates")
+         "pointwise", "complex", "spectra", "recurrent", "reduce", "shape", "statistics", "random", "variates")
 
 
 def _collect():

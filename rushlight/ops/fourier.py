@@ -10,6 +10,7 @@ import math
 from .casting import listed
 from .. import dtypes
 from ..autograd.function import differentiable
+from ..autograd.node import named
 from ..layout import wrap_dim
 from ..prims import fourier as p
 from ..tensor import Tensor
@@ -19,7 +20,7 @@ from .index import roll
 from .pad import constant_pad
 from .pointwise import into
 from .shape import narrow, permute
-from .support import legacy_name
+from .support import legacy_name, need
 
 NORMS = {None: (0.0, 1.0), "backward": (0.0, 1.0), "ortho": (0.5, 0.5), "forward": (1.0, 0.0)}
 FULL = (dtypes.float32, dtypes.float64, dtypes.complex64, dtypes.complex128)
@@ -110,7 +111,7 @@ def _c2c(x, *, dims, scale, forward):
 
 @differentiable("FftR2CBackward0", vjp=(lambda g, y, x, **how: p.r2c.vjp[0](g, y, x, **how),))
 def _r2c(x, *, dims, scale, forward, half):
-    return _arranged(p.r2c, x, dims, dims[-1], scale=scale, forward=forward, half=half)
+    return _arranged(p.r2c, x, dims, dims[-1] if half else None, scale=scale, forward=forward, half=half)
 
 
 @differentiable("FftC2RBackward0", vjp=(lambda g, y, x, **how: p.c2r.vjp[0](g, y, x, **how),))
@@ -125,7 +126,8 @@ def _to_complex(x, dims, norm, forward):
     scale, dims = scale_of(norm, [x.shape[d] for d in dims], forward), tuple(dims)
     if x.dtype.is_complex:
         return _c2c(x, dims=dims, scale=scale, forward=forward)
-    return _r2c(x, dims=dims, scale=scale, forward=forward, half=False)
+    y = _r2c(x, dims=dims, scale=scale, forward=forward, half=False)
+    return y if forward else named(y, "ConjBackward0")
 
 
 def _placed(name, y, out):
@@ -311,6 +313,7 @@ def _frequencies(name, k, n, d, out, dtype, requires_grad):
     kind = dtypes.as_dtype(dtype) or dtypes.default
     if kind.rank < 2:
         raise RuntimeError(f"{name} requires a floating point or complex dtype")
+    need("arange_cpu", kind, {2})
     y = k.to(kind) * (1.0 / (n * d))
     return finished(y, requires_grad) if out is None else into(out, y)
 
