@@ -182,22 +182,22 @@ def _cut(y, like):
 
 conv = Primitive(
     "conv", "contract", _conv_reference, _conv_shape, same_dtype,
-    (lambda g, _y, x, w, **geo: conv_input_grad(g, w, size=tuple(x.shape[1:]), **geo),
-     lambda g, _y, x, w, **geo: conv_weight_grad(g, x, size=tuple(w.shape[2:]), **geo)),
+    (lambda g, _y, x, w, **geo: conv_input_grad(g, w.conj(), size=tuple(x.shape[1:]), **geo),
+     lambda g, _y, x, w, **geo: conv_weight_grad(g, x.conj(), size=tuple(w.shape[2:]), **geo)),
     bilinear_tangent(lambda x, w, **geo: conv(x, w, **geo)), _conv_batch, samples=_conv_samples(_case_conv), ulp=64)
 
 conv_input_grad = Primitive(
     "conv_input_grad", "contract", _input_grad_reference, _input_grad_shape, same_dtype,
-    (lambda t, _y, g, w, *, size, **geo: _cut(conv(t, w, **geo), g),
-     lambda t, _y, g, w, *, size, **geo: conv_weight_grad(g, t, size=tuple(w.shape[2:]), **geo)),
+    (lambda t, _y, g, w, *, size, **geo: _cut(conv(t, w.conj(), **geo), g),
+     lambda t, _y, g, w, *, size, **geo: conv_weight_grad(g.conj(), t, size=tuple(w.shape[2:]), **geo)),
     bilinear_tangent(lambda g, w, **p: conv_input_grad(g, w, **p)),
     _conv_batch,
     samples=_conv_samples(_case_input), ulp=64)
 
 conv_weight_grad = Primitive(
     "conv_weight_grad", "contract", _weight_grad_reference, _weight_grad_shape, same_dtype,
-    (lambda t, _y, g, x, *, size, **geo: _cut(conv(x, t, **geo), g),
-     lambda t, _y, g, x, *, size, **geo: conv_input_grad(g, t, size=tuple(x.shape[1:]), **geo)),
+    (lambda t, _y, g, x, *, size, **geo: _cut(conv(x.conj(), t, **geo), g),
+     lambda t, _y, g, x, *, size, **geo: conv_input_grad(g.conj(), t, size=tuple(x.shape[1:]), **geo)),
     bilinear_tangent(lambda g, x, **p: conv_weight_grad(g, x, **p)), _weight_grad_batch,
     samples=_conv_samples(_case_weight), ulp=64)
 CONTRACTIONS = (matmul, conv, conv_input_grad, conv_weight_grad)

@@ -89,7 +89,7 @@ def _own(params):
 
 
 _squared = _difference_loss("MseLossBackward0", lambda d: d * d, lambda d: d * 2)
-_absolute = _difference_loss("L1LossBackward0", lambda d: d.abs(), lambda d: ops.sign(d))
+_absolute = _difference_loss("L1LossBackward0", lambda d: d.abs(), lambda d: ops.sgn(d))
 _huber = _difference_loss(
     "HuberLossBackward0",
     lambda d, delta: ops.where(d.abs() <= delta, 0.5 * d * d, delta * (d.abs() - 0.5 * delta)),
