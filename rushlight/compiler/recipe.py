@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 from collections import OrderedDict, deque
 from contextlib import contextmanager
+from operator import itemgetter
 
 import numpy as np
 
@@ -195,17 +196,17 @@ class Recipe:
         """What must be as it was for this recipe to fit."""
         self.first = [same[0] for same in places]
         varying = {place for same in places for place in same}
-        self.fixed = [(n, value) for n, value in enumerate(values) if n not in varying]
-        self.equal = [(same[0], place) for same in places for place in same[1:]]
+        fixed = [n for n in range(len(values)) if n not in varying]
+        self.fixed = chosen(fixed)
+        self.fixed_values = self.fixed(values)
+        self.equal = [chosen(side) for side in zip(*[(same[0], place) for same in places for place in same[1:]])]
 
     def sizes(self, values) -> list[int] | None:
         """The numbers for these sizes, None if something must be decided anew."""
-        for place, value in self.fixed:
-            if values[place] != value:
-                return None
-        for a, b in self.equal:
-            if values[a] != values[b]:
-                return None
+        if self.fixed(values) != self.fixed_values:
+            return None
+        if self.equal and self.equal[0](values) != self.equal[1](values):
+            return None
         return self.formula.evaluate([values[n] for n in self.first])
 
     def take_words(self, sizes: np.ndarray) -> np.ndarray:
@@ -301,6 +302,11 @@ class Recipe:
         self.host_offsets = self.column([ref.offset for ref in hosts])
         self.host_slots = np.array([ref.slot for ref in hosts], np.intp)
         self.host_bases = np.array([self.bases.get(ref.slot, 0) for ref in hosts], np.intp)
+
+
+def chosen(places) -> itemgetter:
+    """What gives the values at some places."""
+    return itemgetter(*places) if places else itemgetter(slice(0))
 
 
 class Column:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from operator import itemgetter
 
 
 COMMUTES = {operator.add, operator.mul, max, min}
@@ -80,21 +81,27 @@ class Formula:
         self.constants = [value for _, value in constants]
         places = {r: k for k, r in enumerate([*(n.index for n in variables), *constants, *(n.index for n in steps)])}
         self.steps = [(op, places[a], places[b]) for op, a, b in (n.step for n in steps)]
-        self.guards = [(op, places[a], places[b], answer) for (op, a, b), answer in trace.guards.items()]
+        known = len(variables) + len(constants)
+        self.guards = sorted([(max(places[a], places[b]) + 1 - known, op, places[a], places[b], answer)
+                              for (op, a, b), answer in trace.guards.items()], key=itemgetter(0))
         self.wanted = [places[n.index] for n in wanted]
 
     def evaluate(self, variables: Sequence[int]) -> list[int] | None:
         """The wanted numbers for other sizes, None if something must be decided anew."""
-        values = [*variables, *self.constants]
+        values, steps, done = [*variables, *self.constants], self.steps, 0
         add = values.append
         try:
-            for op, a, b in self.steps:
+            for needed, op, a, b, answer in self.guards:
+                if done < needed:               # a guard is asked as soon as it can be: most sizes fail early
+                    for step, c, d in steps[done:needed]:
+                        add(step(values[c], values[d]))
+                    done = needed
+                if op(values[a], values[b]) is not answer:
+                    return None
+            for op, a, b in steps[done:]:
                 add(op(values[a], values[b]))
         except ArithmeticError:
             return None
-        for op, a, b, answer in self.guards:
-            if op(values[a], values[b]) is not answer:
-                return None
         return [values[n] for n in self.wanted]
 
 
