@@ -24,7 +24,7 @@ from .finish import C_HEADER, Finisher, Grid, combine, finisher
 from .micro import PANEL_BYTES, ROWS, VECTOR_BYTES, micro
 from .pack import W_HEADER, Matrix, call_word, dynamic_alloca, pack_view, pack_whole, split, turn
 
-BLOCK_K = 256           # k of one block; 128 to 1024 are as fast, shorter sums are more exact
+BLOCK_K = 192           # k of one block; 128 to 1024 are as fast, shorter sums are more exact
 BLOCK_ROWS = 256        # rows of a tile; with BLOCK_K a quarter of a megabyte of a
 PIECE_ROWS = 128        # rows that are finished together; with a panel's columns they fit into L1
 LEAST_ROWS = 128        # rows that are worth packing b once more

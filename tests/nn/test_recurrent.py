@@ -111,7 +111,7 @@ def test_new_lengths_and_batches_call_no_llvm(kind):
 def test_new_lengths_are_bound_without_the_passes(kind):
     net = getattr(nn, kind)(8, 24)
     found = []
-    for count in (9, 12, 15, 20, 21, 25):
+    for count in (9, 12, 15, 20, 21, 23):
         before = recipe.bound
         net.zero_grad()
         flush()
