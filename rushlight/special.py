@@ -1,13 +1,11 @@
 """torch.special: special functions, those of the main namespace and more."""
 from . import ops as _ops
-from .errors import Missing
 from .ops import families as _families
 from .ops import special as _bodies
 
 HERE = "entr erfcx gammainc gammaincc i0 i0e i1 i1e log_ndtr log_softmax ndtr sinc softmax xlog1py"
 ELSEWHERE = {"expit": "sigmoid", "gammaln": "lgamma", "psi": "digamma", "multigammaln": "mvlgamma"}
 SAME = "digamma erf erfc erfinv exp2 expm1 log1p logit logsumexp polygamma round xlogy"
-MISSING = ("airy_ai",)
 
 for _name in HERE.split():
     globals()[_name] = getattr(_bodies, _name)
@@ -18,9 +16,3 @@ for _name, _other in ELSEWHERE.items():
 modified_bessel_i0, modified_bessel_i1 = _bodies.i0, _bodies.i1
 for _name in _families.FUNCTIONS:
     globals()[_name] = getattr(_families, _name)
-
-
-def __getattr__(name):
-    if name in MISSING:
-        raise Missing(f"torch.special.{name}")
-    raise AttributeError(f"module 'torch.special' has no attribute {name!r}")

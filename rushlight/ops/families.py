@@ -82,6 +82,10 @@ _public("spherical_bessel_j0", "sin(x) / x.",
         _without_derivative("spherical_bessel_j0", 1, lambda x: o.sinc(x / math.pi)), _as_float, 1)
 
 
+_public("airy_ai", "Airy's function Ai, which solves y'' = x y and falls off on the right.",
+        _without_derivative("airy_ai", 1, lambda x: p.airy_ai(x)), _as_float, 1)
+
+
 def _refused_exponent(g, *_):
     raise RuntimeError("derivative for aten::special_zeta is not implemented")
 
