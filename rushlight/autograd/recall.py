@@ -824,10 +824,10 @@ def _member(memo, fn, tensors, numbers, flags):
 def _with_numbers(fn, tensors, numbers, flags, writer=Writer):
     """A replay that takes numbers, if two traces with different ones differ in nothing else."""
     n = len(tensors)
-    if any(x.storage.share is not None for x in tensors):
-        return REFUSED
     call = lambda *given: fn(given[:n], given[n:], *flags)
     try:
+        if any(x.storage.share is not None for x in tensors):       # sparse gradients have no storage
+            return REFUSED
         one, two = (writer(call, tensors, 3, [k * scale for k in numbers]) for scale in (1.0, 1.0009765625))
         if one.trace.constants() != two.trace.constants():
             return REFUSED
