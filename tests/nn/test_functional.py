@@ -1,6 +1,7 @@
 """nn.functional and layers by their formulas."""
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -313,3 +314,30 @@ def test_initialisation_bounds():
     close(w @ w.t(), np.eye(4), 1e-5)
     with pytest.warns(FutureWarning, match="deprecated in favor of `nn.init.normal_`"):
         nn.init.normal(torch.empty(2))
+
+
+def all_alignments(log_probs, target):
+    """The probability of a target, path by path: repetitions merge, then blanks (0) go."""
+    steps, classes = log_probs.shape
+    total = 0.0
+    for path in itertools.product(range(classes), repeat=steps):
+        merged = [c for c, _ in itertools.groupby(path) if c]
+        if merged == target:
+            total = total + torch.stack([log_probs[t, c] for t, c in enumerate(path)]).sum().exp()
+    return total
+
+
+@pytest.mark.parametrize("target", [[], [1], [1, 1], [1, 2], [2, 1, 2]])
+def test_ctc_loss_adds_up_all_alignments(target):
+    x = tensor(5, 2, 3, grad=True)
+    padded = torch.tensor([target + [0] * (3 - len(target))] * 2)
+    for frames in ([5, 5], [5, 3]):
+        for _ in range(3):
+            loss = F.ctc_loss(x.log_softmax(2), padded, torch.tensor(frames), torch.tensor([len(target)] * 2),
+                              reduction="none", zero_infinity=True)
+            grad, = torch.autograd.grad((loss * torch.tensor([1.0, 2.0])).sum(), x)
+        expected = [all_alignments(x[:n, i].log_softmax(1), target) for i, n in enumerate(frames)]
+        possible = [k for k, p in enumerate(expected) if isinstance(p, torch.Tensor)]
+        slope, = torch.autograd.grad(sum(-(k + 1) * expected[k].log() for k in possible), x)
+        close(loss, [-expected[k].log().item() if k in possible else 0.0 for k in range(2)])
+        close(grad, slope.numpy())

@@ -566,7 +566,10 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths, target_lengths, 
     frames, lengths = _lengths(input_lengths, n), _lengths(target_lengths, n)
     labels = _padded_targets(targets, lengths, n)
     alive = ops.arange(steps).unsqueeze(1) < ops.tensor(frames)             # (T, N)
-    losses = _as_if_normal(-_alignments(log_probs, labels, frames, lengths, blank, steps), log_probs, alive)
+    found = _alignments(log_probs, labels, ops.tensor(frames).unsqueeze(1), ops.tensor(lengths).unsqueeze(1), blank)
+    if zero_infinity:
+        alive = alive & (found > -float("inf"))
+    losses = _as_if_normal(-found, log_probs, alive)
     if zero_infinity:
         losses = ops.where(losses == float("inf"), 0.0, losses)
     if reduction == "mean":
@@ -603,32 +606,71 @@ def _padded_targets(targets, lengths, n):
     return ops.tensor([row + [0] * (width - len(row)) for row in rows], dtype=dtypes.int64)
 
 
-def _alignments(log_probs, labels, frames, lengths, blank, steps):
-    """Forward recursion over blank-separated labels.
+class _Lattice:
+    """The states of an alignment: blanks and labels by turns. A step stays, goes on, or leaves out a blank."""
 
-    The log-probability of each sample's target.
-    """
-    n, width = labels.shape
-    states = ops.full((n, 2 * width + 1), blank, dtype=dtypes.int64)
-    states[:, 1::2] = labels
-    low = dtypes.finfo(log_probs.dtype).min / 1e6
-    skip = ops.zeros(n, 2 * width + 1, dtype=dtypes.bool)
-    skip[:, 3::2] = labels[:, 1:] != labels[:, :-1]
-    ends = ops.tensor([2 * k for k in lengths]).unsqueeze(1)
-    emit = log_probs.gather(2, states.unsqueeze(0).expand(steps, -1, -1))
-    first = ops.arange(2 * width + 1) < 2
-    alpha = ops.where(first & (ops.arange(2 * width + 1) <= ends), emit[0], low)
-    alive = ops.tensor(frames).unsqueeze(1)
-    wall = ops.full((n, 2), low, dtype=log_probs.dtype)
-    for t in range(1, steps):
-        padded = ops.cat([wall, alpha], 1)
-        jump = ops.where(skip, padded[:, :-2], low)
-        following = ops.logsumexp(ops.stack([alpha, padded[:, 1:-1], jump]), 0) + emit[t]
-        alpha = ops.where(alive > t, following.clamp(min=low), alpha)
-    last = alpha.gather(1, ends)
-    before = ops.where(ends > 0, alpha.gather(1, (ends - 1).clamp(min=0)), low)
-    total = ops.logsumexp(ops.cat([last, before], 1), 1)
-    return ops.where(total < low / 2, -float("inf"), total)
+    def __init__(self, log_probs, labels, frames, lengths, blank):
+        self.steps, (n, width) = log_probs.shape[0], labels.shape
+        self.states = ops.full((n, 2 * width + 1), blank, dtype=dtypes.int64)
+        self.states[:, 1::2] = labels
+        self.skip = ops.zeros(n, 2 * width + 1, dtype=dtypes.bool)
+        self.skip[:, 3::2] = labels[:, 1:] != labels[:, :-1]
+        self.frames, self.ends, self.at = frames, 2 * lengths, ops.arange(2 * width + 1)
+        self.low = dtypes.finfo(log_probs.dtype).min / 1e6
+        self.wall = ops.full((n, 2), self.low, dtype=log_probs.dtype)
+        self.places = self.states.unsqueeze(0).expand(self.steps, -1, -1)
+        self.emit = log_probs.gather(2, self.places)
+
+    def arrived(self, ways, t):
+        return (ops.logsumexp(ops.stack(ways), 0) + self.emit[t]).clamp(min=self.low)
+
+    def forwards(self):
+        """For each step the log-probability of having come to each state; it stays once a sample has ended."""
+        alpha = [ops.where((self.at < 2) & (self.at <= self.ends), self.emit[0], self.low)]
+        for t in range(1, self.steps):
+            padded = ops.cat([self.wall, alpha[-1]], 1)
+            jump = ops.where(self.skip, padded[:, :-2], self.low)
+            following = self.arrived([alpha[-1], padded[:, 1:-1], jump], t)
+            alpha.append(ops.where(self.frames > t, following, alpha[-1]))
+        return alpha
+
+    def backwards(self):
+        """For each step the log-probability of ending well from each state, this step's own included."""
+        last = (self.at == self.ends) | (self.at == self.ends - 1)
+        skip = ops.cat([self.skip, ops.zeros(self.wall.shape, dtype=dtypes.bool)], 1)[:, 2:]
+        beta, following = [], self.low
+        for t in reversed(range(self.steps)):
+            if beta:
+                padded = ops.cat([beta[-1], self.wall], 1)
+                jump = ops.where(skip, padded[:, 2:], self.low)
+                following = ops.where(self.frames > t + 1, self.arrived([beta[-1], padded[:, 1:-1], jump], t), self.low)
+            beta.append(ops.where((self.frames == t + 1) & last, self.emit[t], following))
+        return beta[::-1]
+
+
+def _alignments_rule(g, y, log_probs, labels, frames, lengths, *, blank):
+    """How likely each state is at each step, given the target."""
+    lattice = _Lattice(log_probs, labels, frames, lengths, blank)
+    y = y.unsqueeze(1)
+    counted = (ops.arange(lattice.steps).reshape(-1, 1, 1) < frames) & (y > -float("inf"))
+    share = (ops.stack(lattice.forwards()) + ops.stack(lattice.backwards()) - lattice.emit - y).exp()
+    share = ops.where(counted, share * g.unsqueeze(1), 0.0)
+    return ops.zeros_like(log_probs).scatter_add(2, lattice.places, share)
+
+
+@recalled("log_probs labels frames lengths")
+def _alignments(log_probs, labels, frames, lengths, blank):
+    return _log_probability(log_probs, labels, frames, lengths, blank=blank)
+
+
+@differentiable("CtcLossBackward0", vjp=(_alignments_rule, None, None, None))
+def _log_probability(log_probs, labels, frames, lengths, *, blank):
+    """Of each sample's target, by all of its alignments."""
+    lattice = _Lattice(log_probs, labels, frames, lengths, blank)
+    alpha, ends = lattice.forwards()[-1], lattice.ends
+    before = ops.where(ends > 0, alpha.gather(1, (ends - 1).clamp(min=0)), lattice.low)
+    total = ops.logsumexp(ops.cat([alpha.gather(1, ends), before], 1), 1)
+    return ops.where(total < lattice.low / 2, -float("inf"), total)
 
 
 listed(globals())
