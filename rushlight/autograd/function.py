@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+from weakref import ref
 
 from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
@@ -65,10 +66,10 @@ class FunctionCtx:
 
     @property
     def saved_tensors(self):
-        fn = self.saved_for
+        fn = None if self.saved_for is None else self.saved_for()
         if fn is not None and fn.saved is RELEASED:
             fn.unpack()
-        items = self._saved if fn is not None else self.to_save
+        items = self.to_save if self.saved_for is None else self._saved
         return tuple(x.unpack(fn) if type(x) in (Saved, Packed) else x for x in items)
 
 
@@ -172,7 +173,7 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
         fn.metas = [(r.shape, r.dtype) if isinstance(r, Tensor) else None for r in results]
         results = [_link(r, fn, i, ctx, tensors) for i, r in enumerate(results)]
         ctx._saved = tuple(_save(x, results) for x in ctx.to_save)
-        ctx.saved_for = fn
+        ctx.saved_for = ref(fn)         # which holds ctx
         return type(outs)(results) if several else results[0]
 
 

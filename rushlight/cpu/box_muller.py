@@ -1,4 +1,4 @@
-"""Normal deviates from random words, eight pairs at a time, in the bits of PyTorch's AVX2 kernel.
+"""Normal deviates from random words, eight or sixteen pairs at a time, in the bits of PyTorch's AVX2 kernel.
 
 Sixteen words make sixteen values: u1 from the first eight, u2 from the last eight; values l and
 l + 8 are radius * cos(angle) and radius * sin(angle) of pair l. Logarithm, sine and cosine are the
@@ -16,7 +16,6 @@ from .emit import Function, Value, vector
 from .rng import NORMAL_BLOCK as BLOCK
 
 PAIRS = 8
-FLOATS, INTS = vector("float", PAIRS), vector("i32", PAIRS)
 MANTISSA24 = 0xFFFFFF
 LOG = (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
        -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1)
@@ -30,21 +29,41 @@ def normal_blocks() -> Code:
     """Kernel: args = (words, out, mean, std); unit b makes float out[16 b : 16 (b + 1)]."""
     f = Function("normal_blocks")
     words, out = f.word(0, "ptr"), f.word(1, "ptr")
-    mean, std = (f.splat(f.word(k, "float"), PAIRS) for k in (2, 3))
-    with f.loop(f.lo, f.hi) as block:
-        first = f.mul(block.index, BLOCK)
-        low = f.at(words, "i32", first)
-        u1, u2 = (uniform(f, f.at(low, "i32", k)) for k in (0, PAIRS))
-        radius = f.intrinsic("sqrt", f.fmul(logarithm(f, f.fsub(f.value(1, FLOATS), u1)), -2))
-        sine, cosine = sine_cosine(f, f.fmul(u2, 2 * math.pi))
-        for k, part in ((0, cosine), (PAIRS, sine)):
-            value = f.fma(f.fmul(radius, part), std, mean)
-            f.store(value, f.at(f.at(out, "float", first), "float", k))
+    mean, std = f.word(2, "float"), f.word(3, "float")
+    pairs = f.add(f.lo, f.and_(f.sub(f.hi, f.lo), -2))
+    for first, last, count in ((f.lo, pairs, 2), (pairs, f.hi, 1)):     # two blocks fill a vector
+        scale, shift = (f.splat(x, count * PAIRS) for x in (std, mean))
+        with f.loop(first, last, count) as block:
+            start = f.mul(block.index, BLOCK)
+            values = deviates(f, f.at(words, "i32", start), count)
+            for k, value in zip((0, PAIRS), values):
+                store_halves(f, f.fma(value, scale, shift), f.at(f.at(out, "float", start), "float", k), count)
     return f.code()
 
 
-def uniform(f: Function, address: Value) -> Value:
-    bits = f.and_(f.load(INTS, address), MANTISSA24)
+def deviates(f: Function, words: Value, count: int) -> tuple[Value, Value]:
+    """The first and the second halves of `count` blocks, each in one vector."""
+    u1, u2 = (uniform(f, load_halves(f, f.at(words, "i32", k), count)) for k in (0, PAIRS))
+    radius = f.intrinsic("sqrt", f.fmul(logarithm(f, f.fsub(f.value(1, u1.type), u1)), -2))
+    sine, cosine = sine_cosine(f, f.fmul(u2, 2 * math.pi))
+    return f.fmul(radius, cosine), f.fmul(radius, sine)
+
+
+def load_halves(f: Function, address: Value, count: int) -> Value:
+    """Eight words here and, of two blocks, eight words a block later."""
+    parts = [f.load(vector("i32", PAIRS), f.at(address, "i32", k * BLOCK)) for k in range(count)]
+    return parts[0] if count == 1 else f.shuffle(*parts, list(range(2 * PAIRS)))
+
+
+def store_halves(f: Function, value: Value, address: Value, count: int) -> None:
+    for k in range(count):
+        lanes = list(range(k * PAIRS, (k + 1) * PAIRS))
+        part = value if count == 1 else f.shuffle(value, None, lanes)
+        f.store(part, f.at(address, "float", k * BLOCK))
+
+
+def uniform(f: Function, words: Value) -> Value:
+    bits = f.and_(words, MANTISSA24)
     return f.fmul(f.cast("uitofp", bits, "float"), 2.0**-24)
 
 
@@ -53,7 +72,7 @@ def logarithm(f: Function, x: Value) -> Value:
     exponent = f.fadd(f.cast("sitofp", f.sub(f.lshr(bits, 23), 127), "float"), 1)
     x = f.float_bits(f.or_(f.and_(bits, 0x7FFFFF), 0x3F000000), "float")        # in [1/2, 1)
     small = f.fcmp("olt", x, math.sqrt(0.5))
-    exponent = f.fsub(exponent, f.select(small, f.value(1, FLOATS), 0))
+    exponent = f.fsub(exponent, f.select(small, f.value(1, x.type), 0))
     x = f.fadd(f.fsub(x, 1), f.select(small, x, 0))
     square = f.fmul(x, x)
     y = f.fmul(polynomial(f, LOG, x), x)
@@ -85,9 +104,9 @@ def flipped(f: Function, x: Value, four: Value) -> Value:
 
 
 def polynomial(f: Function, coefficients: tuple, x: Value) -> Value:
-    y = f.value(coefficients[0], FLOATS)
+    y = f.value(coefficients[0], x.type)
     for c in coefficients[1:]:
-        y = f.fma(y, x, f.value(c, FLOATS))
+        y = f.fma(y, x, f.value(c, x.type))
     return y
 
 

@@ -17,7 +17,7 @@ from .transformed import (Gumbel, HalfCauchy, HalfNormal, InverseGamma, LogNorma
 from .bounded import ContinuousBernoulli, GeneralizedPareto, Kumaraswamy, VonMises
 from .matrices import LKJCholesky, LogisticNormal, LowRankMultivariateNormal, Wishart
 from .transforms import *
-from . import divergences as _divergences       # noqa: F401  rules of families that meet
+from . import divergences as _divergences
 
 # PyTorch's modules, for imports such as `from torch.distributions.normal import Normal`.
 ROOMS = {"bounded": "continuous_bernoulli generalized_pareto kumaraswamy von_mises",

@@ -55,7 +55,7 @@ def per_sample_grads(model: nn.Module, loss_fn: Callable, batch) -> dict[str, Te
 class _Looking(GradSampleHooks):
     """For one backward pass, whatever mode the model is in."""
 
-    collects_grad = False
+    collects_grad = prepares_norms = False
 
     def is_watching(self, module):
         self.always = True

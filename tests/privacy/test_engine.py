@@ -405,3 +405,46 @@ def test_layers_of_opacus_are_the_layers_themselves():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         GradSampleModule(DPLSTM(2, 2))
+
+
+def test_step_lets_go_of_the_gradients_of_samples_unless_told_otherwise():
+    x, y = torch.randn(4, 1, 8, 8), torch.randint(0, 4, (4,))
+    model, optimizer, criterion, _ = private()
+    criterion(model(x), y).backward()
+    weight = next(model.parameters())
+    assert weight.grad_sample.shape == (4, 4, 1, 3, 3)
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="keeps_grad_sample"):
+        weight.grad_sample
+    optimizer.zero_grad()
+    assert weight.grad_sample is None
+    optimizer.keeps_grad_sample = True
+    criterion(model(x), y).backward()
+    optimizer.step()
+    assert weight.grad_sample.shape == (4, 4, 1, 3, 3)
+
+
+def test_nothing_of_a_batch_stays_alive():
+    import gc
+    import weakref
+    gc.collect()
+    gc.disable()
+    try:
+        inner = nn.Sequential(nn.Embedding(9, 8), nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True))
+        model, seen = GradSampleModule(inner), []
+        inner[1].linear1.register_forward_hook(lambda m, args, out: seen.append(weakref.ref(out.grad_fn)))
+        out = model(torch.randint(0, 9, (3, 4)))
+        loss = out.sum()
+        loss.backward()
+        del out, loss
+        assert seen[0]() is None
+    finally:
+        gc.enable()
+
+
+def test_graph_is_used_once():
+    model = GradSampleModule(nn.Linear(3, 2))
+    loss = model(torch.randn(4, 3)).sum()
+    loss.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        loss.backward()

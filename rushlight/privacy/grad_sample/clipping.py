@@ -6,6 +6,8 @@ from ...tensor import Tensor
 from .pieces import sum_of
 from .uses import Generation, uses_of
 
+CLEAR = ("Gradients haven't been cleared since the last optimizer step. In order to obtain privacy "
+         "guarantees you must call optimizer.zero_grad() on each step")
 SMALL = 1e-6        # what Opacus adds to a norm before it divides by it
 
 
@@ -23,22 +25,17 @@ class Batches:
             uses = uses_of(p)
             if uses is None:
                 raise ValueError("Per sample gradient not found. Are you using GradSampleModule?")
+            if uses.is_spent:
+                raise ValueError(CLEAR)
             for generation in uses.generations:
                 self.found.setdefault(generation.number, {})[i] = generation
         if not self.found and parameters:
             raise ValueError("Per sample gradient is not initialized. Not updated in backward pass?")
 
-    def check_unused(self) -> None:
-        """ValueError for gradients that a step has taken already."""
-        if any(g.is_processed for batch in self.found.values() for g in batch.values()):
-            raise ValueError(
-                "Gradients haven't been cleared since the last optimizer step. In order to obtain "
-                "privacy guarantees you must call optimizer.zero_grad() on each step")
-
-    def mark_used(self) -> None:
-        for batch in self.found.values():
-            for g in batch.values():
-                g.is_processed = True
+    def spend(self) -> None:
+        """After their sums: forget them."""
+        for p in self.parameters:
+            uses_of(p).spend()
 
     def each(self) -> list[dict[int, Generation]]:
         return list(self.found.values())

@@ -17,7 +17,6 @@ class _Ghost:
     """What norms and clipping factors are made of, for both forms below."""
 
     collects_grad = False
-    prepares_norms = True
 
     def __init__(self, m: nn.Module, *, batch_first: bool = True, loss_reduction: str = "mean",
                  strict: bool = True, force_functorch: bool = False, max_grad_norm: float = 1.0,

@@ -36,7 +36,7 @@ class GradSampleHooks(AbstractGradSampleHooks):
 
     GRAD_SAMPLERS: dict = {}            # of users: type -> fn(module, activations, backprops)
     collects_grad = True                # whether `p.grad` is filled as well
-    prepares_norms = False
+    prepares_norms = True           # whether norms are part of the backward pass
 
     def __init__(self, m: nn.Module, *, batch_first: bool = True, loss_reduction: str = "mean",
                  strict: bool = True, force_functorch: bool = False):

@@ -8,9 +8,10 @@ All other modules with parameters of their own are differentiated once more, bat
 from __future__ import annotations
 
 from math import prod
+from weakref import ref
 
 from ... import nn, ops
-from ...autograd.node import AccumulateGrad, GradFn, Parts, edge_to, entry
+from ...autograd.node import RELEASED, AccumulateGrad, GradFn, Parts, edge_to, entry
 from ...func import functional_call, vjp, vmap
 from ...func.pytree import flatten, unflatten
 from ...func.tape import moment
@@ -30,8 +31,14 @@ class Gate(GradFn):
     __slots__ = ("report", "outputs")
 
     def pull(self, grads):
+        if self.report is None:
+            self.saved = RELEASED
+            self.unpack()
         self.report(grads)
         return list(grads)
+
+    def release(self):
+        self.report = None      # and with it what went into the layer
 
 
 def gated(values: list, report) -> list:
@@ -181,8 +188,10 @@ class Traced(Owner):
         return result
 
     def reporter(self, pieces_of, fn, uses, order, generation):
+        fn = ref(fn)        # which holds the hook
+
         def report(grads):
-            for use, piece in pieces_of(fn, grads, uses, order):
+            for use, piece in pieces_of(fn(), grads, uses, order):
                 self.report({use.name: use.placed(piece)}, generation)
         return report
 
@@ -244,7 +253,7 @@ def _of_linear(fn, grads, uses, _order):
     out = Scaled(grads[0], 1)
     _, weight, *bias = uses
     if weight is not None:
-        yield weight, Outer(fn.unpack()[1], out)
+        yield weight, Outer(fn.unpack()[1].detach(), out)
     for use in bias:
         if use is not None:
             yield use, Summed(out)
@@ -254,7 +263,7 @@ def _of_recurrent(fn, grads, uses, order):
     """A direction of a recurrent layer: products with the gradient at its gates (T, B, G H)."""
     if all(g is None for g in grads):
         return
-    y, *operands = fn.ctx.saved_tensors
+    y, *operands = (None if t is None else t.detach() for t in fn.ctx.saved_tensors)
     back = recurrent._Gradients(y, *operands[:3], *(*grads, None)[:2], *fn.ctx.options)
     steps = operands[0].shape[:2]
 

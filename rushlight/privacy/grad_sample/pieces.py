@@ -25,9 +25,8 @@ from ... import ops
 from ...prims.contract import conv_weight_grad
 from ...tensor import Tensor
 
-CHUNKS = 4                  # parts of a batch whose gradients are made one part at a time
+CHUNKS = 8                  # parts of a batch whose gradients are made one part at a time
 CHUNK_FROM = 1 << 12        # elements of one sample's gradient from which a batch is cut
-KEPT_SHARE = 2              # gradients are kept if not larger than this part of their factors
 
 
 class Piece:
@@ -81,20 +80,22 @@ class Given(Piece):
 
 
 class Scaled:
-    """A gradient at an output, and what it is times the samples' weights; made once for each c."""
+    """A gradient at an output, samples along `axis`."""
 
     def __init__(self, values: Tensor, axis: int):
         self.values, self.axis, self.n = values, axis, values.size(axis)
-        self.last = self.product = None
 
     def by(self, c: Tensor | None) -> Tensor:
-        if c is None:
-            return self.values
-        if self.last is not c:
-            shape = [1] * self.values.dim()
-            shape[self.axis] = self.n
-            self.last, self.product = c, self.values * c.view(shape)
-        return self.product
+        return times(self.values, c, self.axis)
+
+
+def times(x: Tensor, c: Tensor | None, axis: int) -> Tensor:
+    """x with the samples along `axis` times c."""
+    if c is None:
+        return x
+    shape = [1] * x.dim()
+    shape[axis] = c.numel()
+    return x * c.view(shape)
 
 
 class Summed(Piece):
@@ -140,7 +141,7 @@ class Outer(Piece):
 
     def pays_to_keep(self) -> bool:
         inputs, outputs = self.sizes
-        return inputs * outputs * KEPT_SHARE <= self.positions * (inputs + outputs)
+        return inputs * outputs <= self.positions * (inputs + outputs)
 
     @staticmethod
     def direct(a, b):
@@ -164,8 +165,12 @@ class Outer(Piece):
     def weighted(self, c):
         if self.kept is not None:
             return _weighted(self.kept, c)
-        b = self.out.by(c)
-        return _flat(b).t() @ _flat(self.a)
+        a, b = self.a, self.out.values
+        if self.sizes[0] < self.sizes[1]:       # the smaller one is copied
+            a = times(a, c, self.out.axis)
+        else:
+            b = self.out.by(c)
+        return _flat(b).t() @ _flat(a)
 
 
 def _flat(x):
@@ -191,7 +196,7 @@ class Kernel(Piece):
 
     def pays_to_keep(self):
         factors = prod(self.x.shape[1:]) + prod(self.out.values.shape[1:])
-        return prod(self.shape) * KEPT_SHARE <= factors
+        return prod(self.shape) * 2 <= factors        # which others may need as well
 
     def direct(self, start, stop):
         """Gradients of some samples: one convolution with a group for each of them."""

@@ -9,6 +9,9 @@ from ...nn.parameter import Parameter
 from ...tensor import Tensor
 from .pieces import Given, Piece, together
 
+SPENT = ("the gradients of the samples were used up by optimizer.step(), which does not keep them. Look at "
+         "p.grad_sample between backward() and step(), or set optimizer.keeps_grad_sample = True")
+
 
 class Generation:
     """The uses of a parameter in one batch. `scale` undoes the mean that the loss has taken."""
@@ -17,7 +20,6 @@ class Generation:
         self.number, self.scale = number, scale
         self.parts: list[Piece] = []
         self.whole = self.found = None
-        self.is_processed = False
 
     def add(self, piece: Piece) -> None:
         self.parts.append(piece)
@@ -54,7 +56,7 @@ class Uses:
 
     def __init__(self):
         self.generations: list[Generation] = []
-        self.shown = None
+        self.shown, self.is_spent = None, False
 
     def generation(self, number: int, scale: float) -> Generation:
         last = self.generations[-1] if self.generations else None
@@ -72,8 +74,14 @@ class Uses:
             generation.add(Given(x))
         self.shown = value
 
+    def spend(self) -> None:
+        """They have been summed: let go of what they are made of."""
+        self.generations, self.shown, self.is_spent = [], None, True
+
     def show(self):
         """(n, *shape), or a list of such if several batches were accumulated; None for none."""
+        if self.is_spent:
+            raise RuntimeError(SPENT)
         if self.shown is None and self.generations:
             found = [g.per_sample() for g in self.generations]
             self.shown = found[0] if len(found) == 1 else found

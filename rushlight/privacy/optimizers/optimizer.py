@@ -7,11 +7,8 @@ from ...autograd.grad_mode import enable_grad, no_grad
 from ...optim import Optimizer
 from ...tensor import Tensor
 from .. import noise
-from ..grad_sample.clipping import Batches, clip_factors, norms_of, weighted_sums
+from ..grad_sample.clipping import CLEAR, Batches, clip_factors, norms_of, weighted_sums
 from ..grad_sample.uses import uses_of
-
-ZERO_GRAD = ("Gradients haven't been cleared since the last optimizer step. In order to obtain privacy "
-             "guarantees you must call optimizer.zero_grad() on each step")
 
 
 class DPOptimizer(Optimizer):
@@ -35,6 +32,8 @@ class DPOptimizer(Optimizer):
             samples, or with those of the last step.
     """
 
+    keeps_grad_sample = False       # whether `p.grad_sample` outlasts a step, at the price of its memory
+
     def __init__(self, optimizer: Optimizer, *, noise_multiplier: float, max_grad_norm: float,
                  expected_batch_size: int | None, loss_reduction: str = "mean", generator=None,
                  secure_mode: bool = False, **_):
@@ -47,7 +46,8 @@ class DPOptimizer(Optimizer):
         self.loss_reduction, self.expected_batch_size = loss_reduction, expected_batch_size
         self.step_hook, self.generator, self.secure_mode = None, generator, secure_mode
         self._step_skip_queue: list[bool] = []
-        self._is_last_step_skipped = False
+        self._is_last_step_skipped = self._has_stepped = False
+        self.accumulated = 0            # batches that the last collection has summed
         for p in self.params:
             p.summed_grad = None
 
@@ -74,8 +74,9 @@ class DPOptimizer(Optimizer):
 
     @property
     def accumulated_iterations(self) -> int:
-        """How many batches were accumulated since gradients were cleared."""
-        return max([len(uses_of(p).generations) for p in self.params if uses_of(p)], default=1)
+        """How many batches were accumulated for this step."""
+        waiting = max([len(uses_of(p).generations) for p in self.params if uses_of(p)], default=0)
+        return max(waiting, self.accumulated, 1)
 
     # -- the optimiser inside --------------------------------------------------------------------
     @property
@@ -128,7 +129,6 @@ class DPOptimizer(Optimizer):
     def clip_and_accumulate(self) -> None:
         """Add the sum of the clipped gradients to `p.summed_grad`."""
         batches = Batches(self.params)
-        batches.check_unused()
         for batch in batches.each():
             c = self.factors(norms_of(batch))
             for i, g in weighted_sums(batch, c).items():
@@ -136,7 +136,9 @@ class DPOptimizer(Optimizer):
         for p in batches.parameters:
             if p.summed_grad is None:
                 self.add_sum(p, p.new_zeros(p.shape))
-        batches.mark_used()
+        self.accumulated += len(batches.found)
+        if not self.keeps_grad_sample:
+            batches.spend()
 
     def factors(self, norms: Tensor) -> Tensor:
         """What each sample's gradient is scaled by."""
@@ -156,14 +158,11 @@ class DPOptimizer(Optimizer):
         """p.grad = p.summed_grad + noise"""
         for p in self.params:
             total = p.summed_grad
-            if getattr(total, "_processed", False):
-                raise ValueError(ZERO_GRAD)
             if self.secure_mode:
                 p.grad = noise.secure_sum(total, self.noise_scale, float(self.max_grad_norm))
             else:
                 std = float(self.noise_scale * self.max_grad_norm)
                 p.grad = total + noise.gaussian(std, total, self.generator)
-            total._processed = True
 
     def scale_grad(self) -> None:
         """The mean of what was a sum, if the loss is a mean."""
@@ -174,6 +173,7 @@ class DPOptimizer(Optimizer):
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear gradients; sums stay if the last step was one of several of a large batch."""
+        self._has_stepped = False
         for p in self.params:
             p.grad_sample = None
             if not self._is_last_step_skipped:
@@ -189,12 +189,18 @@ class DPOptimizer(Optimizer):
         with no_grad():
             if not self.params:
                 return True
+            if self._has_stepped:
+                raise ValueError(CLEAR)
+            self.accumulated = 0
             self.collect()
             if self._check_skip_next_step():
                 self._is_last_step_skipped = True
                 return False
             self.add_noise()
             self.scale_grad()
+            self._has_stepped = True
+            for p in self.params:
+                p.summed_grad = None        # it is not private, and as large as the parameters
         if self.step_hook:
             self.step_hook(self)
         self._is_last_step_skipped = False

@@ -23,8 +23,9 @@ class DPPerLayerOptimizer(DPOptimizer):
     def clip_and_accumulate(self) -> None:
         for p, bound in zip(self.params, self.max_grad_norms):
             batches = Batches([p])
-            batches.check_unused()
             for batch in batches.each():
                 c = clip_factors(norms_of(batch), bound)
                 self.add_sum(p, weighted_sums(batch, c)[0])
-            batches.mark_used()
+            self.accumulated = len(batches.found)
+            if not self.keeps_grad_sample:
+                batches.spend()

@@ -16,10 +16,13 @@ class DPTensorFastGradientClipping:
                              "supported")
         self.module, self.optimizer = module, optimizer
         self.loss_per_sample, self.loss_reduction = loss_per_sample, loss_reduction
+        self._reduced = None
 
     def reduced(self) -> Tensor:
-        values = self.loss_per_sample
-        return values.mean() if self.loss_reduction == "mean" else values.sum()
+        if self._reduced is None:
+            values = self.loss_per_sample
+            self._reduced = values.mean() if self.loss_reduction == "mean" else values.sum()
+        return self._reduced
 
     def detach(self) -> Tensor:
         """The reduced loss."""
