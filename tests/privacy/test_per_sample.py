@@ -155,7 +155,7 @@ def test_norms_and_sums_from_factors_are_those_of_the_gradients(kind):
     for name, p in parameters.items():
         (generation,) = uses_of(p).generations
         g = expected[name]
-        torch.testing.assert_close(generation.squares(), (g * g).flatten(1).sum(1), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(generation.squares() * N**2, (g * g).flatten(1).sum(1), rtol=1e-9, atol=1e-12)
         torch.testing.assert_close(generation.weighted(c) * N, (c @ g.flatten(1)).view(p.shape), rtol=1e-9, atol=1e-12)
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ... import ops
+from ...autograd.recall import recalled
 from ...tensor import Tensor
 from .pieces import sum_of
 from .uses import Generation, uses_of
@@ -59,21 +60,25 @@ class Batches:
 
 
 def norms_of(batch: dict[int, Generation]) -> Tensor:
-    return sum_of([_even(g.squares()) for g in batch.values()]).sqrt()
+    """Norms (n) over the parameters of a batch."""
+    return norm([g.squares() for g in batch.values()], scale_of(batch))
 
 
-def _even(x: Tensor) -> Tensor:
-    """Squares are added in float32 at least."""
-    return x if x.dtype.itemsize >= 4 else x.float()
+@recalled("squares*")
+def norm(squares, scale):
+    total = sum_of([x if x.dtype.itemsize >= 4 else x.float() for x in squares]).sqrt()
+    return total if scale == 1 else total * scale
+
+
+def scale_of(batch) -> float:
+    """By how much the gradients of a batch were too small, because its loss was a mean."""
+    return next(iter(batch.values())).scale
 
 
 def weighted_sums(batch: dict[int, Generation], c: Tensor) -> dict[int, Tensor]:
     """sum_i c_i g_i for each parameter that was used."""
-    scaled: dict = {}
-    found = {}
-    for i, g in batch.items():
-        key = g.scale, g.squares().dtype
-        if key not in scaled:
-            scaled[key] = (c if g.scale == 1 else c * g.scale).to(key[1])
-        found[i] = g.weighted(scaled[key])
-    return found
+    scale = scale_of(batch)
+    c = c if scale == 1 else c * scale
+    kinds = {g.squares().dtype: None for g in batch.values()}
+    of = {kind: c.to(kind) for kind in kinds}
+    return {i: g.weighted(of[g.squares().dtype]) for i, g in batch.items()}

@@ -22,6 +22,7 @@ from itertools import pairwise
 from math import prod
 
 from ... import ops
+from ...autograd.recall import recalled
 from ...prims.contract import conv_weight_grad
 from ...tensor import Tensor
 
@@ -40,33 +41,51 @@ class Piece:
 
     def squares(self) -> Tensor:
         """(n)"""
-        g = self.per_sample()
-        return _squares(g)
+        return squares_of(self.per_sample())
 
     def weighted(self, c: Tensor | None) -> Tensor:
         """sum_i c_i g_i, of the parameter's shape."""
-        return _weighted(self.per_sample(), c)
+        return weighted_sum(self.per_sample(), c)
 
 
-def _squares(g):
+@recalled("g")
+def squares_of(g):
     return (g * g).flatten(1).sum(1) if g.dim() > 1 else g * g
 
 
-def _weighted(g, c):
+@recalled("g c?")
+def weighted_sum(g, c):
     if c is None:
         return g.sum(0)
     return (c @ g.flatten(1)).view(g.shape[1:]) if g.dim() > 1 else (c * g).sum()
 
 
-def chunked(piece_squares, n: int, elements: int) -> Tensor:
-    """`piece_squares(start, stop)` for the whole batch, in parts if it is large.
+@recalled("values*")
+def sum_of(values) -> Tensor:
+    total = values[0]
+    for value in values[1:]:
+        total = total + value
+    return total
+
+
+def chunked(squares_of_part, n: int, elements: int) -> Tensor:
+    """`squares_of_part(start, stop)` for the whole batch, in parts if it is large.
 
     Whether, and into how many, does not depend on the batch: all batches are programs of one form.
     """
     if elements < CHUNK_FROM or n < CHUNKS:
-        return piece_squares(0, n)
+        return squares_of_part(0, n)
     ends = [n * k // CHUNKS for k in range(CHUNKS + 1)]
-    return ops.cat([piece_squares(a, b) for a, b in pairwise(ends)])
+    return ops.cat([squares_of_part(a, b) for a, b in pairwise(ends)])
+
+
+def times(x: Tensor, c: Tensor | None, axis: int) -> Tensor:
+    """x with the samples along `axis` times c."""
+    if c is None:
+        return x
+    shape = [1] * x.dim()
+    shape[axis] = c.numel()
+    return x * c.view(shape)
 
 
 class Given(Piece):
@@ -85,182 +104,217 @@ class Scaled:
     def __init__(self, values: Tensor, axis: int):
         self.values, self.axis, self.n = values, axis, values.size(axis)
 
-    def by(self, c: Tensor | None) -> Tensor:
-        return times(self.values, c, self.axis)
 
-
-def times(x: Tensor, c: Tensor | None, axis: int) -> Tensor:
-    """x with the samples along `axis` times c."""
-    if c is None:
-        return x
-    shape = [1] * x.dim()
-    shape[axis] = c.numel()
-    return x * c.view(shape)
-
-
+# -- biases ----------------------------------------------------------------------------------------
 class Summed(Piece):
     """A bias: the gradient at the output, summed over positions; its last axis is the bias's."""
 
     def __init__(self, out: Scaled, channel: int = -1):
         self.out, self.n = out, out.n
-        self.channel = channel % out.values.dim()
+        self.where = out.axis, channel % out.values.dim()
 
     def per_sample(self):
-        g, keep = self.out.values, (self.out.axis, self.channel)
-        rest = tuple(d for d in range(g.dim()) if d not in keep)
-        g = g.sum(rest) if rest else g
-        return g if keep[0] < keep[1] else g.t()
+        return summed_positions(self.out.values, *self.where)
+
+    def squares(self):
+        return summed_squares(self.out.values, *self.where)
 
     def weighted(self, c):
-        g = self.out.by(c)
-        return g.sum(tuple(d for d in range(g.dim()) if d != self.channel))
+        return summed_samples(self.out.values, c, *self.where)
 
 
+@recalled("g")
+def summed_positions(g, axis, channel):
+    rest = tuple(d for d in range(g.dim()) if d not in (axis, channel))
+    g = g.sum(rest) if rest else g
+    return g if axis < channel else g.t()
+
+
+@recalled("g")
+def summed_squares(g, axis, channel):
+    return squares_of(summed_positions(g, axis, channel))
+
+
+@recalled("g c?")
+def summed_samples(g, c, axis, channel):
+    return times(g, c, axis).sum(tuple(d for d in range(g.dim()) if d != channel))
+
+
+# -- matrices --------------------------------------------------------------------------------------
 class Outer(Piece):
     """A matrix that maps the last axis: a (..., in), b (..., out), samples along `axis` of both."""
 
     def __init__(self, a: Tensor, out: Scaled):
-        self.a, self.out, self.n = a, out, out.n
-        self.kept = None
-        if self.pays_to_keep():
-            self.kept = self.direct(*self.factors())
-
-    @property
-    def positions(self) -> int:
-        """How many rows of the layer's input belong to one sample."""
-        shape, axis = self.out.values.shape, self.out.axis
-        return prod(m for d, m in enumerate(shape[:-1]) if d != axis)
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        return self.a.shape[-1], self.out.values.shape[-1]
-
-    def factors(self) -> tuple[Tensor, Tensor]:
-        """(n, t, in) and (n, t, out)."""
-        return tuple(_rows_of_samples(x, self.out.axis) for x in (self.a, self.out.values))
-
-    def pays_to_keep(self) -> bool:
-        inputs, outputs = self.sizes
-        return inputs * outputs <= self.positions * (inputs + outputs)
-
-    @staticmethod
-    def direct(a, b):
-        return b.mT @ a
+        self.a, self.b, self.axis, self.n = a, out.values, out.axis, out.n
+        inputs, outputs = a.shape[-1], out.values.shape[-1]
+        positions = prod(m for d, m in enumerate(out.values.shape[:-1]) if d != out.axis)
+        together, apart = positions * (inputs + outputs), inputs * outputs
+        self.way = (plain_norms if positions == 1 else norms_by_positions if together < apart
+                    else norms_by_gradients)
+        self.kept = outer_gradients(a, self.b, self.axis) if apart <= together else None
 
     def per_sample(self):
-        return self.kept if self.kept is not None else self.direct(*self.factors())
+        return self.kept if self.kept is not None else outer_gradients(self.a, self.b, self.axis)
 
     def squares(self):
-        if self.kept is not None:
-            return _squares(self.kept)
-        if self.positions == 1:
-            a, b = (x.reshape(self.n, x.size(-1)) for x in (self.a, self.out.values))
-            return (a * a).sum(1) * (b * b).sum(1)
-        a, b = self.factors()
-        (inputs, outputs), t = self.sizes, self.positions
-        if t * (inputs + outputs) < inputs * outputs:
-            return chunked(lambda i, j: _gram(a[i:j], b[i:j]), self.n, 2 * t * t)
-        return chunked(lambda i, j: _squares(self.direct(a[i:j], b[i:j])), self.n, inputs * outputs)
+        return squares_of(self.kept) if self.kept is not None else self.way(self.a, self.b, self.axis)
 
     def weighted(self, c):
         if self.kept is not None:
-            return _weighted(self.kept, c)
-        a, b = self.a, self.out.values
-        if self.sizes[0] < self.sizes[1]:       # the smaller one is copied
-            a = times(a, c, self.out.axis)
-        else:
-            b = self.out.by(c)
-        return _flat(b).t() @ _flat(a)
+            return weighted_sum(self.kept, c)
+        return outer_sum(self.a, self.b, c, self.axis)
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """(n, t, in) and (n, t, out)."""
+        return of_samples(self.a, self.axis), of_samples(self.b, self.axis)
 
 
-def _flat(x):
-    return x.reshape(-1, x.size(-1))
-
-
-def _gram(a, b):
-    return ((a @ a.mT) * (b @ b.mT)).sum((1, 2))
-
-
-def _rows_of_samples(x, axis):
+def of_samples(x, axis):
+    """(n, positions, features)"""
     x = x if axis == 0 else x.movedim(axis, 0)
     return x.unsqueeze(1) if x.dim() == 2 else x.flatten(1, -2)
 
 
+def in_rows(x):
+    return x.reshape(-1, x.size(-1))
+
+
+@recalled("a b")
+def outer_gradients(a, b, axis):
+    return of_samples(b, axis).mT @ of_samples(a, axis)
+
+
+@recalled("a b")
+def plain_norms(a, b, axis):
+    """One position: the norm of a product is the product of the norms."""
+    a, b = in_rows(a), in_rows(b)
+    return (a * a).sum(1) * (b * b).sum(1)
+
+
+@recalled("a b")
+def norms_by_positions(a, b, axis):
+    """The double sum over positions."""
+    a, b = of_samples(a, axis), of_samples(b, axis)
+    return chunked(lambda i, j: _meeting(a[i:j], b[i:j]), len(a), 2 * a.size(1)**2)
+
+
+def _meeting(a, b):
+    return ((a @ a.mT) * (b @ b.mT)).sum((1, 2))
+
+
+@recalled("a b")
+def norms_by_gradients(a, b, axis):
+    """The gradients themselves, a part of the batch at a time."""
+    a, b = of_samples(a, axis), of_samples(b, axis)
+    return chunked(lambda i, j: squares_of(b[i:j].mT @ a[i:j]), len(a), a.size(2) * b.size(2))
+
+
+@recalled("a b c?")
+def outer_sum(a, b, c, axis):
+    """One product; of its factors the smaller one takes the weights."""
+    if a.size(-1) < b.size(-1):
+        a = times(a, c, axis)
+    else:
+        b = times(b, c, axis)
+    return in_rows(b).t() @ in_rows(a)
+
+
+# -- convolutions ----------------------------------------------------------------------------------
 class Kernel(Piece):
     """A convolution's weight: its input (n, c, *size), the gradient at its output."""
 
-    def __init__(self, x: Tensor, out: Scaled, weight: Tensor, geometry: dict):
-        self.x, self.out, self.n, self.shape = x, out, out.n, tuple(weight.shape)
-        self.geometry = geometry
-        self.kept = self.direct(0, self.n) if self.pays_to_keep() else None
+    def __init__(self, x: Tensor, out: Scaled, weight: Tensor, geometry: tuple):
+        self.x, self.g, self.n, self.shape = x, out.values, out.n, tuple(weight.shape)
+        self.geometry = geometry        # stride, padding, dilation, groups
+        factors = prod(x.shape[1:]) + prod(self.g.shape[1:])
+        self.kept = self.per_sample() if prod(self.shape) * 2 <= factors else None
 
-    def pays_to_keep(self):
-        factors = prod(self.x.shape[1:]) + prod(self.out.values.shape[1:])
-        return prod(self.shape) * 2 <= factors        # which others may need as well
-
-    def direct(self, start, stop):
-        """Gradients of some samples: one convolution with a group for each of them."""
-        n, x, g = stop - start, self.x[start:stop], self.out.values[start:stop]
-        if n == 0:
-            return g.new_zeros(0, *self.shape)
-        how = {**self.geometry, "groups": self.geometry["groups"] * n}
-        found = conv_weight_grad(g.reshape(1, -1, *g.shape[2:]), x.reshape(1, -1, *x.shape[2:]),
-                                 size=self.shape[2:], **how)
-        return found.view(n, *self.shape)
+    kept = None
 
     def per_sample(self):
-        return self.kept if self.kept is not None else self.direct(0, self.n)
+        if self.kept is not None:
+            return self.kept
+        return kernel_gradients(self.x, self.g, self.shape, self.geometry)
 
     def squares(self):
         if self.kept is not None:
-            return _squares(self.kept)
-        return chunked(lambda i, j: _squares(self.direct(i, j)), self.n, prod(self.shape))
+            return squares_of(self.kept)
+        return kernel_squares(self.x, self.g, self.shape, self.geometry)
 
     def weighted(self, c):
         if self.kept is not None:
-            return _weighted(self.kept, c)
+            return weighted_sum(self.kept, c)
         if self.n == 0:
-            return self.out.values.new_zeros(self.shape)
-        return conv_weight_grad(self.out.by(c), self.x, size=self.shape[2:], **self.geometry)
+            return self.g.new_zeros(self.shape)
+        return kernel_sum(self.x, self.g, c, self.shape, self.geometry)
 
 
+@recalled("x g")
+def kernel_gradients(x, g, shape, geometry):
+    """One convolution with a group for each sample."""
+    n, (stride, padding, dilation, groups) = g.size(0), geometry
+    if n == 0:
+        return g.new_zeros(0, *shape)
+    found = conv_weight_grad(g.reshape(1, -1, *g.shape[2:]), x.reshape(1, -1, *x.shape[2:]), size=shape[2:],
+                             stride=stride, padding=padding, dilation=dilation, groups=groups * n)
+    return found.view(n, *shape)
+
+
+@recalled("x g")
+def kernel_squares(x, g, shape, geometry):
+    return chunked(lambda i, j: squares_of(kernel_gradients(x[i:j], g[i:j], shape, geometry)), g.size(0),
+                   prod(shape))
+
+
+@recalled("x g c?")
+def kernel_sum(x, g, c, shape, geometry):
+    stride, padding, dilation, groups = geometry
+    return conv_weight_grad(times(g, c, 0), x, size=shape[2:], stride=stride, padding=padding,
+                            dilation=dilation, groups=groups)
+
+
+# -- tables ----------------------------------------------------------------------------------------
 class Rows(Piece):
     """A table's rows by number: index (..., ) and the gradient of what was looked up (..., d)."""
 
     def __init__(self, index: Tensor, out: Scaled, table: Tensor, padding_idx: int | None):
-        self.index, self.n = index, out.n
-        self.shape, self.padding_idx, self.axis = tuple(table.shape), padding_idx, out.axis
+        self.index, self.n, self.axis = index, out.n, out.axis
+        self.shape, self.g = tuple(table.shape), out.values
         if padding_idx is not None:
-            out = Scaled(ops.where((index != padding_idx).unsqueeze(-1), out.values, 0.0), out.axis)
-        self.out = out
-
-    def factors(self):
-        return (_rows_of_samples(self.index.unsqueeze(-1), self.axis).squeeze(-1),
-                _rows_of_samples(self.out.values, self.axis))
+            self.g = ops.where((index != padding_idx).unsqueeze(-1), self.g, 0.0)
 
     def per_sample(self):
-        index, g = self.factors()
+        index, g = of_samples(self.index.unsqueeze(-1), self.axis).squeeze(-1), of_samples(self.g, self.axis)
         rows, width = self.shape
         place = index + ops.arange(self.n).unsqueeze(1) * rows
         found = ops.zeros(self.n * rows, width, dtype=g.dtype)
         return found.index_add(0, place.reshape(-1), g.reshape(-1, width)).view(self.n, rows, width)
 
     def squares(self):
-        index, g = self.factors()
-        return chunked(lambda i, j: _meetings(index[i:j], g[i:j]), self.n, index.size(1)**2)
+        return row_squares(self.index, self.g, self.axis)
 
     def weighted(self, c):
-        g = self.out.by(c)
-        found = ops.zeros(*self.shape, dtype=g.dtype)
-        return found.index_add(0, self.index.reshape(-1), _flat(g))
+        return row_sum(self.index, self.g, c, self.axis, self.shape)
 
 
-def _meetings(index, g):
+@recalled("index g")
+def row_squares(index, g, axis):
     """The double sum over positions, in which only equal rows meet."""
-    same = index.unsqueeze(1) == index.unsqueeze(2)
-    return ops.where(same, g @ g.mT, 0.0).sum((1, 2))
+    index, g = of_samples(index.unsqueeze(-1), axis).squeeze(-1), of_samples(g, axis)
+
+    def part(i, j):
+        same = index[i:j].unsqueeze(1) == index[i:j].unsqueeze(2)
+        return ops.where(same, g[i:j] @ g[i:j].mT, 0.0).sum((1, 2))
+    return chunked(part, len(g), index.size(1)**2)
 
 
+@recalled("index g c?")
+def row_sum(index, g, c, axis, shape):
+    found = ops.zeros(*shape, dtype=g.dtype)
+    return found.index_add(0, index.reshape(-1), in_rows(times(g, c, axis)))
+
+
+# -- several pieces --------------------------------------------------------------------------------
 class Part(Piece):
     """Some rows of a parameter of this shape, from `start` on."""
 
@@ -328,10 +382,3 @@ def together(parts: list[Piece]) -> Piece:
         a, b = zip(*(p.factors() for p in parts))
         return Outer(ops.cat(a, 1), Scaled(ops.cat(b, 1), 0))
     return Total(parts)
-
-
-def sum_of(values: list[Tensor]) -> Tensor:
-    total = values[0]
-    for value in values[1:]:
-        total = total + value
-    return total

@@ -35,8 +35,7 @@ def convolution(module, x, g, axis):
         x, g = x.movedim(axis, 0), g.movedim(axis, 0)
     x, padding = _padded(module, x)
     out = Scaled(g, 0)
-    geometry = dict(stride=tuple(module.stride), padding=padding, dilation=tuple(module.dilation),
-                    groups=module.groups)
+    geometry = tuple(module.stride), padding, tuple(module.dilation), module.groups
     return {"weight": Kernel(x, out, module.weight, geometry), "bias": Summed(out, 1)}
 
 

@@ -40,10 +40,9 @@ class Generation:
         return g if self.scale == 1 else g * self.scale
 
     def squares(self) -> Tensor:
-        """Squared norms (n)."""
+        """Squared norms (n); those of a mean's gradients, so norms come times the scale."""
         if self.found is None:
-            squares = self.piece.squares()
-            self.found = squares if self.scale == 1 else squares * self.scale**2
+            self.found = self.piece.squares()
         return self.found
 
     def weighted(self, c: Tensor) -> Tensor:
