@@ -12,11 +12,13 @@ from weakref import ref
 
 from ... import nn, ops
 from ...autograd.node import RELEASED, AccumulateGrad, GradFn, Parts, edge_to, entry
+from ...autograd.recall import recalled
 from ...func import functional_call, vjp, vmap
 from ...func.pytree import flatten, unflatten
 from ...func.tape import moment
 from ...nn.functional import linear_maps, recurrent
 from ...nn.utils.rnn import PackedSequence
+from ...prims.recurrent import Planes, back_planes, recurrence_grad
 from ...tensor import Tensor, wrap
 from ...trace import record
 from .pieces import Given, Outer, Part, Scaled, Summed
@@ -264,21 +266,32 @@ def _of_recurrent(fn, grads, uses, order):
     if all(g is None for g in grads):
         return
     y, *operands = (None if t is None else t.detach() for t in fn.ctx.saved_tensors)
-    back = recurrent._Gradients(y, *operands[:3], *(*grads, None)[:2], *fn.ctx.options)
-    steps = operands[0].shape[:2]
-
-    def in_order(rows):
-        x = rows.view(*steps, -1)
-        return x if order is None else x.index_select(1, order)
-    gates = Scaled(in_order(back.gates), 1)
-    states = gates if len(back.parts()) == 1 else Scaled(in_order(back.joined(back.parts(), 1)), 1)
-    x = operands[0] if order is None else operands[0].index_select(1, order)
-    made = {1: lambda: Outer(x, gates), 2: lambda: Outer(in_order(back.before), states),
+    x = operands[0]
+    gates, states, before = gates_of(*fn.ctx.options, y, x, operands[2], *(*grads, None)[:2])
+    if order is not None:
+        x, gates, states, before = (t.index_select(1, order) for t in (x, gates, states, before))
+    gates, states = Scaled(gates, 1), Scaled(states, 1)
+    made = {1: lambda: Outer(x, gates), 2: lambda: Outer(before, states),
             3: lambda: Summed(gates), 4: lambda: Summed(states)}
     tensors = [i for i, t in enumerate(operands) if t is not None]      # the others have no edge
     for i, use in zip(tensors, uses):
         if use is not None:
             yield use, made[i]()
+
+
+@recalled("y x w gh? gc?")
+def gates_of(kind, reverse, every, y, x, w, gh, gc):
+    """Gradients at a layer's gates, as inputs and as states see them (T, B, G H); states before each step."""
+    steps, batch, hidden = *x.shape[:2], w.size(1)
+    gh = ops.zeros(steps, batch, hidden, dtype=y.dtype) if gh is None else gh
+    cells = "" if gc is None else "all" if every else "last"
+    out = recurrence_grad(gh, y, w, *(() if gc is None else (gc,)), mode=kind, reverse=reverse, cells=cells)
+    q, carry, _ = back_planes(kind, steps)
+    at = Planes(kind, steps, reverse, True)
+    gates, before = out[:q].view(steps, batch, -1), y[at.before:at.before + steps]
+    if kind != "gru":
+        return gates, gates, before
+    return gates, ops.cat([gates[..., :2 * hidden], out[q:carry]], -1), before
 
 
 KNOWN = {linear_maps._affine.gradient: _of_linear, linear_maps._linear.gradient: _of_linear,
