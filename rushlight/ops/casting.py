@@ -12,6 +12,7 @@ from weakref import ref
 
 from .. import dtypes
 from ..autograd.grad_mode import mode
+from ..tensor import Tensor
 from ..trace.record import pending
 from .cast_lists import APART, FULL, LOWER, WIDEST, policy_of
 
@@ -79,7 +80,7 @@ def cast(value, to):
         return value._make([cast(v, to) for v in value])
     if type(value) in (list, tuple):
         return type(value)([cast(v, to) for v in value])
-    return to(value) if getattr(value, "dtype", None) in _FLOATS and hasattr(value, "storage") else value
+    return to(value) if getattr(value, "dtype", None) in _FLOATS and isinstance(value, Tensor) else value
 
 
 def _caster(policy, dtype, args):

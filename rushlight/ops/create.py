@@ -103,7 +103,7 @@ def _factory(value, name):
     known: dict = {}
     def make(*args, size=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, out=None,
              memory_format=None):
-        if device is out is size is memory_format is None:
+        if device is out is size is memory_format is layout is None:
             found = known.get((args, dtype, dtypes.default)) if _is_plain(args) else None
             if found is not None:
                 return finished(emit(*found), requires_grad)
@@ -111,6 +111,8 @@ def _factory(value, name):
         check_dtype(name, dtype)
         d = dtypes.as_dtype(dtype) or (out.dtype if out is not None else dtypes.default)
         shape = sizes(args if size is None else (size,), name)
+        if layout is not None and layout != layouts.strided:
+            return layouts.answered("filled", (shape, value, d, layout)).requires_grad_(requires_grad)
         y = _in_order(filled, shape, None if memory_format is None else ORDERS.get(memory_format.name), d, value)
         if out is not None:
             from .promote import MATCH, into
@@ -121,9 +123,11 @@ def _factory(value, name):
         return finished(y, requires_grad)
 
     def like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
-        if device is dtype is memory_format is None and input.layout.packed:
+        if device is dtype is memory_format is layout is None and input.layout.packed:
             return finished(filled(input.layout.shape, value, input.dtype), requires_grad)
         check_device(device)
+        if layout is not None and layout != input.layout:
+            return make(input.shape, dtype=dtype or input.dtype, layout=layout, requires_grad=requires_grad)
         y = _laid_out(filled, input, dtypes.as_dtype(dtype) or input.dtype, value, memory_format)
         return finished(y, requires_grad)
     make.__name__, like.__name__ = name, f"{name}_like"

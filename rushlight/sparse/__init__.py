@@ -24,7 +24,7 @@ def mm(sparse, dense, reduce=None):
     Args:
         reduce: "sum", "mean", "amax" or "amin" over the entries of a row of a CSR matrix.
     """
-    return _products.mm(sparse, dense) if reduce is None else _products.reduced_mm(sparse, dense, reduce)
+    return _ops.mm(sparse, dense) if reduce is None else _products.reduced_mm(sparse, dense, reduce)
 
 
 def addmm(mat, mat1, mat2, *, beta=1.0, alpha=1.0):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from .. import dtypes, ops
 from ..autograd.node import named
 from ..layout import Size, wrap_dim, wrap_dims
+from ..ops.layouts import sparse_coo
 from ..tensor import Tensor
 from . import products
 from .convert import flat_places, located, merged, same_pattern, to_dense, to_sparse_coo, to_sparse_csr
@@ -372,6 +373,17 @@ def _full_like(input, value, dtype=None):
         _nothing(input, dtypes.as_dtype(dtype))
 
 
+def _filled(shape, value, dtype, layout):
+    """zeros and empty by layout; no other value is sparse."""
+    from .tensor import empty_coo
+    if value:
+        raise RuntimeError("full(...) is not implemented for sparse layout")
+    if layout == sparse_coo:
+        return empty_coo(Size(shape), dtype)
+    none = ops.zeros(0, dtype=dtypes.int64)
+    return Compressed(layout, none, none, ops.zeros(0, dtype=dtype), Size(shape)).make_empty(Size(shape), dtype)
+
+
 def _nothing(x, dtype):
     from .tensor import empty_coo
     return empty_coo(x.shape, dtype or x.dtype, x.sparse_dim())
@@ -393,7 +405,7 @@ TABLE |= {
     "mm": products.mm, "mv": products.mv, "matmul": products.matmul, "bmm": products.bmm, "addmm": products.addmm,
     "linear": products.linear, "transpose": _transpose, "permute": _permute, "unsqueeze": _unsqueeze,
     "index_select": _index_select, "cat": _cat, "stack": _stack,
-    "sum": total, "norm": _norm, "any": _any, "full_like": _full_like, "clone": _clone, "_cast": _cast}
+    "sum": total, "norm": _norm, "any": _any, "full_like": _full_like, "filled": _filled, "clone": _clone, "_cast": _cast}
 TABLE["relu"] = lambda input, inplace=False: _RELU(input)
 TABLE |= {name: _refused_view(name) for name in ("expand", "reshape", "view", "squeeze")}
 

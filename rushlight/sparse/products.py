@@ -46,7 +46,9 @@ def _sampled(g, x, rows, cols):
     lambda g, _y, data, x, rows, cols, *, n: sampled(g, x, rows, cols),
     lambda g, _y, data, x, rows, cols, *, n: spread(data, g, cols, rows, n=x.shape[0]), None, None))
 def spread(data, x, rows, cols, *, n):
-    """The product of the sparse matrix of these entries, which has n rows, and x."""
+    """The product of the sparse matrix of these entries, which has n rows, and x; rounded once."""
+    if x.dtype.is_floating_point and x.dtype.itemsize < 4:
+        return _spread(data.to(dtypes.float32), x.to(dtypes.float32), rows, cols, n).to(x.dtype)
     return _spread(data, x, rows, cols, n)
 
 

@@ -138,3 +138,20 @@ def test_index_beyond_the_matrix_is_an_error_of_the_product():
     s = torch.sparse_coo_tensor([[0], [9]], [1.], (2, 3))
     with pytest.raises((RuntimeError, IndexError)):
         (s @ torch.ones(3, 2)).tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_products_of_half_precision_are_rounded_once(dtype):
+    a, b = matrix(60, 50, 900), torch.tensor(RNG.standard_normal((50, 9)))
+    low = a.to(dtype), b.to(dtype)
+    found, expected = low[0] @ low[1], low[0].float() @ low[1].float()
+    assert found.dtype is dtype and (found == expected.to(dtype)).all()
+
+
+def test_autocast_takes_sparse_operands():
+    a, x = torch.eye(3).to_sparse(), torch.ones(3, 2, requires_grad=True)
+    with torch.autocast("cpu"):
+        y = torch.sparse.mm(a, x)
+        assert y.dtype is (a @ x).dtype is torch.bfloat16
+    y.sum().backward()
+    assert x.grad.dtype is torch.float32 and (x.grad == 1).all()

@@ -18,6 +18,14 @@ BOTH = (torch, rushlight)
 # One expression a line, of: s and u (COO, u not coalesced), c and cc (CSR, CSC), d (dense), z (empty), h (hybrid),
 # sl (a leaf that requires gradients), sp (of values that do). What is printed has to be the same.
 EXPRESSIONS = """
+T.zeros(2,3,layout=T.sparse_coo)
+T.zeros((2,3),layout=T.sparse_csr)
+T.zeros(2,3,layout=T.sparse_csc,dtype=T.float64)
+T.ones(2,layout=T.sparse_coo)
+T.zeros_like(d,layout=T.sparse_coo)
+T.zeros_like(s,layout=T.strided)
+T.zeros(2,3,layout=T.strided)
+T.ones_like(d,layout=T.strided)
 s
 u
 u.coalesce()
