@@ -201,6 +201,8 @@ def empty_strided(size, stride, *, dtype=None, layout=None, device=None, require
 def arange(start, end=None, step=1, *, dtype=None, layout=None, device=None, requires_grad=False, out=None,
            pin_memory=False):
     """start, start + step, ... before end; arange(n) counts from 0."""
+    if end is dtype is device is out is None and type(start) is int and start >= 0 and step == 1:
+        return finished(_counted(0, 1, start, dtypes.int64), requires_grad)
     check_device(device)
     if end is None:
         start, end = 0, start

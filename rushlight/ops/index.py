@@ -186,6 +186,8 @@ def _coordinates(view, axes, indices):
 def getitem(x, index):
     """x[index] as PyTorch: numbers, slices, None, ..., masks and integer arrays in any mixture."""
     kind = type(index)
+    if kind is Tensor and not index.layout.ndim and index.dtype is dtypes.int64 and pending.capture is None:
+        index, kind = index.item(), int
     if kind is int:
         found = entry_of(x, index)
         if found is not None:
@@ -277,8 +279,13 @@ def _spelled(index):
 
 @recalled("x tensors*")
 def _indexed(x, parts, tensors):
+    return _getitem(x, _index_of(parts, tensors))
+
+
+def _index_of(parts, tensors) -> tuple:
+    """The index that `_spelled` took apart."""
     rest = iter(tensors)
-    return _getitem(x, tuple([next(rest) if p is _TENSOR else slice(*p) if type(p) is tuple else p for p in parts]))
+    return tuple([next(rest) if p is _TENSOR else slice(*p) if type(p) is tuple else p for p in parts])
 
 
 def _getitem(x, index):
@@ -308,13 +315,24 @@ def setitem(x, index, value):
         if view.layout is not x.layout:
             _put(view, value)
             return
+    if spelled is not None and spelled[1]:
+        _put_at(x, *spelled, _as_tensor(value, x.dtype))
+        return
     view, axes, indices = _prepare(x, index)
     if not axes:
         _put(view, value)
         return
-    if not isinstance(value, Tensor):
-        from .pointwise import as_element
-        value = tensor(as_element(value, x.dtype), dtype=x.dtype)
+    _index_put(view, axes, indices, _as_tensor(value, x.dtype), "set")
+
+
+def _as_tensor(value, d):
+    from .pointwise import as_element
+    return value if isinstance(value, Tensor) else tensor(as_element(value, d), dtype=d)
+
+
+@recalled("x tensors* value")
+def _put_at(x, parts, tensors, value):
+    view, axes, indices = _prepare(x, _index_of(parts, tensors))
     _index_put(view, axes, indices, value, "set")
 
 

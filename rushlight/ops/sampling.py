@@ -401,6 +401,15 @@ def check_weights(weights, n, replacement) -> None:
 
 def drawn_by_race(weights, n: int, generator) -> Tensor:
     """Each category waits an exponential time; the first n to arrive are drawn, by weight."""
+    return _race(weights, n) if generator is None else _raced(weights, n, generator)
+
+
+@recalled("weights")
+def _race(weights, n):
+    return _raced(weights, n, None)
+
+
+def _raced(weights, n, generator):
     speed = weights / sampled_like(weights, exponential_values, 1.0, generator=generator)
     return o.argmax(speed, -1, keepdim=True) if n == 1 else o.topk(speed, n)[1].contiguous()
 

@@ -18,6 +18,7 @@ ALIGNMENT = 64
 SLACK = 64
 PAGE = 4096
 FINE = 1024             # size classes: multiples of 64 up to here, then eighths of powers of two
+LARGE = 4 << 20         # from here on a block may serve smaller wishes, and makes room for a larger one
 SHARE_OF_MEMORY = 4     # one part in so many of the machine's memory may be cached
 
 
@@ -50,6 +51,9 @@ class Allocator:
             capacity = (nbytes + (1 << shift) - 1) >> shift << shift
         with self.lock:
             blocks = self.free.get(capacity)
+            if not blocks and capacity >= LARGE:
+                capacity = self.fitting(capacity)
+                blocks = self.free.get(capacity)
             if blocks:
                 address, base = blocks.pop()
                 self.cached -= capacity
@@ -72,6 +76,19 @@ class Allocator:
             blocks.append((address, base))
             if self.cached > self.limit:
                 self.trim(self.limit // 2)
+
+    def fitting(self, capacity: int) -> int:
+        """The size of a kept block that serves for a large one: up to twice as much, or just this, to be made.
+
+        What is made takes the place of a kept one of at least half its size. So blocks only grow, and a program
+        whose arenas differ, as those of a first step and of the others do, ends with the largest alone.
+        """
+        kept = sorted(c for c, blocks in self.free.items() if blocks and capacity <= 2 * c and c <= 2 * capacity)
+        larger = next((c for c in kept if c > capacity), None)
+        if larger is None and kept:
+            self.free[kept[-1]].pop(0)
+            self.cached -= kept[-1]
+        return larger or capacity
 
     def fresh(self, nbytes: int, capacity: int) -> tuple[int, object]:
         if nbytes < 0:

@@ -149,3 +149,44 @@ def test_a_layer_whose_weight_is_no_parameter_any_more():
     layer.weight = weight
     x = T.ones(1, 2)
     np.testing.assert_array_equal(layer(x).detach().numpy(), T.nn.functional.linear(x, weight, layer.bias).detach().numpy())
+
+
+@pytest.mark.parametrize("value", [5.0, 2, "tensor"])
+def test_writes_at_indices_that_come_again(value):
+    a = np.arange(12, dtype=np.float32).reshape(4, 3)
+    x, at, across = T.tensor(a), T.tensor([3, 0, -2]), T.tensor([1, 1, 2])
+    for turn in range(6):
+        put = T.full((3,), float(turn)) if value == "tensor" else value + turn
+        x[at, across] = put
+        a[at.tolist(), across.tolist()] = put.numpy() if value == "tensor" else put
+        x[at] = x[at] + 1
+        a[at.tolist()] = a[at.tolist()] + 1
+        assert x.tolist() == a.tolist() and x._version == 2 * (turn + 1)
+    w = T.ones(3, requires_grad=True)
+    for _ in range(4):
+        y = T.zeros(4)
+        y[at] = w * 2
+        w.grad = None
+        y.sum().backward()
+        assert w.grad.tolist() == [2, 2, 2]
+
+
+def test_an_entry_by_a_tensor_and_counting():
+    x = T.arange(6).reshape(2, 3)
+    for k in (0, 1, -1):
+        assert x[T.tensor(k)].tolist() == x.tolist()[k]
+    with pytest.raises(IndexError):
+        x[T.tensor(2)]
+    assert T.arange(0).tolist() == [] and T.arange(3, requires_grad=False).dtype == T.int64
+    with pytest.raises(RuntimeError, match="inconsistent with step sign"):
+        T.arange(-1)
+    with pytest.raises(RuntimeError, match="floating point"):
+        T.arange(3, requires_grad=True)
+
+
+def test_races_that_come_again_go_on_in_the_stream():
+    weights = T.tensor([[0.1, 0.0, 0.4], [0.3, 0.3, 0.3]])
+    T.manual_seed(5)
+    found = [T.multinomial(weights, 1 + k % 2).tolist() for k in range(8)]
+    T.manual_seed(5)
+    assert found == [T.multinomial(weights, 1 + k % 2, generator=T.default_generator).tolist() for k in range(8)]

@@ -166,3 +166,41 @@ def test_limits_of_a_container(monkeypatch, tmp_path):
     for memory_max, found in (("max", machine), ("1000000", 1000000)):
         (tmp_path / "memory.max").write_text(memory_max + "\n")
         assert limits.available_memory.__wrapped__() == found
+
+
+MIB = 1 << 20
+
+
+def used(allocator, *sizes):
+    """Allocate some sizes together and give all back; the sizes of blocks kept then."""
+    blocks = [allocator.allocate(n * MIB) for n in sizes]
+    spans = sorted((b.address, b.address + b.nbytes) for b in blocks)
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+    for block in blocks:
+        allocator.release(block.address, block.capacity, block.base)
+        block.capacity = 0
+    kept = sorted(c // MIB for c, found in allocator.free.items() for _ in found)
+    assert allocator.cached == sum(kept) * MIB and allocator.live == 0
+    return kept
+
+
+def test_a_large_block_takes_the_place_of_a_smaller_one_and_serves_in_it():
+    allocator = memory.Allocator(limit=1 << 30)
+    assert used(allocator, 20) == [20]
+    assert used(allocator, 32) == [32]              # not 20 and 32
+    fresh = allocator.fresh_blocks
+    assert used(allocator, 20) == [32] and used(allocator, 26) == [32] and allocator.fresh_blocks == fresh
+    assert used(allocator, 8) == [8, 32]            # much smaller: a block of its own
+    assert used(allocator, 32, 20, 8) == [8, 20, 32]
+    assert used(allocator, 2, 3) == [2, 3, 8, 20, 32]
+
+
+def test_programs_that_take_turns_stop_asking_the_system():
+    allocator = memory.Allocator(limit=1 << 30)
+    for turn in range(8):
+        if turn == 4:
+            fresh = allocator.fresh_blocks
+        used(allocator, 20, 20, 10)
+        used(allocator, 32, 8)
+        used(allocator, 26, 16, 12, 5)
+    assert allocator.fresh_blocks == fresh
