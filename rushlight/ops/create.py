@@ -285,9 +285,9 @@ def logspace(start, end, steps, base=10.0, *, dtype=None, layout=None, device=No
     check_device(device)
     d = dtypes.as_dtype(dtype) or (dtypes.default if out is None else out.dtype)
     need("logspace_cpu", d, {1, 2, 3})
-    if not d.is_floating_point:         # ends are converted, exponents are floats
+    if d.rank == 1:                     # ends are converted, exponents are floats
         start, end = (int(v) for v in (start, end))
-    wide = dtypes.float64 if d.is_floating_point else dtypes.float32
+    wide = dtypes.float32 if d.rank == 1 else dtypes.float64
     y = (base ** linspace(start, end, steps, dtype=wide).to(dtypes.float64)).to(d)
     if out is not None:
         from .promote import MATCH, into

@@ -64,7 +64,15 @@ def in_place(name, op):
     return method
 
 
+def abs_in_place(x):
+    """The absolute values, where they have x's dtype."""
+    if x.dtype.is_complex:
+        raise RuntimeError("In-place abs is not supported for complex tensors.")
+    return pointwise.abs(x)
+
+
 METHODS = {name + "_": in_place(name, getattr(module, name)) for module, names in NAMES.items() for name in names.split()}
+METHODS["abs_"] = METHODS["absolute_"] = in_place("abs", abs_in_place)
 METHODS["polygamma_"] = in_place("polygamma", lambda self, n: pointwise.polygamma(n, self))
 METHODS["igamma_"] = in_place("igamma", special.gammainc)
 METHODS["igammac_"] = in_place("igammac", special.gammaincc)

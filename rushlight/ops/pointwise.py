@@ -447,7 +447,8 @@ def _logaddexp_complex(a, b):
     big, small = where(first, a, b), where(first, b, a)
     infinite = isinf(real_part(big).detach())
     usual = big + log1p(exp(where(infinite, 0, small - big)))           # noqa: F821
-    return where(infinite, log(exp(a) + exp(b)), usual)                 # noqa: F821
+    a, b = (exp(where(infinite, x, 0)) for x in (a, b))                 # noqa: F821
+    return where(infinite, log(a + b), usual)                           # noqa: F821
 
 
 def logaddexp2(input, other, *, out=None):

@@ -17,7 +17,7 @@ DTYPES = {getattr(torch, n): n for n in (
     "complex64", "complex128", "complex32", "uint16", "uint32", "uint64")}
 FORMATS = {torch.contiguous_format: "contiguous_format", torch.preserve_format: "preserve_format",
            torch.channels_last: "channels_last", torch.channels_last_3d: "channels_last_3d"}
-BEYOND = {"complex64", "complex128", "complex32"}
+BEYOND = {"complex32"}
 
 
 class Unsupported(Exception):
@@ -79,8 +79,6 @@ class Freezer:
             if x is not torch.strided:
                 raise Unsupported("sparse layouts")
             return Named("strided")
-        if isinstance(x, complex):
-            raise Unsupported("complex numbers")
         if isinstance(x, torch.Generator):
             return Named("default_generator")
         return x
@@ -88,7 +86,7 @@ class Freezer:
     def _dtype(self, d):
         name = DTYPES.get(d)
         if name is None or name in BEYOND:
-            raise Unsupported("complex numbers" if name else f"dtype {d}")
+            raise Unsupported(f"dtype {d}")
         return Named(name)
 
     def _tensor(self, t):
@@ -99,6 +97,7 @@ class Freezer:
         if type(t) not in (torch.Tensor, torch.nn.Parameter):
             raise Unsupported("subclasses of Tensor")
         name = self._dtype(t.dtype).path
+        t = t.detach().resolve_conj().requires_grad_(t.requires_grad) if t.is_conj() else t
         memory = self._memory(t.detach(), name)
         return Frozen(memory, tuple(t.shape), t.stride(), t.storage_offset(), t.requires_grad,
                       isinstance(t, torch.nn.Parameter))

@@ -13,7 +13,7 @@ from .frozen import Freezer, Thawed, Unsupported
 from .seen import TOLERANCE, Difference, Raised, Rules, differences, observe
 from .translate import Internal, Lacking, translate
 
-DTYPES = ("float32", "float64", "int64", "bool", "bfloat16", "float16")
+DTYPES = ("float32", "float64", "int64", "bool", "bfloat16", "float16", "complex128")
 UNSET = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided", "empty_permuted", "resize_",
          "resize_as_")        # whose values nobody promises
 
@@ -47,7 +47,7 @@ def draw(op, dtype, limit, seed):
     rng = random.Random(name)
     torch.manual_seed(rng.getrandbits(32))
     d = getattr(torch, dtype)
-    grad = op.supports_autograd and d.is_floating_point and d in op.supported_backward_dtypes("cpu")
+    grad = op.supports_autograd and (d.is_floating_point or d.is_complex) and d in op.supported_backward_dtypes("cpu")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         samples = op.sample_inputs("cpu", d, requires_grad=grad)
@@ -162,7 +162,7 @@ def _of_sample(op, dtype, i, sample, grad, few):
         if variant != "function" and i >= few:
             continue
         order = 0 if not grad or dtype in ("float16",) else \
-            2 if dtype == "float64" and op.supports_gradgrad and variant == "function" else 1
+            2 if dtype in ("float64", "complex128") and op.supports_gradgrad and variant == "function" else 1
         result = compare(op, fn, frozen, dtype, order, "in place" in variant,
                          sample.output_process_fn_grad)
         yield Case(op.full_name, variant, dtype, i, text), result

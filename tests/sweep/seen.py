@@ -49,14 +49,14 @@ def is_tensor(x):
 
 def array_of(t):
     """A tensor's values; bfloat16 as float32."""
-    if str(t.dtype).startswith("torch.complex"):
-        raise Unsupported("complex numbers")
+    if str(t.dtype) == "torch.complex32":
+        raise Unsupported("complex numbers of 16-bit floats")
     if t.dim() > 64:
         raise Unsupported("more than 64 dimensions")
     t = t.detach()
     if str(t.dtype) == "torch.bfloat16":
         t = t.float()
-    t = t.clone() if isinstance(t, torch.Tensor) else t
+    t = t.clone().resolve_conj() if isinstance(t, torch.Tensor) else t
     return np.array(t.numpy())
 
 
@@ -74,8 +74,6 @@ def see(y, inputs=()):
         return Seen(array_of(y), str(y.dtype), tuple(y.shape), tuple(y.stride()), y.requires_grad, shares)
     if isinstance(y, (tuple, list)) and not type(y).__name__ == "Size":
         return type(y).__name__.removesuffix("_out"), tuple(see(v, inputs) for v in y)
-    if isinstance(y, complex):
-        raise Unsupported("complex numbers")
     if type(y).__name__ in ("dtype", "Size", "device", "layout"):
         return str(y)
     return y
