@@ -250,6 +250,8 @@ def linspace(start, end, steps, *, dtype=None, layout=None, device=None, require
     start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
+    if complex in (type(start), type(end)):
+        return _complex_linspace(start, end, steps, dtypes.as_dtype(dtype), requires_grad, out)
     d = dtypes.as_dtype(dtype) or (dtypes.default if out is None else out.dtype)
     kind = d.numpy if d.is_floating_point and d.itemsize >= 4 else np.float32 if d.is_floating_point else np.float64
     step = kind.type((end - start) / (steps - 1)) if steps > 1 and hasattr(kind, "type") else \
@@ -277,6 +279,18 @@ def _long_linspace(first, last, step, steps, d):
     from .pointwise import where
     i = arange(steps, dtype=d)
     return where(i < steps // 2, first + i * step, last - ((steps - 1) - i) * step)
+
+
+def _complex_linspace(start, end, steps, dtype, requires_grad, out):
+    """The same for both parts."""
+    from .complex import complex as join
+    d = dtype or (dtypes.default.to_complex() if out is None else out.dtype)
+    if not d.is_complex:
+        raise RuntimeError(f"torch.linspace(): inferred dtype {dtypes.default.to_complex()!r} can't be safely cast to "
+                           f"passed dtype {d!r}")
+    parts = ((complex(start).real, complex(end).real), (complex(start).imag, complex(end).imag))
+    y = join(*(linspace(*ends, steps, dtype=d.to_real()) for ends in parts))
+    return finished(y, requires_grad) if out is None else out.copy_(y)
 
 
 def logspace(start, end, steps, base=10.0, *, dtype=None, layout=None, device=None, requires_grad=False,

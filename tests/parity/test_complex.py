@@ -66,6 +66,9 @@ UNARY = {n: lambda T, z, n=n: getattr(T, n)(z) for n in SMOOTH} | {
     "addcmul": lambda T, z: T.addcmul(z, z, z, value=2), "addcdiv": lambda T, z: T.addcdiv(z, z, z * z), "tensordot":
     lambda T, z: T.tensordot(z, z, ([1], [1])), "pad": lambda T, z: T.nn.functional.pad(z, (1, 2)), "logaddexp":
     lambda T, z: T.logaddexp(z, z.conj()), "float_power": lambda T, z: T.float_power(z, 2), "ldexp": lambda T, z: T.ldexp(z, T.tensor(2)),
+    "conv1d": lambda T, z: T.nn.functional.conv1d(z[None], z[:2, None, :2].expand(2, 3, 2), z[0, :2], padding=1), "conv2d":
+    lambda T, z: T.nn.functional.conv2d(z[None, None], z[None, None, :2, :2], stride=2), "l1_loss": lambda T, z: T.nn.functional.l1_loss(z, z.conj()),
+    "large exponents": lambda T, z: (z * 400).logcumsumexp(0), "conv_transpose": lambda T, z: T.nn.functional.conv_transpose1d(z[None], z[:, :2, None]),
     "sinc": lambda T, z: T.sinc(z), "matrix_power": lambda T, z: T.matrix_power(z[:, :3], 3), "cross": lambda T, z: T.cross(z, z.conj(), dim=0),
 }
 
@@ -132,6 +135,13 @@ def test_numbers_promote_by_category():
                     x = T.ones(2, dtype=getattr(T, dtype))
                     made.append((str(getattr(T, op)(x, number).dtype), str(T.result_type(x, number))))
                 assert made[0] == made[1], (dtype, number, op)
+
+
+def test_spaces():
+    for f in (lambda T: T.linspace(0, 1j, 5), lambda T: T.linspace(1 - 2j, 3, 4, dtype=T.complex128), lambda T: T.logspace(0, 1.5, 4, dtype=T.complex64),
+              lambda T: T.linspace(0, 1, 3, dtype=T.complex64), lambda T: T.eye(2, dtype=T.complex64), lambda T: T.full((2,), 1j),
+              lambda T: T.linspace(0, 1j, 5, dtype=T.float32), lambda T: T.ones(2, dtype=T.complex64).abs_()):
+        compare(f, grads=0)
 
 
 def test_default_dtype_decides():
