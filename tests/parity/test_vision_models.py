@@ -6,10 +6,7 @@ import rushlight
 import rushlight.vision.models
 import rushlight.vision.ops
 
-torch = pytest.importorskip("torch")
-if torch is rushlight:
-    pytest.skip("needs PyTorch itself", allow_module_level=True)
-from .test_vision import THEIRS
+from .test_vision import THEIRS, torch
 
 OURS = rushlight.vision
 
