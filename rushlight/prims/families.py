@@ -186,9 +186,9 @@ ndtri = _special("ndtri", _quantile, (None,), draws(0.001, 0.999, 1, FLOATS))
 
 
 # -- Airy's function ---------------------------------------------------------------------------------
-STEP = 0.25
-NODES = np.arange(25) * STEP
-NEAR = 2.0              # below, Maclaurin's series keeps its digits
+AIRY_STEP = 0.25
+AIRY_NODES = np.arange(25) * AIRY_STEP
+AIRY_NEAR = 2.0              # below, Maclaurin's series keeps its digits
 AI0, SLOPE0 = 0.355028053887817239, 0.258819403792806798        # Ai(0), -Ai'(0)
 
 
@@ -200,10 +200,10 @@ def _airy_far(z):
     """
     zeta = 2 / 3 * z * np.sqrt(z)
     root = np.sqrt(2 * zeta)[..., None]
-    s = NODES / root
-    terms = np.exp(-NODES ** 2) * np.cosh(2 / 3 * np.arcsinh(s)) / (root * np.sqrt(1 + s * s))
+    s = AIRY_NODES / root
+    terms = np.exp(-AIRY_NODES ** 2) * np.cosh(2 / 3 * np.arcsinh(s)) / (root * np.sqrt(1 + s * s))
     terms[..., 0] /= 2
-    return np.sqrt(z / 3) / math.pi * np.exp(-zeta) * terms.sum(-1) * 2 * STEP
+    return np.sqrt(z / 3) / math.pi * np.exp(-zeta) * terms.sum(-1) * 2 * AIRY_STEP
 
 
 def _airy_near(x):
@@ -219,10 +219,10 @@ def _airy_near(x):
 
 def _airy(x):
     x64 = np.asarray(x, np.float64)
-    size = np.clip(np.abs(x64), NEAR, 1e150)
+    size = np.clip(np.abs(x64), AIRY_NEAR, 1e150)
     turn = np.exp(1j * math.pi / 3)
     y = np.where(x64 > 0, _airy_far(np.minimum(size, 200.0) + 0j).real, 2 * (turn * _airy_far(size * turn)).real)
-    y = np.where(np.abs(x64) < NEAR, _airy_near(np.clip(x64, -NEAR, NEAR)), y)
+    y = np.where(np.abs(x64) < AIRY_NEAR, _airy_near(np.clip(x64, -AIRY_NEAR, AIRY_NEAR)), y)
     return np.where(np.isfinite(x64), y, np.nan).astype(np.asarray(x).dtype)
 
 
