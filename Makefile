@@ -6,7 +6,7 @@ PARITY := .venv-parity
 BIN    := $(VENV)/bin
 PIP    := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test parity bench lint clean
+.PHONY: demo test parity parity-sweep bench lint clean
 
 demo: $(VENV)/ready
 	$(BIN)/rushlight run examples/digits.py
@@ -16,6 +16,11 @@ test: $(VENV)/ready
 
 parity: $(PARITY)/ready
 	$(PARITY)/bin/python -m pytest -q tests/parity
+
+# Cases from the tables that PyTorch tests itself with; SWEEP="--seed 2" takes others, SWEEP="--limit 0" all.
+parity-sweep: $(PARITY)/ready
+	$(PARITY)/bin/python $(PIP) expecttest
+	$(PARITY)/bin/python -m tests.sweep --jobs 2 $(SWEEP)
 
 bench: $(VENV)/ready
 	$(BIN)/python -m bench

@@ -84,7 +84,7 @@ _SPARSE = frozenset(("sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tenso
                      "hspmm", "sspaddmm", "spmm", "dsmm", "hsmm"))
 _ROOMS = frozenset(("nn", "optim", "utils", "io", "cpu", "testing", "jit", "linalg", "fft", "special", "func", "amp",
                     "accelerator", "multiprocessing",
-                    "distributions", "privacy", "vision", "viz", "distributed", "sparse", "serialization", "backends",
+                    "distributions", "signal", "privacy", "vision", "viz", "distributed", "sparse", "serialization", "backends",
                     "compiler", "cuda", "config", "random", "replay", "types", "_dynamo", "_utils", "version"))
 
 

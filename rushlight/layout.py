@@ -224,6 +224,8 @@ def diagonal(l: Layout, offset: int, a: int, b: int) -> tuple[Layout, int]:
 
 
 def unfold(l: Layout, dim: int, size: int, step: int) -> Layout:
+    if not l.ndim:
+        return layout((size,), (1,))
     shape, strides = list(l.shape), list(l.strides)
     inner = strides[dim]
     shape[dim], strides[dim] = (shape[dim] - size) // step + 1, strides[dim] * step

@@ -209,6 +209,8 @@ def arange(start, end=None, step=1, *, dtype=None, layout=None, device=None, req
     start, end, step = (v.item() if isinstance(v, (Tensor, np.generic)) else v for v in (start, end, step))
     if step == 0:
         raise RuntimeError("step must be nonzero")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     whole = all(isinstance(v, int) for v in (start, end, step))
@@ -534,6 +536,21 @@ bartlett_window = _window("bartlett_window", lambda t: 1 - np.abs(2 * t - 1))
 blackman_window = _window("blackman_window",
                           lambda t: 0.42 - 0.5 * np.cos(2 * np.pi * t) + 0.08 * np.cos(4 * np.pi * t))
 kaiser_window = _window("kaiser_window", lambda t, beta=12.0: np.i0(beta * np.sqrt(1 - (2 * t - 1) ** 2)) / np.i0(beta))
+
+
+def empty_permuted(size, physical_layout, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+    """Memory for a tensor whose axes lie in the order of physical_layout, from outermost to innermost."""
+    if sorted(physical_layout) != list(builtins.range(len(size))):
+        if len(physical_layout) != len(size):
+            raise RuntimeError("Number of dimensions in size does not match the length of the physical_layout; i.e. "
+                               f"len(size) = {len(size)} is not equal to len(physical_layout) = {len(physical_layout)}")
+        bad = [d for i, d in enumerate(physical_layout) if not 0 <= d < len(size) or d in physical_layout[:i]]
+        raise RuntimeError(f"Dimension out of range (expected to be between 0 and {len(size) - 1}, but got {bad[0]} at index "
+                           f"{list(physical_layout).index(bad[0])}).  NB: negative dims not currently supported; file an "
+                           "issue if you want it." if not 0 <= bad[0] < len(size) else "Duplicate dim not allowed")
+    y = empty([size[d] for d in physical_layout], dtype=dtype, layout=layout, device=device)
+    back = [list(physical_layout).index(d) for d in builtins.range(len(size))]
+    return finished(y.permute(back), requires_grad)
 
 
 def unravel_index(indices, shape):

@@ -8,6 +8,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.function import differentiable
 from ..prims import exact as p
+from ..layout import wrap_dims
 from ..tensor import Tensor
 from .create import arange, tensor, zeros_like
 from .matmul import matmul
@@ -70,7 +71,9 @@ def frexp(input, *, out=None):
     both = return_type("frexp", ("mantissa", "exponent"))(_mantissa(input, e), e)
     if out is None:
         return both
-    return type(both)(*[into(to, y) for to, y in zip(out, both)])
+    said = "torch.frexp() expects mantissa to have dtype {wanted} but got {given}", \
+        "torch.frexp() expects exponent to have int dtype but got {given}"
+    return type(both)(*[into(to, y, words) for to, y, words in zip(out, both, said, strict=True)])
 
 
 # -- histograms --------------------------------------------------------------------------------------------------
@@ -136,6 +139,7 @@ def gradient(input, *, spacing=None, dim=None, edge_order=1):
         a tuple with a tensor like input for each axis.
     """
     axes = list(range(input.dim())) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    wrap_dims(axes, input.dim())
     spacing = 1 if spacing is None else spacing
     steps = [spacing] * len(axes) if isinstance(spacing, (int, float)) else list(spacing)
     if len(steps) != len(axes):

@@ -429,7 +429,7 @@ def gather(input, dim, index, *, sparse_grad=False, out=None):
     n = input.layout.ndim
     if index.layout.ndim != n and n and index.layout.ndim:
         if not index.layout.numel:
-            return input.new_zeros(index.shape)
+            return named(input.reshape(-1)[:0].reshape(index.shape), "GatherBackward0")
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
     d = wrap_dim(dim, n)
     if not n:
@@ -736,9 +736,28 @@ def nonzero(input, *, as_tuple=False):
     if as_tuple:
         return tuple(tensor(i.astype(np.int64)) for i in found)
     if not input.dim():
-        return tensor(np.zeros((len(found[0]), 0), np.int64)).as_strided((len(found[0]), 0), (1, 0))
+        return tensor(np.zeros((len(found[0]), 0), np.int64)).as_strided((len(found[0]), 0), (1, len(found[0])))
     y = tensor(np.stack(found).astype(np.int64)).t()
     return y if len(y) else y.as_strided(y.shape, (1, 0))
+
+
+def nonzero_static(input, *, size, fill_value=-1):
+    """The first `size` rows of nonzero(input); rows that do not exist are filled."""
+    found = nonzero(input)[:size]
+    y = found.new_full((size, input.dim()), fill_value)
+    y[:len(found)] = found
+    return y
+
+
+def put(input, index, source, accumulate=False):
+    """A copy whose elements at places of the flat input are those of source, or have them added."""
+    if index.dtype is not dtypes.int64:
+        raise IndexError(f"put_(): Expected a long tensor for index, but got {legacy_name(index.dtype)}")
+    if source.dtype is not input.dtype:
+        raise RuntimeError("put_(): self and source expected to have the same dtype, but got self.dtype = "
+                           f"{legacy_name(input.dtype)} and source.dtype = {legacy_name(source.dtype)}")
+    y = index_put(input.reshape(-1), (index.reshape(-1),), source.reshape(-1), accumulate)
+    return named(y.reshape(input.shape), "PutBackward0")
 
 
 def argwhere(input):
@@ -785,6 +804,9 @@ def fliplr(input):
 
 
 def flipud(input):
+    """The first axis in reverse order."""
+    if not input.dim():
+        raise RuntimeError("Input must be >= 1-d.")
     return flip(input, 0)
 
 
@@ -1062,6 +1084,8 @@ def searchsorted(sorted_sequence, values, *, right=False, side=None, out_int32=F
 
 def bucketize(input, boundaries, *, right=False, out_int32=False):
     """The bucket of each element between sorted boundaries."""
+    if boundaries.dim() != 1:
+        raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({boundaries.dim()})")
     return searchsorted(boundaries, input, right=right, out_int32=out_int32)
 
 
@@ -1109,6 +1133,8 @@ def diag_embed(input, offset=0, dim1=-2, dim2=-1):
     """The last axis on the diagonal of two new axes."""
     n = input.shape[-1] + abs(offset)
     a, b = wrap_dim(dim1, input.dim() + 1), wrap_dim(dim2, input.dim() + 1)
+    if a == b:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     i, j = arange(n).unsqueeze(1), arange(n)
     padded = input.unsqueeze(-1).expand(*input.shape, n)
     rows_ = padded if offset == 0 else _pad_rows(padded, offset, n)

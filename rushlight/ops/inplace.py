@@ -152,8 +152,7 @@ def resize_as_(self, other, *, memory_format=None):
 
 def put_(self, at, source, accumulate=False):
     """Elements of the flat tensor at `at` replaced (or added to) by those of source."""
-    written = index.index_put(self.reshape(-1), (at.reshape(-1),), source.reshape(-1), accumulate)
-    return assign(self, written.reshape(self.shape))
+    return assign(self, index.put(self, at, source, accumulate))
 
 
 METHODS |= {"fill_diagonal_": fill_diagonal_, "resize_as_": resize_as_, "put_": put_}

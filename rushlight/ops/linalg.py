@@ -63,6 +63,11 @@ def placed(y, out):
     return y if out is None else into(out, y, SAME)
 
 
+def converted(y, out):
+    """Put where `out` says, which may be of a wider dtype."""
+    return y if out is None else into(out, y)
+
+
 def several(name, fields, parts, backward=None, out=None):
     """A named tuple of results."""
     if backward is not None:
@@ -203,7 +208,7 @@ def pinv(A, *, atol=None, rtol=None, hermitian=False, rcond=None, out=None):
     atol, rtol = _tolerances(A, atol, rtol if rcond is None else rcond)
     if hermitian:
         A = _from_triangle(A)
-    return placed(p.pinv(A, rtol=rtol, atol=atol), out)
+    return converted(p.pinv(A, rtol=rtol, atol=atol), out)
 
 
 @differentiable("LinalgPinvBackward0", vjp=(lambda g, _y, A: (g + g.mH) / 2,))
@@ -415,7 +420,7 @@ def householder_product(A, tau, *, out=None):
     for k in reversed(range(tau.shape[-1])):
         column = v[..., k:k + 1]
         y = y - o.matmul(tau[..., k, None, None] * column, o.matmul(column.mH, y))
-    return placed(y, out)
+    return converted(y, out)
 
 
 # -- norms and ranks -------------------------------------------------------------------------------
@@ -480,7 +485,7 @@ def cond(A, p=None, *, out=None):
     check_square(A, f"linalg.cond(ord={p})")
     back, info = inv_ex(A)
     y = matrix_norm(A, p) * matrix_norm(back, p)
-    return placed(o.where(info != 0, math.inf, y) if bool((info != 0).any()) else y, out)
+    return converted(o.where(info != 0, math.inf, y) if bool((info != 0).any()) else y, out)
 
 
 def matrix_rank(A, *, atol=None, rtol=None, hermitian=False, tol=None, out=None):
@@ -492,10 +497,10 @@ def matrix_rank(A, *, atol=None, rtol=None, hermitian=False, tol=None, out=None)
         raise RuntimeError("This function doesn't handle types other than float and double")
     s = eigvalsh(A).abs() if hermitian else svdvals(A)
     if tol is not None:
-        return placed((s > tol).sum(-1), out)
+        return converted((s > tol).sum(-1), out)
     atol, rtol = _tolerances(A, atol, rtol)
     largest = s.amax(-1, True) if s.shape[-1] else s.sum(-1, True)
-    return placed((s > (largest * rtol).clamp(min=atol)).sum(-1), out)
+    return converted((s > (largest * rtol).clamp(min=atol)).sum(-1), out)
 
 
 # -- products and functions ------------------------------------------------------------------------
@@ -513,7 +518,7 @@ def matrix_power(A, n, *, out=None):
                            "dimensions.")
     if A.shape[-1] != A.shape[-2]:
         check_square(A, "linalg.matrix_power")
-    return placed(o.matrix_power(inv(A), -n) if n < 0 else o.matrix_power(A, n), out)
+    return converted(o.matrix_power(inv(A), -n) if n < 0 else o.matrix_power(A, n), out)
 
 
 def multi_dot(tensors, *, out=None):
@@ -538,6 +543,9 @@ def multi_dot(tensors, *, out=None):
 
 def cross(input, other, *, dim=-1, out=None):
     """Cross products of vectors of three along `dim`."""
+    if input.dim() != other.dim():
+        raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
+    wrap_dim(dim, input.dim())
     if input.shape[dim] != 3 or other.shape[dim] != 3:
         raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got "
                            f"{input.shape[dim]} and {other.shape[dim]}")
@@ -581,7 +589,7 @@ def tensorsolve(A, B, dims=None, *, out=None):
                            f"== prod(self.shape[:other.ndim]), but got {math.prod(shape)} != "
                            f"{math.prod(A.shape[:B.dim()])}")
     y = solve(A.reshape(math.prod(shape), -1), B.reshape(-1))
-    return placed(y.reshape(shape), out)
+    return converted(y.reshape(shape), out)
 
 
 def tensorinv(A, ind=2, *, out=None):
@@ -594,7 +602,7 @@ def tensorinv(A, ind=2, *, out=None):
                            f"prod(self.shape[:ind]), but got {math.prod(columns)} != "
                            f"{math.prod(rows)}")
     y = inv(A.reshape(math.prod(rows), -1))
-    return placed(y.reshape(*columns, *rows), out)
+    return converted(y.reshape(*columns, *rows), out)
 
 
 listed(globals())

@@ -490,6 +490,8 @@ def conv(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1, *, n):
     if isinstance(padding, str):
         x, padding = _named_padding(x, w, padding, stride, dilation, n)
     padding = each(padding, n, "padding")
+    if min(dilation) <= 0:
+        raise RuntimeError("dilation should be greater than zero")
     batched = x.dim() == n + 2
     x = x if batched else unsqueeze(x, 0)
     for m, k, s, p, d in zip(x.shape[2:], w.shape[2:], stride, padding, dilation):

@@ -34,7 +34,7 @@ SAME_NAME = """
     to type cuda requires_grad_ normal_ uniform_ random_ bernoulli bernoulli_ exponential_ geometric_ cauchy_
     log_normal_ multinomial
     inverse pinverse det slogdet logdet cholesky cholesky_solve cholesky_inverse qr svd matrix_exp triangular_solve lu
-    lu_solve orgqr gcd lcm nextafter frexp histogram index_reduce as_strided_scatter
+    lu_solve orgqr put nonzero_static gcd lcm nextafter frexp histogram index_reduce as_strided_scatter
 """
 RENAMED = {"type": "type_"}
 
@@ -91,6 +91,7 @@ def attach() -> None:
     for name, op in IN_PLACE.items():
         setattr(Tensor, name, inplace.METHODS[op])
     Tensor.where = where_method
+    Tensor.__rdiv__ = Tensor.__rtruediv__
     Tensor.polygamma = lambda self, n: ops.polygamma(n, self)
     Tensor.__neg__, Tensor.__abs__ = ops.neg, _base["abs"]
     Tensor.__pos__ = ops.positive

@@ -221,6 +221,9 @@ def _pick(x, at, *, shape, n):
 def max_pool(x, kernel, stride, padding, dilation, ceil_mode):
     """(values, indices) of the largest element of each window; indices count in the flat image."""
     n, shape = len(kernel), x.layout.shape
+    for name, values in (("kernel_size", kernel), ("stride", stride), ("dilation", dilation)):
+        if min(values) <= 0:
+            raise RuntimeError(f"max_pool{n}d() {name} must be greater than zero, but got {min(values)}")
     lowest = float("-inf") if x.dtype.rank == 2 else dtypes.iinfo(x.dtype).min
     seen = windows(x.detach(), kernel, stride, padding, dilation, ceil_mode, lowest)
     dims = tuple(range(seen.dim() - n, seen.dim()))

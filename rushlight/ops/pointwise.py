@@ -687,6 +687,11 @@ def logical_xor(input, other, *, out=None):
 
 def isclose(input, other, rtol=1e-5, atol=1e-8, equal_nan=False):
     """|a - b| <= atol + rtol |b|, or both nan if asked for."""
+    if not isinstance(other, Tensor):
+        raise TypeError(f"isclose(): argument 'other' (position 2) must be Tensor, not {type(other).__name__}")
+    for name, size in (("rtol", rtol), ("atol", atol)):
+        if size < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {size}")
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{legacy_name(input.dtype)} did not match {legacy_name(other.dtype)}")
     if input.dtype is dtypes.bool:

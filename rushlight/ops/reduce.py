@@ -517,9 +517,27 @@ def _logcumsumexp(x, *, dim):
     return y
 
 
+def _check_diff(x, n, dim, *more):
+    if not x.dim():
+        raise RuntimeError("diff expects input to be at least one-dimensional")
+    if n < 0:
+        raise RuntimeError(f"order must be non-negative but got {n}")
+    wrap_dim(dim, x.dim())
+    for t in more:
+        if t is not None and t.dim() != x.dim():
+            raise RuntimeError("diff expects prepend or append to be the same dimension as input")
+
+
+def sum_of_sizes(tensors, dim) -> int:
+    """How many entries tensors have along an axis, taken together."""
+    return builtins.sum(t.shape[dim] for t in tensors if t is not None)
+
+
 def diff(input, n=1, dim=-1, prepend=None, append=None):
     """Differences of neighbours, n times."""
     from .shape import cat
+    _check_diff(input, n, dim, prepend, append)
+    n = builtins.min(n, input.shape[dim] + sum_of_sizes((prepend, append), dim))
     if n == 0:
         return input.clone()
     parts = [t for t in (prepend, input, append) if t is not None]

@@ -541,7 +541,9 @@ def select(input, dim, index):
 
 def diagonal(input, offset=0, dim1=0, dim2=1):
     """The diagonal of two axes, as the last axis."""
-    a, b = wrap_dims((dim1, dim2), input.layout.ndim)
+    a, b = (wrap_dim(d, input.layout.ndim) for d in (dim1, dim2))
+    if a == b:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     return _part(input, L.diagonal, (offset, a, b), _DIAGONAL)
 
 
@@ -648,7 +650,7 @@ def _split_along(name, least, dim):
                                f"tensor with {input.dim()} dimensions!")
         d = dim if input.dim() > 1 else 0
         n = input.shape[d]
-        if isinstance(indices_or_sections, int) and n % indices_or_sections:
+        if isinstance(indices_or_sections, int) and (indices_or_sections <= 0 or n % indices_or_sections):
             raise RuntimeError(f"torch.{name} attempted to split along dimension {d}, but the size of the dimension {n} is "
                                f"not divisible by the split_size {indices_or_sections}!")
         return tensor_split(input, indices_or_sections, d)

@@ -150,6 +150,8 @@ def renorm(input, p, dim, maxnorm):
     """Slices along an axis scaled down to a p-norm of at most maxnorm."""
     from .pointwise import where
     from .reduce import vector_norm
+    if input.dim() < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.dim()} dimensions")
     d = wrap_dim(dim, input.dim())
     size = vector_norm(input, p, tuple(k for k in range(input.dim()) if k != d), True)
     return named(input * where(size > maxnorm, maxnorm / (size + 1e-7), 1.0).to(input.dtype), "RenormBackward0")

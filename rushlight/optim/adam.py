@@ -6,6 +6,7 @@ from ..autograd.recall import repeated
 from .optimizer import (Optimizer, ParamState, check_at_least_zero, check_betas, floats, number, put,
                         tensors_of)
 from .rounding import single
+from ..tensor import Tensor
 
 __all__ = ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
 
@@ -52,6 +53,20 @@ class _Adaptive(Optimizer):
                 group.setdefault(name, None)
 
 
+def _check_tensors(lr, betas, many) -> None:
+    """ValueError for hyper-parameters as tensors where PyTorch's implementations do not take them."""
+    said = "is not supported for capturable=False and foreach=True"
+    if many and isinstance(lr, Tensor):
+        raise ValueError(f"lr as a Tensor {said}")
+    if len({isinstance(b, Tensor) for b in betas}) > 1:
+        raise ValueError("betas must be either both floats or both Tensors")
+    for i, beta in enumerate(betas):
+        if isinstance(beta, Tensor) and many:
+            raise ValueError(f"betas[{i}] as a Tensor {said}")
+        if isinstance(beta, Tensor) and beta.numel() != 1:
+            raise ValueError(f"Tensor betas[{i}] must be 1-element")
+
+
 class Adam(_Adaptive):
     """p -= lr m' / (sqrt(v') + eps) with the means m, v of g, g^2 corrected for their start at
     zero.
@@ -69,6 +84,7 @@ class Adam(_Adaptive):
                  weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None,
                  maximize: bool = False, capturable: bool = False, differentiable: bool = False,
                  fused: bool | None = None, decoupled_weight_decay: bool = False) -> None:
+        _check_tensors(lr, betas, foreach and not capturable)
         check_at_least_zero(lr=lr, eps=eps)
         check_betas(betas)
         check_at_least_zero(weight_decay=weight_decay)

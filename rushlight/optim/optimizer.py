@@ -71,6 +71,8 @@ def tensors_of(state, *keys) -> list:
 def check_at_least_zero(**options) -> None:
     """ValueError for an option below 0, in PyTorch's words."""
     for name, value in options.items():
+        if name == "lr" and isinstance(value, Tensor) and value.numel() != 1:
+            raise ValueError("Tensor lr must be 1-element")
         if not 0.0 <= number(value):
             raise ValueError(f"Invalid {_SPOKEN.get(name, name + ' value')}: {value}")
 

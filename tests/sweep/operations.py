@@ -3,33 +3,15 @@ from __future__ import annotations
 
 import random
 import warnings
-from typing import NamedTuple
-
 import torch
 
-import rushlight
-
-from .frozen import Freezer, Thawed, Unsupported
-from .seen import TOLERANCE, Difference, Raised, Rules, differences, observe
-from .translate import Internal, Lacking, translate
+from .cases import Case, Left, compare
+from .frozen import Freezer, Frozen, Unsupported
+from .translate import translate
 
 DTYPES = ("float32", "float64", "int64", "bool", "bfloat16", "float16", "complex128")
 UNSET = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided", "empty_permuted", "resize_",
          "resize_as_")        # whose values nobody promises
-
-
-class Case(NamedTuple):
-    """One call in both libraries."""
-    op: str
-    variant: str
-    dtype: str
-    number: int
-    text: str
-
-
-class Left(NamedTuple):
-    """A case that was not compared, and why."""
-    reason: str
 
 
 def pick(samples, limit, rng):
@@ -77,63 +59,14 @@ def variants(op):
             yield f"alias in place {alias.name}", alias.inplace_variant
 
 
-def rules_of(op, dtype):
-    return Rules(TOLERANCE.get(dtype, TOLERANCE["float32"]), op.name not in UNSET)
-
-
-def compare(op, fn, frozen, dtype, order, writes, process):
-    """Differences of one call, or why there is no comparison."""
-    try:
-        ours_fn = translate(fn)
-        ours_process = translate(process)
-        if writes:
-            fn, ours_fn = in_place(fn), in_place(ours_fn)
-        theirs = observe(torch, fn, Thawed(torch, frozen), order, process)
-        ours = observe(rushlight, ours_fn, Thawed(rushlight, frozen), order, ours_process)
-    except (Unsupported, Internal) as error:
-        return Left(f"{type(error).__name__.lower()}: {error}")
-    except Lacking as error:
-        return [Difference("lacking", str(error))]
-    rules = rules_of(op, dtype)
-    found = differences(ours, theirs, rules)
-    if found and any(d.kind in ("value", "grad", "grad2") for d in found):
-        found = [d for d in found if d.kind not in ("value", "grad", "grad2")
-                 or not exact(op, fn, frozen, dtype, order, ours, theirs, process, d.kind)]
-    return found
-
-
-def exact(op, fn, frozen, dtype, order, ours, theirs, process, kind):
-    """Whether, measured by the same call in float64, ours is about as near as PyTorch's."""
-    if dtype not in ("float16", "bfloat16", "float32"):
-        return False
-    try:
-        wide = observe(torch, fn, Thawed(torch, frozen, ("float16", "bfloat16", "float32")), order, process)
-    except Exception:
-        return False
-    key = "out" if kind == "value" else kind
-    if isinstance(wide.get(key), Raised) or wide.get(key) is None:
-        return False
-    return nearer(ours[key], theirs[key], wide[key], TOLERANCE[dtype])
-
-
-def nearer(a, b, w, tolerance):
-    """Whether a is within rounding of w, or at most twice as far from it as b."""
-    import numpy as np
-    if hasattr(a, "value") and hasattr(b, "value") and hasattr(w, "value"):
-        if a.value.shape != w.value.shape:
-            return False
-        with np.errstate(all="ignore"):
-            to_dtype = lambda v: v.astype(a.value.dtype).astype(float)
-            x, y, z = a.value.astype(float), b.value.astype(float), to_dtype(w.value)
-            if not np.array_equal(np.isfinite(x), np.isfinite(z)) and not np.array_equal(np.isfinite(x), np.isfinite(y)):
-                return False
-            ok = np.isfinite(x) & np.isfinite(y) & np.isfinite(z)
-            off, allowed = np.abs(x - z)[ok], np.abs(y - z)[ok]
-            scale = np.abs(z[ok]).max(initial=0)
-        return bool((off <= 2 * allowed.max(initial=0) + tolerance * scale).all())
-    if type(a) is tuple and type(b) is tuple and type(w) is tuple:
-        return len(a) == len(b) == len(w) and all(nearer(x, y, z, tolerance) for x, y, z in zip(a, b, w))
-    return a == b
+def compared(op, fn, frozen, dtype, order, writes, process):
+    """Differences between a callable of torch and what rushlight has under its name."""
+    def call(T):
+        mine = fn if T is torch else translate(fn)
+        mine = in_place(mine) if writes else mine
+        return lambda _thawed, *args, **kwargs: mine(*args, **kwargs)
+    return compare(call, frozen, dtype, order, op.name not in UNSET,
+                   process and (lambda T: process if T is torch else translate(process)))
 
 
 def cases(op, dtypes, limit, few, seed):
@@ -163,7 +96,7 @@ def _of_sample(op, dtype, i, sample, grad, few):
             continue
         order = 0 if not grad or dtype in ("float16",) else \
             2 if dtype in ("float64", "complex128") and op.supports_gradgrad and variant == "function" else 1
-        result = compare(op, fn, frozen, dtype, order, "in place" in variant,
+        result = compared(op, fn, frozen, dtype, order, "in place" in variant,
                          sample.output_process_fn_grad)
         yield Case(op.full_name, variant, dtype, i, text), result
     if op.supports_out and i < few:
@@ -174,24 +107,13 @@ def _out(op, dtype, i, frozen, text):
     """The function with out=: of the right kind, of another shape, of another dtype."""
     plain = frozen._replace(memories=frozen.memories, args=_taped_off(frozen.args), kwargs=_taped_off(frozen.kwargs))
     for name, alter in OUTS.items():
-        fn = with_out(op.op, torch, alter)
-        try:
-            ours_fn = with_out(translate(op.op), rushlight, alter)
-            theirs = observe(torch, fn, Thawed(torch, plain))
-            ours = observe(rushlight, ours_fn, Thawed(rushlight, plain))
-            result = differences(ours, theirs, rules_of(op, dtype))
-            if any(d.kind == "value" for d in result):
-                result = [d for d in result if d.kind != "value" or not exact(
-                    op, fn, plain, dtype, 0, ours, theirs, None, d.kind)]
-        except (Unsupported, Internal) as error:
-            result = Left(f"{type(error).__name__.lower()}: {error}")
-        except Lacking as error:
-            result = [Difference("lacking", str(error))]
-        yield Case(op.full_name, f"out= {name}", dtype, i, text), result
+        def call(T, alter=alter):
+            made = with_out(op.op if T is torch else translate(op.op), T, alter)
+            return lambda _thawed, *args, **kwargs: made(*args, **kwargs)
+        yield Case(op.full_name, f"out= {name}", dtype, i, text), compare(call, plain, dtype, 0, op.name not in UNSET)
 
 
 def _taped_off(x):
-    from .frozen import Frozen
     if isinstance(x, Frozen):
         return x._replace(requires_grad=False)
     if type(x) in (list, tuple):
@@ -243,11 +165,7 @@ def errors(op, seed):
         case = Case(op.full_name, "error", "", i, sample.summary()[:200])
         try:
             frozen = Freezer().sample((sample.input, *sample.args), sample.kwargs)
-            theirs = observe(torch, op.op, Thawed(torch, frozen))
-            ours = observe(rushlight, translate(op.op), Thawed(rushlight, frozen))
-        except (Unsupported, Internal) as error:
-            yield case, Left(f"{type(error).__name__.lower()}: {error}")
-        except Lacking as error:
-            yield case, [Difference("lacking", str(error))]
+        except Unsupported as error:
+            yield case, Left(f"unsupported: {error}")
         else:
-            yield case, list(differences(ours, theirs, rules_of(op, "float32")))
+            yield case, compared(op, op.op, frozen, "float32", 0, False, None)

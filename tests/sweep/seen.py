@@ -245,3 +245,22 @@ def same_phrase(ours, theirs):
     words = lambda s: re.findall(r"[a-z0-9_]+", s.lower().split("exception raised from")[0])
     mine, wanted = set(words(ours)), words(theirs)[:40]
     return sum(w in mine for w in wanted) >= 0.6 * len(wanted)
+
+
+def nearer(a, b, w, tolerance):
+    """Whether a is within rounding of w, or at most twice as far from it as b."""
+    if hasattr(a, "value") and hasattr(b, "value") and hasattr(w, "value"):
+        if a.value.shape != w.value.shape:
+            return False
+        with np.errstate(all="ignore"):
+            to_dtype = lambda v: v.astype(a.value.dtype).astype(float)
+            x, y, z = a.value.astype(float), b.value.astype(float), to_dtype(w.value)
+            if not np.array_equal(np.isfinite(x), np.isfinite(z)) and not np.array_equal(np.isfinite(x), np.isfinite(y)):
+                return False
+            ok = np.isfinite(x) & np.isfinite(y) & np.isfinite(z)
+            off, allowed = np.abs(x - z)[ok], np.abs(y - z)[ok]
+            scale = np.abs(z[ok]).max(initial=0)
+        return bool((off <= 2 * allowed.max(initial=0) + tolerance * scale).all())
+    if type(a) is tuple and type(b) is tuple and type(w) is tuple:
+        return len(a) == len(b) == len(w) and all(nearer(x, y, z, tolerance) for x, y, z in zip(a, b, w))
+    return a == b

@@ -97,7 +97,9 @@ def translate(x):
         return types.MethodType(translate(x.__func__), x.__self__)
     if isinstance(x, (list, tuple)) and type(x) in (list, tuple):
         return type(x)(map(translate, x))
-    if type(x).__name__ in ("OpOverload", "OpOverloadPacket") or type(x).__module__.startswith(TABLES + ".opinfo"):
+    if type(x).__module__.startswith(TABLES + ".opinfo"):
+        return x
+    if type(x).__name__ in ("OpOverload", "OpOverloadPacket"):
         raise Internal(str(x))
     if callable(x) and is_torch(getattr(x, "__module__", None)) or type(x).__name__ == "builtin_function_or_method" \
             and "torch" in repr(x):

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ... import dtypes, ops
 from ...autograd.recall import lasting, recalled
+from ...ops.promote import into
 from ...tensor import Tensor
 
 
@@ -11,7 +12,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12,
               out: Tensor | None = None) -> Tensor:
     """x / max(norm of order p along `dim`, eps)."""
     y = input / input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
-    return y if out is None else out.copy_(y)
+    return y if out is None else into(out, y)
 
 
 @recalled("x1 x2")

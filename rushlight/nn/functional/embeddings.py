@@ -69,14 +69,14 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None,
               max_norm: float | None = None, norm_type: float = 2.0,
               scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:
     """Rows of `weight` by index: (*) to (*, D). The row `padding_idx` gets no gradient."""
+    if weight.dim() != 2:
+        raise RuntimeError("'weight' must be 2-D")
     padding_idx = _checked_padding(padding_idx, weight.size(0))
     _check_index("embedding", input)
     if sparse and scale_grad_by_freq:
         raise RuntimeError("embedding_backward: scale_grad_by_freq not supported with sparse gradients")
     if max_norm is not None:
         _renormalise(weight, input, max_norm, norm_type)
-    if weight.dim() != 2:
-        raise RuntimeError("'weight' must be 2-D")
     if sparse:
         return _rows_with_sparse_gradient(weight, input, padding_idx=padding_idx)
     if padding_idx is None and not scale_grad_by_freq:

@@ -126,6 +126,9 @@ def _max_unpool(n, input, indices, kernel_size, stride, padding, output_size):
     kernel = _tuple(kernel_size, n, "kernel_size")
     stride = kernel if stride is None else _tuple(stride, n, "stride")
     padding = _tuple(padding, n, "padding")
+    if input.shape != indices.shape:
+        raise RuntimeError("Expected shape of indices to be same as that of the input tensor "
+                           f"({list(input.shape)}) but got indices tensor with shape: {list(indices.shape)}")
     x, places = (t if t.dim() == n + 2 else t.unsqueeze(0) for t in (input, indices))
     size = _unpooled_size(x, kernel, stride, padding, output_size)
     plane = ops.zeros(*x.shape[:2], math.prod(size), dtype=x.dtype)

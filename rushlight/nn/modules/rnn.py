@@ -49,6 +49,11 @@ class RNNBase(Module):
             warnings.warn("dropout option adds dropout after all but last recurrent layer, so "
                           "non-zero dropout expects num_layers greater than 1, but got "
                           f"dropout={dropout} and num_layers={self.num_layers}", stacklevel=4)
+        for name in ("bias", "batch_first"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} should be of type bool, got: {type(getattr(self, name)).__name__}")
+        if self.input_size <= 0:
+            raise ValueError("input_size must be greater than zero")
         if not isinstance(self.hidden_size, int):
             raise TypeError("hidden_size should be of type int, got: "
                             f"{type(self.hidden_size).__name__}")

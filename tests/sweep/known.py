@@ -1,0 +1,73 @@
+"""What is known to differ, and why.
+
+Each entry: operations, variants and kinds (regular expressions that must match in full), the reason. An entry that
+no case of a full sweep needs any more is told, so that it is taken out.
+"""
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Known(NamedTuple):
+    ops: str
+    variants: str
+    kinds: str
+    reason: str
+
+    def covers(self, case, difference) -> bool:
+        return all(re.fullmatch(pattern, text) for pattern, text in (
+            (self.ops, case.op), (self.variants, case.variant), (self.kinds, difference.kind)))
+
+
+ANY, OUT, ERROR = ".*", "out= .*", "error"
+FAILS = "error-.*"
+KNOWN = [
+    # -- values and gradients ----------------------------------------------------------------------
+    Known("topk|sort|argsort|msort|mode|kthvalue|median|nanmedian|unique", ANY, "value|grad",
+          "which of several equal elements comes first is not said; PyTorch's unstable sorts take another one"),
+    Known("special.bessel_[jy][01]", ANY, "value", "PyTorch's have errors of 1e-7 in float64 near 5.5, ours none"),
+    Known("nn.functional.hardsigmoid", ANY, "grad", "PyTorch's slope in float64 is 1/6 rounded to float32"),
+    Known("as_strided_scatter", ANY, "grad|grad2",
+          "PyTorch gives the overwritten places' gradient to the input, which the result does not take from there"),
+    Known("linalg.norm.subgradients_at_zero", ANY, "grad2", "nan in PyTorch, 0 here: the subgradient is constant"),
+    Known("linalg.eigh", OUT, "value", "the sign of an eigenvector is not said, and not normalised for out="),
+    Known("(linalg.)?(eigh|svd|svd_lowrank|pca_lowrank)", ANY, "value|grad|grad2", "signs of vectors are not said"),
+    Known("linalg.pinv.hermitian", ANY, "grad|grad2",
+          "PyTorch differentiates through the matrix as given, which is not symmetric in these samples"),
+    Known("nn.functional.local_response_norm", ANY, "value", "integers: PyTorch rounds averages in between"),
+    Known("lu", ANY, ANY, "torch.lu: results with out= and the gradient of oblong matrices are missing"),
+    Known("optim.Muon", "steps.*", "value", "products in bfloat16, whose sums PyTorch takes in another order"),
+    Known("optim.ASGD", "steps.*foreach.*True.*", "value", "PyTorch's foreach form differs from its own single form"),
+    Known("optim.LBFGS", "steps.*", "value|type", "line searches branch on the last digits of float32; lr is kept as a number"),
+    # -- memory --------------------------------------------------------------------------------------
+    Known("(linalg.)?(qr|lu.*|lstsq.*|eigh|svd|inv.*|inverse|cholesky.*|householder_product|solve.*|triangular_solve|orgqr|"
+          "tensorinv|matrix_norm|matrix_power|geqrf|ormqr)", ANY, "stride",
+          "matrices lie row by row where LAPACK leaves columns"),
+    Known("nn.functional.(max_unpool2d|rms_norm|max_pool2d).*|nonzero|argwhere|unique|unique_consecutive", ANY, "stride",
+          "memory formats of empty or strided inputs"),
+    # -- tapes ---------------------------------------------------------------------------------------
+    Known("(a(sin|cos|tan)h|arc(sin|cos|tan)h)", ".*in place.*", "grad-missing",
+          "PyTorch has no derivative of these in-place forms"),
+    Known("linalg.(lstsq.*|matrix_power|householder_product|lu.*)", ANY, "requires_grad|grad-.*",
+          "results that do not depend on the input are not taped; gradients of oblong LU"),
+    Known("nn.functional.ctc_loss", ANY, "grad2-missing", "PyTorch has no second derivative"),
+    # -- names that are missing ------------------------------------------------------------------------
+    Known("_.*|.*_backward.*|native_.*|grid_sampler_.d|constant_pad_nd|hash_tensor|.*_copy|torch.*|jiterator.*", ANY,
+          "lacking|error-.*", "PyTorch's inner functions, no part of the documented interface"),
+    Known("masked[.].*", ANY, "lacking", "torch.masked is a prototype"),
+    Known("nn.functional.linear_cross_entropy.*|nn.LinearCrossEntropyLoss|special.airy_ai|geqrf|ormqr|segment_reduce|"
+          "linalg.ldl_.*", ANY, "lacking|error-.*", "missing; docs/status.md lists them"),
+    Known("fft[.].*|stft|istft|polar|complex|cfloat|cdouble|chalf|view_as_.*|conj_physical|real|imag|to_sparse|sparse[.].*|"
+          "linalg.eig|linalg.eigvals", ANY, "lacking|error-.*|type|dtype", "complex and sparse tensors are on their way"),
+    Known("nn.functional.(linear|gelu|softplus|softshrink|hardshrink|logsigmoid|avg_pool.d)|linalg.lstsq|equal|histogramdd|nanmean|"
+          "nansum", OUT, FAILS, "out= of functions that are not documented to have it"),
+    # -- words -------------------------------------------------------------------------------------
+    Known(ANY, OUT, "error-text", "another refusal of the same out="),
+    Known("diff|addbmm|std|var|round.*|nn.functional.normalize|cumsum|cumprod", OUT, FAILS,
+          "dtypes that PyTorch refuses for out= are converted"),
+    Known("masked_select|take|gather|index_select", ERROR, "error-missing",
+          "out= that overlaps an input: results are computed before they are written"),
+    Known("l[te]|g[te]|eq|ne|f?mod|fmod|min.*|max.*|lcm|gcd|igammac?|ldexp|special.*|xlogy|clamp_m.*|__r.*__|linspace.*|logspace.*|"
+          "isclose|hstack|lt", ERROR, FAILS, "Python numbers are taken where PyTorch wants a tensor, or refused in other words"),
+]
