@@ -109,3 +109,47 @@ MORE = {
 @pytest.mark.parametrize("name", MORE)
 def test_arguments_and_results(name):
     assert not check(MORE[name], grads=0)
+
+
+def test_empty_batch_leaves_running_statistics():
+    def program(T):
+        m = T.nn.BatchNorm2d(3)
+        m(T.zeros(0, 3, 2, 2))
+        return m.running_mean, m.running_var
+    assert not check(program, grads=0)
+
+
+def test_fractional_pool_of_one_image_takes_the_first_numbers():
+    image, chances = np.random.RandomState(4).randn(4, 7, 7, 7), np.random.RandomState(5).rand(2, 4, 3)
+    program = lambda T, x, c: T.nn.functional.fractional_max_pool3d(x, 2, output_size=(4, 4, 4), _random_samples=c.detach())
+    assert not check(program, Input(image, "float64"), Input(chances, "float64"), grads=1, names=False, strides=False)
+
+
+@pytest.mark.parametrize("name", ["hann", "hamming", "blackman", "bartlett", "cosine", "nuttall", "kaiser", "gaussian",
+                                  "exponential"])
+@pytest.mark.parametrize("points", [0, 1, 8])
+@pytest.mark.parametrize("sym", [True, False])
+def test_windows(name, points, sym):
+    assert not check(lambda T: getattr(T.signal.windows, name)(points, sym=sym, dtype=T.float64), grads=0, tolerance=1e-6)
+
+
+REFUSED = {
+    "diff": lambda T: T.diff(T.arange(3), n=-1), "diagonal": lambda T: T.eye(2).diagonal(0, 1, 1),
+    "max_pool": lambda T: T.nn.functional.max_pool2d(T.ones(1, 1, 4, 4), 2, dilation=0),
+    "isclose": lambda T: T.isclose(T.ones(1), T.ones(1), rtol=-1.0), "renorm": lambda T: T.renorm(T.tensor(1.0), 2, 0, 1.0),
+    "Adam of tensors": lambda T: T.optim.Adam([T.nn.Parameter(T.ones(1))], lr=T.tensor(0.1), foreach=True),
+    "SGD of two rates": lambda T: T.optim.SGD([T.nn.Parameter(T.ones(1))], lr=T.tensor([0.1, 0.2])),
+    "LSTM": lambda T: T.nn.LSTM(3, 4, bias=3), "put": lambda T: T.put(T.ones(3), T.tensor([0]), T.tensor([1])),
+    "empty_permuted": lambda T: T.empty_permuted((2, 3), (0, 0)), "arange": lambda T: T.arange(0, float("inf"), 2),
+    "max_unpool": lambda T: T.nn.functional.max_unpool1d(T.ones(1, 2, 3), T.zeros(1, 2, 2, dtype=T.int64), 2)}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_arguments_that_are_refused(name):
+    assert not check(REFUSED[name], grads=0)
+
+
+def test_new_functions():
+    assert not check(lambda T: (T.put(T.arange(4), T.tensor([1, -1]), T.tensor([7, 8])), T.nonzero_static(T.eye(2), size=3),
+                                T.arange(4).put_(T.tensor([0, 0]), T.tensor([2, 3]), accumulate=True),
+                                T.empty_permuted((2, 3, 4), (2, 0, 1)).stride()), grads=0)

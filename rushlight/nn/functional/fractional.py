@@ -56,6 +56,7 @@ def _pool(name, n, x, kernel_size, output_size, output_ratio, return_indices, ch
     if chances is None:
         chances = ops.rand(x.size(0) if batched else 1, x.size(-n - 1), n, dtype=x.dtype)
     y = x if batched else x.unsqueeze(0)
+    chances = chances[:y.size(0)]
     order = (1, 0) if n == 2 else (0, 1, 2)     # of the numbers, as PyTorch takes them
     place = None
     for d, m, k, count in zip(order, y.shape[-n:], kernel, size):

@@ -129,8 +129,9 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     dims = (0, *range(2, x.dim()))
     with no_grad():
         mean, var = _moments(x.detach(), dims)
-        _update_running(running_mean, mean, momentum)
-        _update_running(running_var, var, momentum, unbiased=x.numel() // x.size(1))
+        if x.numel():                       # nothing is known of an empty batch
+            _update_running(running_mean, mean, momentum)
+            _update_running(running_var, var, momentum, unbiased=x.numel() // x.size(1))
         rstd = ops.rsqrt(var + eps)
     return _normalised(_batch, x, w, b, mean, rstd, dims, eps).to(input.dtype)
 
