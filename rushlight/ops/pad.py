@@ -124,10 +124,7 @@ def _bordered(x, *, d, low, high, mode):
     return cat([parts[0], x, parts[1]], d)
 
 
-def _continued(input, pad, mode):
-    """Borders that repeat what is inside."""
-    size = tuple(input.layout.shape)
-    shape, coords, indices = list(size), list(range(len(size))), []
+def _check_borders(size, pad, mode):
     for i in range(0, len(pad), 2):
         d = len(size) - 1 - i // 2
         low, high, n = pad[i], pad[i + 1], size[d]
@@ -136,15 +133,33 @@ def _continued(input, pad, mode):
                                f"padding ({low}, {high}) at dimension {d} of input {list(size)}")
         if mode == "circular" and max(low, high) > n:
             raise RuntimeError("Padding value causes wrapping around more than once.")
-        if mode == "circular" and min(low, high) < 0:           # crops first; what is left goes round
-            input = slice_(input, d, max(-low, 0), n - max(-high, 0))
-            low, high, n = max(low, 0), max(high, 0), input.shape[d]
+
+
+def _cropped(x, pad):
+    """x without what negative amounts take away, and the amounts that remain."""
+    for i in range(0, len(pad), 2):
+        d = x.dim() - 1 - i // 2
+        if min(pad[i], pad[i + 1]) < 0:
+            x = slice_(x, d, max(-pad[i], 0), x.shape[d] - max(-pad[i + 1], 0))
+    return x, tuple(max(p, 0) for p in pad)
+
+
+def _continued(input, pad, mode):
+    """Borders that repeat what is inside; what is cropped can still be reflected."""
+    _check_borders(input.layout.shape, pad, mode)
+    if mode != "reflect" and min(pad) < 0:
+        input, pad = _cropped(input, pad)
+    size = tuple(input.layout.shape)
+    shape, coords, indices = list(size), list(range(len(size))), []
+    for i in range(0, len(pad), 2):
+        d = len(size) - 1 - i // 2
+        low, high, n = pad[i], pad[i + 1], size[d]
         if low or high:
             shape[d], coords[d] = low + n + high, -1 - len(indices)
             indices.append(border_index(n, low, high, mode)[0].reshape([-1] + [1] * (len(size) - 1 - d)))
     if not indices:
         return input
-    if len(indices) == 1:
+    if len(indices) == 1 and min(pad) >= 0:
         d = next(d for d, e in enumerate(coords) if e < 0)
         i = 2 * (len(size) - 1 - d)
         return _bordered(input, d=d, low=pad[i], high=pad[i + 1], mode=mode)

@@ -40,6 +40,8 @@ PROGRAMS = {
     "transposed convolution with a large output padding": (lambda T, x: T.nn.functional.conv_transpose2d(
         x.reshape(1, 1, 4, 4), x.reshape(1, 1, 4, 4), stride=2, output_padding=2, dilation=3), A),
     "circular padding that crops": (lambda T, x: T.nn.functional.pad(x[None, None], (-1, 1, -2, 1), "circular"), A),
+    "replicating padding that crops": (lambda T, x: T.nn.functional.pad(x[None, None], (-1, 2, 0, 0), "replicate"), A),
+    "reflecting padding that crops": (lambda T, x: T.nn.functional.pad(x[None], (-2, 3), "reflect"), A),
 }
 
 
