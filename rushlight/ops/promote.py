@@ -200,7 +200,9 @@ def computed_in(prim, xs, kind) -> tuple:
     key = ("dtypes", kind, *[(x.dtype, x.layout.ndim > 0) if isinstance(x, Tensor) else type(x) for x in xs])
     found = prim.memo.get(key)
     if found is None:
-        to = kind_dtypes(prim, xs, kind)
+        to, shape = kind_dtypes(prim, xs, kind), ()
+        for x in xs:                        # sizes that do not fit are refused before dtypes are
+            shape = broadcast_shapes(shape, x.layout.shape) if isinstance(x, Tensor) else shape
         check_supported(prim.name, xs, to[0])
         casts = tuple([d if isinstance(x, Tensor) and x.dtype is not d else None for x, d in zip(xs, to)])
         found = remember(prim.memo, key, (to, casts))
