@@ -361,6 +361,17 @@ def test_optimisers_take_complex_parameters(optimiser):
         np.testing.assert_allclose(b, a, rtol=1e-8)
 
 
+@pytest.mark.parametrize("order", (1, 2, 3, float("inf")))
+def test_clipped_gradients(order):
+    found = []
+    for T in (torch, rushlight):
+        layers = [T.zeros(2, 3, dtype=T.complex128, requires_grad=True), T.zeros(4, dtype=T.float64, requires_grad=True)]
+        layers[0].grad, layers[1].grad = T.tensor(Z[:2, :3].copy()), T.ones(4, dtype=T.float64)
+        found.append([T.nn.utils.clip_grad_norm_(layers, 0.5, order).item(), *[p.grad.numpy() for p in layers]])
+    for a, b in zip(*found):
+        np.testing.assert_allclose(b, a, rtol=1e-10)
+
+
 def test_gradcheck():
     T = rushlight
     for f in (lambda z: z.exp() * z.conj(), lambda z: z.abs(), lambda z: z @ z.mH, lambda z: z.real * z.imag.sin()):

@@ -21,6 +21,7 @@ def _listed(parameters):
 def _norm(tensors, _numbers, order):
     """The norm of all elements together."""
     x, = tensors
+    x = x.abs() if x.dtype.is_complex else x
     if order == math.inf:
         return x.abs().max()
     return ops.sqrt((x * x).sum()) if order == 2 else ops.vector_norm(x, order)
