@@ -278,8 +278,16 @@ leave:
 }}
 """
 
+# Where kernels that fork themselves find the block: in a module, so that it has a name on disk, too.
+CELL = Code("rushlight_pool", """
+@block = internal global ptr null, align 8
+
+define ptr @rushlight_pool() nounwind {
+  ret ptr @block
+}
+""")
+
 _block = 0
-_cell = ctypes.c_int64()    # the same for kernels that fork themselves; keeps a block that retires
 _lock = threading.Lock()
 
 
@@ -305,13 +313,14 @@ def _start() -> int:
             wanted = get_num_threads() - 1
             _word(block, SPINS).value = SPIN if wanted < available_cores() else SPIN_CROWDED
             _word(block, WORKERS).value = _start_workers(block, wanted) if wanted else 0
-            _block = _cell.value = block
+            _cell().value = _block = block
         return _block
 
 
-def cell_address() -> int:
-    """Where native code finds the address of the block while a plan runs."""
-    return ctypes.addressof(_cell)
+def _cell() -> ctypes.c_int64:
+    """What holds the address of the block while a plan runs; of one that retires until the next."""
+    from ..cpu import jit
+    return ctypes.c_int64.from_address(ctypes.CFUNCTYPE(ctypes.c_int64)(jit.address(CELL))())
 
 
 def _start_workers(block: int, wanted: int) -> int:

@@ -15,7 +15,8 @@ HEADER = 5              # words before the kernel's own
 TURNS = threads.FORK_JOIN + """
 define void @rushlight_turns(ptr %args, i64 %lo, i64 %hi) nounwind {
 entry:
-  %cell = load ptr, ptr %args
+  %cell.of = load ptr, ptr %args
+  %cell = call ptr %cell.of()
   %pool = load atomic ptr, ptr %cell acquire, align 8
   %kernel.at = getelementptr i8, ptr %args, i64 8
   %kernel = load ptr, ptr %kernel.at
@@ -50,6 +51,6 @@ def turns_code() -> Code:
 
 def in_turns(call: Call, turns: int) -> Call:
     """The same call `turns` times, its first word counting them."""
-    head = (threads.cell_address(), call.code, call.units, call.grain, turns)
+    head = (threads.CELL, call.code, call.units, call.grain, turns)
     return call._replace(code=turns_code(), words=(*head, *call.words), units=1, grain=1,
                          flops=turns * call.flops, bytes=turns * call.bytes)

@@ -33,9 +33,19 @@ print(len(passes))
 """
 
 
-def run(folder, *sizes, **env):
+RECURRENT = """
+import rushlight as torch
+torch.manual_seed(0)
+net = torch.nn.LSTM(6, 40)
+net(torch.randn(9, 20, 6))[0].sum().backward()
+print(0)
+print(net.weight_hh_l0.grad.numpy().tobytes().hex(), file=__import__("sys").stderr)
+"""
+
+
+def run(folder, *sizes, program=PROGRAM, **env):
     env = os.environ | {"PYTHONPATH": str(ROOT), "RUSHLIGHT_CACHE": str(folder), "RUSHLIGHT_RECIPES": "on"} | env
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *map(str, sizes)], env=env, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program, *map(str, sizes)], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return int(done.stdout), done.stderr
 
@@ -47,6 +57,11 @@ def test_a_second_process_makes_no_passes_and_the_same_bits(tmp_path):
     second, again = run(tmp_path, *sizes)
     assert first == without > 0 == second
     assert expected == got == again
+
+
+def test_calls_in_turns_find_the_pool_of_the_next_process(tmp_path):
+    found = [run(tmp_path, program=RECURRENT, RUSHLIGHT_THREADS=threads)[1] for threads in ("2", "2", "1", "1")]
+    assert len(set(found)) == 1
 
 
 def test_a_traced_recipe_serves_other_sizes_of_the_next_process(tmp_path):
