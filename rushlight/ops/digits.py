@@ -156,7 +156,7 @@ def gradient(input, *, spacing=None, dim=None, edge_order=1):
 
 def _slope(x, spacing, order):
     n = x.shape[-1]
-    at = spacing.to(x.dtype) if isinstance(spacing, Tensor) else arange(n, dtype=x.dtype) * spacing
+    at = spacing.to(x.dtype) if isinstance(spacing, Tensor) else arange(n, dtype=x.dtype.to_real()) * spacing
     h = at[1:] - at[:-1]
     steps = (x[..., 1:] - x[..., :-1]) / h
     a, b = h[:-1], h[1:]

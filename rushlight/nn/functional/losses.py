@@ -8,7 +8,7 @@ from ...ops.casting import listed
 from ... import dtypes, ops
 from ...autograd.function import differentiable
 from ...autograd.recall import recalled
-from ...ops.support import legacy_name as dtype_name
+from ...ops.support import legacy_name as dtype_name, refuse
 from ...prims.index import gather
 from ...tensor import Tensor
 from .activations import _log_softmax, logsigmoid
@@ -110,6 +110,8 @@ def _weighted_mean(loss, weight, reduction):
 
 def _regression(function, name, input, target, weight, reduction, **params):
     x, t = _promoted(*_same_shape(input, target, name))
+    if x.dtype.is_complex and function is not _absolute:
+        refuse(name.replace("_loss", "_cpu"), x.dtype)
     if weight is not None:
         return _weighted_mean(function(x, t, reduction="none", **params), weight, reduction)
     return function(x, t, reduction=reduction, **params)
