@@ -218,6 +218,8 @@ def arange(start, end=None, step=1, *, dtype=None, layout=None, device=None, req
     need("arange_cpu", d, {1, 2})
     if not d.is_floating_point:
         start, end, step, whole = int(start), int(end), int(step), True
+        if step == 0:
+            raise ValueError("step must be nonzero")
     n = max(0, -(-(end - start) // step)) if whole else max(0, math.ceil((end - start) / step))
     y = _counted(start, step, int(n), d)
     if out is not None:

@@ -51,7 +51,8 @@ KNOWN = [
           "PyTorch has no derivative of these in-place forms"),
     Known("linalg.(lstsq.*|matrix_power|householder_product|lu.*)", ANY, "requires_grad|grad-.*",
           "results that do not depend on the input are not taped; gradients of oblong LU"),
-    Known("nn.functional.ctc_loss", ANY, "grad2-missing", "PyTorch has no second derivative"),
+    Known("nn.functional.ctc_loss|nn.Transformer.*|nn.MultiMarginLoss|nn.CTCLoss", ANY, "grad2-missing",
+          "PyTorch has no second derivative"),
     # -- names that are missing ------------------------------------------------------------------------
     Known("_.*|.*_backward.*|native_.*|grid_sampler_.d|constant_pad_nd|hash_tensor|.*_copy|torch.*|jiterator.*", ANY,
           "lacking|error-.*", "PyTorch's inner functions, no part of the documented interface"),
@@ -59,7 +60,10 @@ KNOWN = [
     Known("nn.functional.linear_cross_entropy.*|nn.LinearCrossEntropyLoss|special.airy_ai|geqrf|ormqr|segment_reduce|"
           "linalg.ldl_.*", ANY, "lacking|error-.*", "missing; docs/status.md lists them"),
     Known("fft[.].*|stft|istft|polar|complex|cfloat|cdouble|chalf|view_as_.*|conj_physical|real|imag|to_sparse|sparse[.].*|"
-          "linalg.eig|linalg.eigvals", ANY, "lacking|error-.*|type|dtype", "complex and sparse tensors are on their way"),
+          "linalg.eig|linalg.eigvals", ANY, "lacking|error-.*|type|dtype|stride",
+          "complex numbers of 16-bit floats and some layouts are missing, and words of refusals differ"),
+    Known("conj|view_as_real|view_as_complex|real|imag|cdouble", ANY, "alias", "views of complex numbers are copies"),
+    Known("linalg.eig", OUT, "value", "the sign of an eigenvector is not said, and not normalised for out="),
     Known("nn.functional.(linear|gelu|softplus|softshrink|hardshrink|logsigmoid|avg_pool.d)|linalg.lstsq|equal|histogramdd|nanmean|"
           "nansum", OUT, FAILS, "out= of functions that are not documented to have it"),
     # -- words -------------------------------------------------------------------------------------
@@ -68,6 +72,11 @@ KNOWN = [
           "dtypes that PyTorch refuses for out= are converted"),
     Known("masked_select|take|gather|index_select", ERROR, "error-missing",
           "out= that overlaps an input: results are computed before they are written"),
-    Known("l[te]|g[te]|eq|ne|f?mod|fmod|min.*|max.*|lcm|gcd|igammac?|ldexp|special.*|xlogy|clamp_m.*|__r.*__|linspace.*|logspace.*|"
+    Known("cov|cat|kthvalue|movedim|roll|narrow|masked_fill|eye|rot90|v?dot|histogramdd|[dv]stack|fliplr|arange|"
+          "nn.functional.(multi(label)?_margin_loss|conv.d|max_pool.d|adaptive_.*_pool.d|softshrink|batch_norm)|"
+          "nn.(RNNCell|LSTMCell|GRUCell|BatchNorm.d)", "error|function", FAILS,
+          "arguments that cannot be are refused in other words, or later"),
+    Known("where|inner|round|gather", ANY, "error-missing|stride", "dtypes of out= and layouts of empty results"),
+    Known("f(max|min)|atan2|copysign|rsub|nextafter|hypot|logaddexp2?|heaviside|l[te]|g[te]|eq|ne|f?mod|fmod|min.*|max.*|lcm|gcd|igammac?|ldexp|special.*|xlogy|clamp_m.*|__r.*__|linspace.*|logspace.*|"
           "isclose|hstack|lt", ERROR, FAILS, "Python numbers are taken where PyTorch wants a tensor, or refused in other words"),
 ]
