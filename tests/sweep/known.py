@@ -63,6 +63,11 @@ KNOWN = [
           "linalg.eig|linalg.eigvals", ANY, "lacking|error-.*|type|dtype|stride",
           "complex numbers of 16-bit floats and some layouts are missing, and words of refusals differ"),
     Known("conj|view_as_real|view_as_complex|real|imag|cdouble", ANY, "alias", "views of complex numbers are copies"),
+    Known("mH|H", ANY, "alias", "the adjoint of complex numbers is a copy"),
+    Known("linalg.ldl_solve", ANY, "stride", "matrices lie row by row where LAPACK leaves columns"),
+    Known("nn.functional.linear_cross_entropy.*", ANY, "grad2", "PyTorch has no second derivative of chunks"),
+    Known("addr|baddbmm|addbmm|linalg.matrix_power", "function|in place|" + OUT, FAILS,
+          "mixed dtypes of addr, inputs that broadcast in place"),
     Known("linalg.eig", OUT, "value", "the sign of an eigenvector is not said, and not normalised for out="),
     Known("nn.functional.(linear|gelu|softplus|softshrink|hardshrink|logsigmoid|avg_pool.d)|linalg.lstsq|equal|histogramdd|nanmean|"
           "nansum", OUT, FAILS, "out= of functions that are not documented to have it"),

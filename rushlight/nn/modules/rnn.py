@@ -52,6 +52,8 @@ class RNNBase(Module):
         for name in ("bias", "batch_first"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} should be of type bool, got: {type(getattr(self, name)).__name__}")
+        if not isinstance(self.input_size, int):
+            raise TypeError(f"input_size should be of type int, got: {type(self.input_size).__name__}")
         if self.input_size <= 0:
             raise ValueError("input_size must be greater than zero")
         if not isinstance(self.hidden_size, int):
