@@ -12,6 +12,12 @@ import zlib
 import numpy as np
 
 DT_STRING = 7
+TYPES = {       # types.proto's number, tensor.proto's field, what the field holds
+    "float16": (19, 13, "whole"), "bfloat16": (14, 13, "whole"), "float32": (1, 5, "<f4"),
+    "float64": (2, 6, "<f8"), "int8": (6, 7, "whole"), "uint8": (4, 7, "whole"),
+    "int16": (5, 7, "whole"), "int32": (3, 7, "whole"), "int64": (9, 10, "whole"),
+    "bool": (10, 11, "whole"), "complex64": (8, 9, "<f4"), "complex128": (18, 12, "<f8"),
+}
 _POLYNOMIAL = 0x82F63B78        # CRC-32C, reflected
 
 
@@ -75,6 +81,15 @@ def doubles(field: int, xs) -> bytes:
     return part(field, np.asarray(xs, "<f8").tobytes())
 
 
+def wholes(field: int, ns) -> bytes:
+    return part(field, b"".join(map(_varint, ns)))
+
+
+def entry(field: int, key: str, value: bytes) -> bytes:
+    """An entry of a map from strings to messages."""
+    return part(field, part(1, key) + part(2, value))
+
+
 # -- messages ------------------------------------------------------------------------------------
 def event(wall_time: float, step: int | None, body: bytes) -> bytes:
     """An event with a body of `version` or `summary`."""
@@ -84,6 +99,15 @@ def event(wall_time: float, step: int | None, body: bytes) -> bytes:
 def version() -> bytes:
     """What a file begins with."""
     return part(3, "brain.Event:2")
+
+
+def start() -> bytes:
+    """A session's begin: TensorBoard forgets what an earlier one wrote from this step on."""
+    return part(7, whole(1, 1))
+
+
+def graph_def(data: bytes) -> bytes:
+    return part(4, data)
 
 
 def summary(*values: bytes) -> bytes:
@@ -99,17 +123,46 @@ def scalar(tag: str, value: float) -> bytes:
     return part(1, tag) + single(2, value)
 
 
-def strings(tag: str, plugin: str, texts) -> bytes:
+def shape(sizes) -> bytes:
+    """A tensor_shape.proto."""
+    return b"".join(part(2, whole(1, n)) for n in sizes)
+
+
+def strings(tag: str, plugin: str, texts, is_scalar: bool = False) -> bytes:
     """A tensor of strings for a plugin."""
-    shape = part(2, part(2, whole(1, len(texts))))
-    tensor = whole(1, DT_STRING) + shape + b"".join(part(8, t) for t in texts)
+    tensor = whole(1, DT_STRING) + part(2, shape([] if is_scalar else [len(texts)])) + b"".join(part(8, t) for t in texts)
     return part(1, tag) + part(8, tensor) + metadata(plugin)
+
+
+def tensor(tag: str, values: np.ndarray, about: bytes) -> bytes:
+    """An array with the metadata of the plugin that shows it."""
+    if values.nbytes >= 1 << 31:
+        raise ValueError("tensor is bigger than protocol buffer's hard limit of 2GB in size")
+    if values.dtype.name not in TYPES:
+        raise ValueError(f"{tag} has unsupported tensor dtype torch.{values.dtype.name}")
+    kind, field, form = TYPES[values.dtype.name]
+    if form == "whole":
+        bits = values.view(np.uint16) if field == 13 else values
+        data = wholes(field, bits.reshape(-1).tolist())
+    else:
+        data = part(field, np.ascontiguousarray(values).view(form).tobytes())
+    return part(1, tag) + part(8, whole(1, kind) + part(2, shape(values.shape)) + data) + about
 
 
 def image(tag: str, pixels: np.ndarray) -> bytes:
     """Bytes (height, width, channels), 1, 3 or 4 of them."""
-    h, w, c = pixels.shape
-    return part(1, tag) + part(4, whole(1, h) + whole(2, w) + whole(3, c) + part(4, png(pixels)))
+    return picture(tag, *pixels.shape, png(pixels))
+
+
+def picture(tag: str, height: int, width: int, channels: int, file: bytes) -> bytes:
+    """An image's file, PNG or GIF."""
+    return part(1, tag) + part(4, whole(1, height) + whole(2, width) + whole(3, channels) + part(4, file))
+
+
+def audio(tag: str, rate: int, frames: int, file: bytes) -> bytes:
+    """A WAV file of one channel."""
+    return part(1, tag) + part(6, single(1, rate) + whole(2, 1) + whole(3, frames) + part(4, file)
+                               + part(5, "audio/wav"))
 
 
 def png(pixels: np.ndarray) -> bytes:
