@@ -223,14 +223,13 @@ def _divmod(x, k, bound):
 
 
 def _max_pool_gradient(g, _y, _x, at, *, shape, n, **_):
-    flat = g.reshape(*g.shape[:-n], -1)
+    flat = g.flatten(-n)
     return g.new_zeros((*shape[:-n], math.prod(shape[-n:]))).scatter_add(-1, at.reshape(flat.shape), flat).reshape(shape)
 
 
 @differentiable("MaxPoolWithIndicesBackward0", vjp=(_max_pool_gradient, None))
 def _pick(x, at, *, shape, n):
-    flat = x.reshape(*x.shape[:-n], -1)
-    return flat.gather(-1, at.reshape(*at.shape[:-n], -1)).reshape(at.shape)
+    return x.flatten(-n).gather(-1, at.flatten(-n)).reshape(at.shape)
 
 
 def max_pool(x, kernel, stride, padding, dilation, ceil_mode):

@@ -104,7 +104,7 @@ def multi_head_attention_forward(query: Tensor, key: Tensor, value: Tensor, embe
     k, v, mask = _with_zero(k, v, mask) if add_zero_attn else (k, v, mask)
     rate = dropout_p if training else 0.0
     heads, weights = _attend(q, k, v, mask, rate, need_weights)
-    joined = heads.permute(2, 0, 1, 3).reshape(query.size(0), query.size(1), -1)
+    joined = heads.permute(2, 0, 1, 3).flatten(2)
     output = linear(joined, out_proj_weight, out_proj_bias)
     if weights is not None:
         weights = weights.mean(1) if average_attn_weights else weights
@@ -191,7 +191,7 @@ def _wider(mask):
 
 def _heads(x, num_heads):
     """(S, N, E) to (N, heads, S, E / heads)."""
-    return x.reshape(*x.shape[:2], num_heads, -1).permute(1, 2, 0, 3)
+    return x.reshape(*x.shape[:2], num_heads, x.size(-1) // num_heads).permute(1, 2, 0, 3)
 
 
 def _with_zero(k, v, mask):

@@ -71,11 +71,12 @@ def sum_of(values) -> Tensor:
 def chunked(squares_of_part, n: int, elements: int) -> Tensor:
     """`squares_of_part(start, stop)` for the whole batch, in parts if it is large.
 
-    Whether, and into how many, does not depend on the batch: all batches are programs of one form.
+    Whether, and into how many, does not depend on the batch, and all parts but the last are equal:
+    batches of all sizes are programs of one form.
     """
     if elements < CHUNK_FROM or n < CHUNKS:
         return squares_of_part(0, n)
-    ends = [n * k // CHUNKS for k in range(CHUNKS + 1)]
+    ends = [*range(0, n - n % CHUNKS, n // CHUNKS), n]
     return ops.cat([squares_of_part(a, b) for a, b in pairwise(ends)])
 
 
