@@ -17,9 +17,11 @@ import warnings
 
 from .report import ROOT, Table
 
-HEADER = ("workload", "ordinary", "hooks", "ghost", "ratio", "memory", "PyTorch", "Opacus hooks", "Opacus ghost", "ratio, Opacus")
-NOTE = ("Milliseconds a step, the best of many. Ratios are ghost mode's to the ordinary step of the same library; memory is that of all "
-        "tensors and temporaries of rushlight's step in ghost mode, to the ordinary one's.")
+HEADER = ("workload", "ordinary", "hooks", "ghost", "ratio", "memory", "PyTorch", "Opacus hooks",
+          "Opacus ghost", "ratio, Opacus")
+NOTE = ("Milliseconds a step, the best of many. Ratios are ghost mode's to the ordinary step of the same "
+        "library; memory is that of all tensors and temporaries of rushlight's step in ghost mode, to the "
+        "ordinary one's.")
 BATCHES = 64, 512
 LIBRARIES = "rushlight", "opacus"
 TIMEOUT = 600
@@ -148,7 +150,8 @@ def row(name, n, options) -> tuple[str, ...]:
 def process(library, name, n, python, options) -> dict:
     if python is None:
         return {}
-    command = [python, "-m", "bench.private", library, name, str(n), "--seconds", str(options.seconds), "--threads", str(options.threads)]
+    command = [python, "-m", "bench.private", library, name, str(n),
+               "--seconds", str(options.seconds), "--threads", str(options.threads)]
     env = os.environ | {"PYTHONPATH": ROOT, "RUSHLIGHT_THREADS": str(options.threads)}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=TIMEOUT)
     if done.returncode:
