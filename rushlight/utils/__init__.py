@@ -1,5 +1,6 @@
-"""What surrounds training: data loading, checkpointing, hooks."""
+"""What surrounds training: data loading, checkpointing, hooks, seeds, accounts of memory."""
 from . import data as data
+from .seeds import seed_everything as seed_everything
 
 
 def __getattr__(name):
