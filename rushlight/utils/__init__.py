@@ -1,6 +1,5 @@
 """What surrounds training: data loading, checkpointing, hooks, seeds, accounts of memory."""
 from . import data as data
-from .seeds import seed_everything as seed_everything
 
 
 def __getattr__(name):
@@ -8,4 +7,7 @@ def __getattr__(name):
     if name in ("checkpoint", "hooks", "tensorboard"):
         from importlib import import_module
         return import_module(f"{__name__}.{name}")
+    if name == "seed_everything":
+        from .seeds import seed_everything
+        return seed_everything
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
