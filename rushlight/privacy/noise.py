@@ -15,6 +15,7 @@ from fractions import Fraction
 import numpy as np
 
 from .. import ops
+from ..ops.sampling import normal_values
 from ..tensor import Tensor
 
 STEPS = 1 << 20         # grid steps in a standard deviation
@@ -24,11 +25,9 @@ _SQUARE = STEPS * STEPS
 
 def gaussian(std: float, reference: Tensor, generator=None) -> Tensor:
     """Normal deviates like `reference`, the numbers of torch.normal(0, std, size)."""
-    from ..ops.random import normal
     if std == 0:
         return ops.zeros(reference.shape, dtype=reference.dtype)
-    return normal(mean=0.0, std=float(std), size=tuple(reference.shape), generator=generator,
-                  dtype=reference.dtype)
+    return normal_values(tuple(reference.shape), reference.dtype, generator, 0.0, float(std))
 
 
 def secure_sum(total: Tensor, std_per_bound: float, bound: float) -> Tensor:

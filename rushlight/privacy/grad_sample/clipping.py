@@ -4,6 +4,7 @@ from __future__ import annotations
 from ... import ops
 from ...autograd.recall import recalled
 from ...tensor import Tensor
+from ...trace import record
 from .pieces import sum_of
 from .uses import Generation, uses_of
 
@@ -15,6 +16,16 @@ SMALL = 1e-6        # what Opacus adds to a norm before it divides by it
 def clip_factors(norms: Tensor, bound) -> Tensor:
     """min(1, bound / norm) for each sample, a little less where it clips."""
     return (bound / (norms + SMALL)).clamp(max=1.0)
+
+
+class one_line:
+    """Attribute what is recorded inside to the user's line, which is looked up once."""
+
+    def __enter__(self):
+        self.before = record.set_line(record.override or record.user_line())
+
+    def __exit__(self, *_):
+        record.set_line(self.before)
 
 
 class Batches:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ... import nn
 from ...autograd.grad_mode import no_grad
 from ...tensor import Tensor
-from .clipping import Batches, clip_factors
+from .clipping import Batches, clip_factors, one_line
 from .grad_sample_module import GradSampleHooks, GradSampleModule, trainable_parameters
 
 
@@ -50,7 +50,7 @@ class _Ghost:
 
     def put_clipped_sums(self) -> None:
         """p.grad = sum_i clip_i g_i; what the layers have reported is forgotten."""
-        with no_grad():
+        with no_grad(), one_line():
             batches = self.batches()
             self._norms = batches.norms()
             batches.put_sums(clip_factors(self._norms, self.max_grad_norm))

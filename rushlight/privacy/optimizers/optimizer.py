@@ -7,7 +7,7 @@ from ...autograd.grad_mode import enable_grad, no_grad
 from ...optim import Optimizer
 from ...tensor import Tensor
 from .. import noise
-from ..grad_sample.clipping import CLEAR, Batches, clip_factors, norms_of, weighted_sums
+from ..grad_sample.clipping import CLEAR, Batches, clip_factors, norms_of, one_line, weighted_sums
 from ..grad_sample.uses import uses_of
 
 
@@ -146,7 +146,7 @@ class DPOptimizer(Optimizer):
 
     @staticmethod
     def add_sum(p, g: Tensor) -> None:
-        g = g.detach().to(p.dtype)
+        g = g.detach() if g.dtype is p.dtype else g.detach().to(p.dtype)
         p.summed_grad = g if p.summed_grad is None else p.summed_grad + g
 
     @property
@@ -186,7 +186,7 @@ class DPOptimizer(Optimizer):
 
     def pre_step(self, closure: Callable | None = None) -> bool:
         """All of a step but the optimiser inside; False if that is not to step yet."""
-        with no_grad():
+        with no_grad(), one_line():
             if not self.params:
                 return True
             if self._has_stepped:
