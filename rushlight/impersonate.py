@@ -18,7 +18,7 @@ ELSEWHERE = {                   # PyTorch's modules that have another name here
     "torch._tensor": "rushlight.tensor",
     "torch._utils": "rushlight.io.rebuild",
 }
-STAND_INS = {"opacus": "rushlight.privacy", "torchvision": "rushlight.vision"}
+STAND_INS = {"opacus": "rushlight.privacy", "torchvision": "rushlight.vision", "visdom": "rushlight.utils.visdom"}
 
 
 def is_torch(name: str) -> bool:

@@ -13,19 +13,12 @@ import numpy as np
 
 from ... import dtypes
 from ...tensor import Tensor
+from ..as_array import as_array
 from . import events, graph, media, plugins, projector
 
 __all__ = ["FileWriter", "SummaryWriter"]
 
 _number = count().__next__
-
-
-def _array(x) -> np.ndarray:
-    """A NumPy array of a tensor, an array or numbers."""
-    if isinstance(x, Tensor):
-        x = x.detach()
-        return np.array((x.float() if x.dtype.itemsize == 2 and x.is_floating_point() else x).numpy())
-    return np.asarray(x)
 
 
 def _exactly(x) -> np.ndarray:
@@ -38,7 +31,7 @@ def _exactly(x) -> np.ndarray:
 
 
 def _value(x) -> float:
-    x = _array(x)
+    x = as_array(x)
     if x.size != 1:
         raise AssertionError("scalar should be 0D")
     return float(x.reshape(()))
@@ -164,7 +157,7 @@ class SummaryWriter:
             bins: "tensorflow" (edges grow by a tenth), or what numpy.histogram takes.
             max_bins: join neighbours until there are no more than so many.
         """
-        self._add(_histogram(tag, _array(values), bins, max_bins), global_step, walltime)
+        self._add(_histogram(tag, as_array(values), bins, max_bins), global_step, walltime)
 
     def add_histogram_raw(self, tag: str, min, max, num, sum, sum_squares, bucket_limits,
                           bucket_counts, global_step=None, walltime=None) -> None:
@@ -178,12 +171,12 @@ class SummaryWriter:
     def add_image(self, tag: str, img_tensor, global_step=None, walltime=None,
                   dataformats: str = "CHW") -> None:
         """A picture; floats are taken as 0 to 1, bytes as they are. The letters name the axes."""
-        self._add(events.image(tag, _pixels(_array(img_tensor), dataformats)), global_step, walltime)
+        self._add(events.image(tag, _pixels(as_array(img_tensor), dataformats)), global_step, walltime)
 
     def add_images(self, tag: str, img_tensor, global_step=None, walltime=None,
                    dataformats: str = "NCHW") -> None:
         """A batch of pictures, as one that shows them side by side."""
-        self._add(events.image(tag, _pixels(_array(img_tensor), dataformats)), global_step, walltime)
+        self._add(events.image(tag, _pixels(as_array(img_tensor), dataformats)), global_step, walltime)
 
     def add_image_with_boxes(self, tag: str, img_tensor, box_tensor, global_step=None, walltime=None,
                              rescale=1, dataformats: str = "CHW", labels=None) -> None:
@@ -193,11 +186,11 @@ class SummaryWriter:
             rescale: draw, then resize by this factor.
             labels: a name for each box, or one for the only box.
         """
-        boxes = _array(box_tensor)
+        boxes = as_array(box_tensor)
         labels = [labels] if isinstance(labels, str) else labels
         if labels is not None and len(labels) != len(boxes):
             labels = None
-        pixels = _pixels(_array(img_tensor), dataformats)
+        pixels = _pixels(as_array(img_tensor), dataformats)
         drawn = media.with_boxes(pixels, boxes, labels, rescale)
         self._add(events.image(tag, drawn), global_step, walltime)
 
@@ -211,14 +204,14 @@ class SummaryWriter:
 
     def add_video(self, tag: str, vid_tensor, global_step=None, fps=4, walltime=None) -> None:
         """A video (N, T, C, H, W) as a GIF with the batch as a grid; values as in `add_image`. Needs Pillow."""
-        sizes, file = media.gif(_array(vid_tensor), fps)
+        sizes, file = media.gif(as_array(vid_tensor), fps)
         self._add(events.picture(tag, *sizes, file), global_step, walltime)
 
     # -- sounds and shapes -----------------------------------------------------------------------
     def add_audio(self, tag: str, snd_tensor, global_step=None, sample_rate=44100,
                   walltime=None) -> None:
         """A sound: (L,) or (1, L), values from -1 to 1."""
-        frames, file = media.wav(_array(snd_tensor), sample_rate)
+        frames, file = media.wav(as_array(snd_tensor), sample_rate)
         self._add(events.audio(tag, sample_rate, frames, file), global_step, walltime)
 
     def add_mesh(self, tag: str, vertices, colors=None, faces=None, config_dict=None,
@@ -231,7 +224,7 @@ class SummaryWriter:
             faces: (B, M, 3) indices of the vertices of triangles, or None.
             config_dict: three.js classes and their configuration.
         """
-        given = [None if x is None else _array(x) for x in (vertices, colors, faces)]
+        given = [None if x is None else as_array(x) for x in (vertices, colors, faces)]
         self._get_file_writer().add_summary(*plugins.mesh(tag, *given, config_dict),
                                             global_step=global_step, walltime=walltime)
 
@@ -244,9 +237,9 @@ class SummaryWriter:
             metadata: N names, or N rows of names under `metadata_header`.
             label_img: N pictures (N, C, H, W), or None.
         """
-        images = None if label_img is None else _array(label_img)
+        images = None if label_img is None else as_array(label_img)
         self._get_file_writer()
-        projector.write(self.log_dir, _array(mat), metadata, images, global_step or 0, tag,
+        projector.write(self.log_dir, as_array(mat), metadata, images, global_step or 0, tag,
                         metadata_header)
 
     # -- curves of more than one number ----------------------------------------------------------
@@ -260,15 +253,15 @@ class SummaryWriter:
             num_thresholds: at most 127.
             weights: what each sample counts, or None.
         """
-        rows = plugins.counted(_array(labels), _array(predictions), num_thresholds,
-                               None if weights is None else _array(weights))
+        rows = plugins.counted(as_array(labels), as_array(predictions), num_thresholds,
+                               None if weights is None else as_array(weights))
         self._add(plugins.pr_curve(tag, rows, num_thresholds), global_step, walltime)
 
     def add_pr_curve_raw(self, tag: str, true_positive_counts, false_positive_counts,
                          true_negative_counts, false_negative_counts, precision, recall,
                          global_step=None, num_thresholds=127, weights=None, walltime=None) -> None:
         """Precision and recall that were counted elsewhere, a number for each threshold."""
-        rows = [_array(x) for x in (true_positive_counts, false_positive_counts,
+        rows = [as_array(x) for x in (true_positive_counts, false_positive_counts,
                                     true_negative_counts, false_negative_counts, precision, recall)]
         self._add(plugins.pr_curve(tag, rows, num_thresholds), global_step, walltime)
 
