@@ -281,7 +281,7 @@ class PairedNormals(Draws):
 
 
 class BlockNormals(Draws):
-    """Normal deviates by blocks of 16, float32; a ragged end redoes the last 16 with new words."""
+    """Normal deviates by blocks of 16, float32, 16 at least; a ragged end redoes the last 16 with new words."""
 
     dtype = np.dtype(np.float32)
 

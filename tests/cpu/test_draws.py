@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 
 import rushlight
-from rushlight.random import PAIRED_NORMALS, PERMUTATION, WORD_PAIRS, WORDS, BlockNormals, Generator, aligned
+from rushlight.random import (
+    NORMAL_BLOCK, PAIRED_NORMALS, PERMUTATION, WORD_PAIRS, WORDS, BlockNormals, Generator, aligned,
+)
 
 KINDS = [WORDS, WORD_PAIRS, BlockNormals(), PAIRED_NORMALS, PERMUTATION]
 
@@ -11,7 +13,8 @@ KINDS = [WORDS, WORD_PAIRS, BlockNormals(), PAIRED_NORMALS, PERMUTATION]
 @pytest.mark.parametrize("draws", KINDS, ids=lambda d: type(d).__name__)
 def test_memory_gets_what_draw_gives(draws):
     one, other = (Generator().manual_seed(11) for _ in range(2))
-    for count in (0, 1, 17, 623, 624, 2000):
+    least = NORMAL_BLOCK if isinstance(draws, BlockNormals) else 1
+    for count in (0, least, 17, 623, 624, 2000):
         tickets = [g.reserve(count, draws) for g in (one, other)]
         out = aligned(count, draws.dtype)
         tickets[0].draw_into(out.ctypes.data)
