@@ -32,3 +32,11 @@ class set_multithreading_enabled:
 
     def __exit__(self, *_) -> None:
         """Nothing is to be switched back."""
+
+
+def __getattr__(name):
+    """Profiling brings the compiler along, so it is imported when it is asked for."""
+    if name in ("profiler", "profiler_util"):
+        from importlib import import_module
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module 'torch.autograd' has no attribute {name!r}")

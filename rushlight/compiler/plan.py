@@ -35,6 +35,7 @@ generation = 0                  # how often all plans were forgotten
 
 
 observer = None                 # while a step is recorded for replay: told of each flush (replay/recording.py)
+watcher = None                  # while somebody profiles: what runs goes through its hands (runtime/events.py)
 
 
 def run(nodes) -> None:
@@ -44,10 +45,14 @@ def run(nodes) -> None:
     """
     d = describe(nodes)
     plan = plans.get(d.key)
-    if plan is None or not plan.may_stop or observer is not None or config.debug.value:
-        return to_its_end(_run_whole, (nodes, d))
+    if plan is None or not plan.may_stop or observer is not None or config.debug.value or watcher is not None:
+        return to_its_end(_run_whole if watcher is None else _run_watched, (nodes, d))
     noted(d.key)
     plan.execute(d)
+
+
+def _run_watched(work) -> None:
+    watcher.flush(_run_whole, work)
 
 
 def _run_whole(work) -> None:
@@ -86,7 +91,7 @@ def _new_plan(nodes, d):
     plan = plans.get(among_applications)
     if plan is None:
         misses += 1
-        plan = make(d, family, form)
+        plan = make(d, family, form) if watcher is None else watcher.compile(make, d, family, form)
         plan.merged = form.merged
     for name in (d.key, among_applications):
         keep(name, plan)
@@ -239,7 +244,9 @@ class Plan:
             else:
                 watch(self, segment, bases, d)
 
-    def run_segment(self, segment, bases, d) -> None:
+    def run_segment(self, segment, bases, d, watched=True) -> None:
+        if watcher is not None and watched:
+            return watcher.segment(self, segment, bases, d)
         if type(segment) is not list:
             return self.run_host(segment, bases, d)
         run_native(segment[0], segment[1], self.address)

@@ -10,4 +10,7 @@ def __getattr__(name):
     if name == "seed_everything":
         from .seeds import seed_everything
         return seed_everything
+    if name == "memory_report":
+        from .accounts import memory_report
+        return memory_report
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
