@@ -1,0 +1,18 @@
+"""The programs under examples/, the same files, give PyTorch's first losses under `rushlight run`."""
+import os
+
+import pytest
+
+from tests.test_examples import PROGRAMS, ROOT, losses, need_packages, run
+
+pytest.importorskip("torch")
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_first_losses_agree(name, tmp_path):
+    need_packages(name)
+    script = os.path.join(ROOT, "examples", f"{name}.py")
+    ours = losses(run(tmp_path, "-m", "rushlight", "run", script, "--steps", "4"))
+    theirs = losses(run(tmp_path, script, "--steps", "4"))
+    assert len(ours) >= 4
+    assert ours == pytest.approx(theirs, rel=2e-4, abs=1e-5)

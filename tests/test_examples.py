@@ -1,0 +1,39 @@
+"""The programs under examples/ run in rushlight; tests/parity compares their losses with PyTorch's."""
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+import rushlight
+
+ROOT = os.path.dirname(os.path.dirname(rushlight.__file__))
+PROGRAMS = ("mlp", "cnn", "vae", "gan", "char_lstm", "gru_tagger", "gpt", "transformer", "unet",
+            "graph_conv", "reinforce", "actor_critic", "curve_fit")
+LOSS = re.compile(r"loss (\S+)")
+NEEDS = {"vae": "sklearn", "reinforce": "gymnasium", "actor_critic": "gymnasium"}
+
+
+def need_packages(name):
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+
+
+def run(folder, *command):
+    done = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": ROOT}, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def losses(text):
+    return [float(value) for value in LOSS.findall(text)]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_two_steps(name, tmp_path):
+    need_packages(name)
+    script = os.path.join(ROOT, "examples", f"{name}.py")
+    printed = losses(run(tmp_path, "-m", "rushlight", "run", script, "--steps", "2"))
+    assert len(printed) >= 2 and all(abs(loss) < 1e4 for loss in printed)
