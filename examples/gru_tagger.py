@@ -6,6 +6,7 @@ A token is tagged 1 when it equals the first or the last token of its sequence, 
 directions are needed. Sequences are padded, packed for the network, and padding has no loss.
 """
 import argparse
+from itertools import cycle
 
 import torch
 import torch.nn.functional as F
@@ -68,16 +69,16 @@ def accuracy(model, loader):
 
 def main():
     parser = argparse.ArgumentParser(description="Tag tokens like the first or the last one.")
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
-    train = DataLoader(Sequences(32 * args.steps), batch_size=32, collate_fn=collate)
+    train = DataLoader(Sequences(512), batch_size=64, collate_fn=collate)
     test = DataLoader(Sequences(128), batch_size=64, collate_fn=collate)
     model = Tagger()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    for step, (tokens, tags, lengths) in enumerate(train):
+    for step, (tokens, tags, lengths) in zip(range(args.steps), cycle(train)):
         optimizer.zero_grad()
         scores = model(tokens, lengths)
         loss = F.cross_entropy(scores.transpose(1, 2), tags, ignore_index=IGNORED)

@@ -1,4 +1,5 @@
 """The programs under examples/ run in rushlight; tests/parity compares their losses with PyTorch's."""
+import importlib.util
 import os
 import re
 import subprocess
@@ -37,3 +38,16 @@ def test_two_steps(name, tmp_path):
     script = os.path.join(ROOT, "examples", f"{name}.py")
     printed = losses(run(tmp_path, "-m", "rushlight", "run", script, "--steps", "2"))
     assert len(printed) >= 2 and all(abs(loss) < 1e4 for loss in printed)
+
+
+NOTES = {"code_toolbox": (), "pytorch_toolbox": (), "intro_to_pytorch": ("PIL",),
+         "pytorch_notes": ()}
+
+
+@pytest.mark.parametrize("name", NOTES)
+def test_what_the_notes_state_holds(name, tmp_path):
+    for package in NOTES[name]:
+        pytest.importorskip(package)
+    if name == "code_toolbox" and importlib.util.find_spec("opacus"):
+        pytest.skip("the opacus that is installed needs torch.distributed")
+    run(tmp_path, "-m", "rushlight", "run", os.path.join(ROOT, "examples", "notes", f"{name}.py"))

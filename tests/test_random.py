@@ -330,3 +330,11 @@ BAD = [
 def test_bad_arguments(call, error, phrase):
     with pytest.raises(error, match=phrase):
         call()
+
+
+@pytest.mark.parametrize("name, extra", [("rand_like", {"low": 0}), ("randn_like", {"low": 0}),
+                                         ("randn_like", {"mean": 5}), ("randint_like", {"p": 1})])
+def test_likes_refuse_what_they_do_not_know(name, extra):
+    arguments = (3,) if name == "randint_like" else ()
+    with pytest.raises(TypeError, match=rf"{name}\(\) got an unexpected keyword argument '{next(iter(extra))}'"):
+        getattr(rl, name)(rl.rand(2), *arguments, **extra)

@@ -349,15 +349,18 @@ def permutation_values(shape, dtype, generator) -> Tensor:
 
 # -- like another tensor ---------------------------------------------------------------------------
 
+LIKE = {uniform_values: "rand_like", normal_values: "randn_like"}
+
+
 def like(input, sampler, *args, dtype=None, layout=None, device=None, requires_grad=False,
-         memory_format=None, generator=None, pin_memory=False, **kwargs) -> Tensor:
+         memory_format=None, generator=None, pin_memory=False, **unknown) -> Tensor:
     """Samples with the shape of `input` and, unless told otherwise, its dtype and strides."""
+    no_more(LIKE.get(sampler, "randint_like"), unknown)
     check_device(device)
     with no_grad():
         empty = empty_like(input, dtype=dtype, memory_format=memory_format)
-        if sampler is normal_values:
-            kwargs["is_packed"] = empty.layout.packed
-        x = sampled_like(empty, sampler, *args, generator=generator, **kwargs)
+        packed = {"is_packed": empty.layout.packed} if sampler is normal_values else {}
+        x = sampled_like(empty, sampler, *args, generator=generator, **packed)
     return finished(x, requires_grad)
 
 

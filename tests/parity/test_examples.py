@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from tests.test_examples import PROGRAMS, ROOT, losses, need_packages, run
+from tests.test_examples import NOTES, PROGRAMS, ROOT, losses, need_packages, run
 
 pytest.importorskip("torch")
 
@@ -16,3 +16,10 @@ def test_the_first_losses_agree(name, tmp_path):
     theirs = losses(run(tmp_path, script, "--steps", "4"))
     assert len(ours) >= 4
     assert ours == pytest.approx(theirs, rel=2e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", NOTES)
+def test_what_the_notes_state_holds_in_pytorch(name, tmp_path):
+    for package in {"code_toolbox": ["opacus"], "intro_to_pytorch": ["torchvision"]}.get(name, []):
+        pytest.importorskip(package)
+    run(tmp_path, os.path.join(ROOT, "examples", "notes", f"{name}.py"))
