@@ -6,6 +6,7 @@ from .engine import grad as grad
 from .function import Function as Function
 from .grad_mode import enable_grad as enable_grad, inference_mode as inference_mode, no_grad as no_grad
 from .grad_mode import set_grad_enabled as set_grad_enabled
+from . import forward_ad as forward_ad
 from .gradcheck import gradcheck as gradcheck, gradgradcheck as gradgradcheck
 
 

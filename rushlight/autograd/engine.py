@@ -28,6 +28,7 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     seeds = make_seeds(tensors, grad_tensors)
     retain = create_graph if retain_graph is None else retain_graph
+    retain, create_graph = _taped(retain, create_graph)
     wanted = None if inputs is None else {_place(x): None for x in inputs}
     got = run(seeds, retain, create_graph, wanted)
     if inputs is not None:
@@ -48,10 +49,16 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
         if not is_tracked(x):
             raise RuntimeError("One of the differentiated Tensors does not require grad")
     seeds = make_seeds(outputs, grad_outputs)
-    got = run(seeds, create_graph if retain_graph is None else retain_graph, create_graph, {_place(x): None for x in inputs})
+    retain = create_graph if retain_graph is None else retain_graph
+    got = run(seeds, *_taped(retain, create_graph), {_place(x): None for x in inputs})
     results = [_shown(got[_place(x)], x) for x in inputs]
     return tuple(_check_used(g, x, i, allow_unused, materialize_grads)
                  for i, (g, x) in enumerate(zip(results, inputs)))
+
+
+def _taped(retain, create_graph):
+    """Gradients of dual tensors have tangents, which are taken from the tape."""
+    return (retain, create_graph) if mode.level is None else (True, True)
 
 
 def _shown(g, x):

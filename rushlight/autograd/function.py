@@ -2,10 +2,13 @@
 from __future__ import annotations
 
 import functools
+from contextlib import contextmanager
 from weakref import ref
 
 from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
+from ..trace import record
+from ..trace.record import pending
 from .grad_mode import mode
 from .node import RELEASED, SAVE_HOOKS, GradFn, Packed, Saved, Untracked, attach, edge_to, is_tracked, save
 
@@ -45,6 +48,7 @@ class FunctionCtx:
 
     def __init__(self):
         self.to_save, self.saved_for = (), None
+        self.to_save_forward, self.in_jvp = None, False
         self.dirty, self.no_grad_outputs = (), ()
         self.needs_input_grad = ()
         self.materialize = True
@@ -52,6 +56,10 @@ class FunctionCtx:
     def save_for_backward(self, *tensors):
         """Keep tensors (or None) for `saved_tensors`."""
         self.to_save = tensors
+
+    def save_for_forward(self, *tensors):
+        """Keep tensors (or None) for `saved_tensors` in `jvp`."""
+        self.to_save_forward = tensors
 
     def mark_dirty(self, *tensors):
         """Say which inputs `forward` changed in place."""
@@ -69,7 +77,10 @@ class FunctionCtx:
         fn = None if self.saved_for is None else self.saved_for()
         if fn is not None and fn.saved is RELEASED:
             fn.unpack()
-        items = self.to_save if self.saved_for is None else self._saved
+        if self.in_jvp and self.to_save_forward is not None:
+            items = self.to_save_forward
+        else:
+            items = self.to_save if self.saved_for is None else self._saved
         return tuple(x.unpack(fn) if type(x) in (Saved, Packed) else x for x in items)
 
 
@@ -84,10 +95,43 @@ class CustomFn(GradFn):
         if self.ctx.materialize:
             grads = [_zeros(meta) if g is None else g for g, meta in zip(grads, self.metas)]
         function = self.function
+        if mode.by_jvp and function.jvp is not Function.jvp:
+            return self._transposed(grads)
         rule = function.vjp if function.vjp is not Function.vjp else function.backward
         result = rule(self.ctx, *grads)
         result = result if isinstance(result, tuple) else (result,)
         return self._match(result)
+
+    def _transposed(self, grads):
+        """The gradients that the user's `jvp` implies: it is linear, so its own gradients are J^T."""
+        from ..func.tape import Stretch, moment, place
+        create_graph, mode.enabled, start = mode.enabled, True, moment()
+        try:
+            leaves = [None if m is None else _zeros(m).requires_grad_(m[1].rank >= 2) for m in self.ctx.arg_metas]
+            outs = self._tangents([t.clone() if t is not None and t.requires_grad else t for t in leaves])
+        finally:
+            mode.enabled = create_graph
+        pairs = [(y, g) for y, g in zip(outs, grads) if isinstance(y, Tensor) and is_tracked(y) and g is not None]
+        seeds: dict = {}
+        for y, g in pairs:
+            p = place(y)
+            seeds[p] = g if p not in seeds else seeds[p] + g
+        taken = [leaves[i] if e is not None else None for i, e in zip(self.ctx.tensor_positions, self.edges)]
+        stretch = Stretch([y for y, _ in pairs], start)
+        got = iter(stretch.pull(seeds, [place(t) for t in taken if t is not None], create_graph))
+        return [None if t is None else next(got) for t in taken]
+
+    def _tangents(self, given):
+        self.ctx.in_jvp = True
+        try:
+            outs = self.function.jvp(self.ctx, *given)
+        finally:
+            self.ctx.in_jvp = False
+        outs = tuple(outs) if isinstance(outs, (tuple, list)) else (outs,)
+        if len(outs) != self.outputs:
+            raise RuntimeError(f"{self.function.__name__}'s jvp must return as many values as its forward function "
+                               f"(expected {self.outputs}, got {len(outs)})")
+        return outs
 
     def _match(self, result):
         positions = self.ctx.tensor_positions
@@ -121,7 +165,19 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
         raise NotImplementedError("You must implement either the backward or vjp method for your custom "
                                   "autograd.Function to use it with backward mode AD.")
 
-    generate_vmap_rule = False      # vmap records what forward and backward do; no rule is needed
+    generate_vmap_rule = False      # without a `vmap`, vmap records what forward and backward do in any case
+
+    @staticmethod
+    def jvp(ctx, *grad_inputs):
+        """Tangents of the outputs from those of the inputs: zeros where there is none, None for what is no tensor."""
+        raise NotImplementedError("You must implement the jvp function for custom autograd.Function to use it with "
+                                  "forward mode AD.")
+
+    @staticmethod
+    def vmap(info, in_dims, *args):
+        """(outputs, out_dims) for inputs that have the batch at `in_dims`; `info` says its size and randomness."""
+        raise NotImplementedError("To use autograd.Function with vmap, you must either override the vmap staticmethod or "
+                                  "set generate_vmap_rule=True.")
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -151,12 +207,22 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
         before, mode.enabled = mode.enabled, False
         try:
             if cls.setup_context is not Function.setup_context:
-                outs = cls.forward(*args, **kwargs)
+                outs = cls._outputs(args, kwargs)
                 cls.setup_context(ctx, args, outs)
                 return outs
+            if cls.vmap is not Function.vmap and pending.capture is not None:
+                raise RuntimeError(NO_SETUP)
             return cls.forward(ctx, *args, **kwargs)
         finally:
             mode.enabled = before
+
+    @classmethod
+    def _outputs(cls, args, kwargs):
+        """What `forward` returns, or inside of vmap what the user's rule does."""
+        if pending.capture is None or cls.vmap is Function.vmap:
+            return cls.forward(*args, **kwargs)
+        from ..func.rules import apply_rule
+        return apply_rule(cls, pending.capture, args, kwargs)
 
     @classmethod
     def _record(cls, ctx, args, tensors, outs):
@@ -165,16 +231,33 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
         fn = cls._node_class()
         fn.function, fn.ctx, fn.edges = cls, ctx, tuple(edge_to(x) for x in tensors)
         fn.params, fn.positions, fn.gradient, fn.saved = {}, (), NO_RULES, ()
-        from ..trace import record
         fn.where = record.override or record.user_line()
         ctx.tensor_positions = [i for i, x in enumerate(args) if isinstance(x, Tensor)]
         ctx.arity = len(args)
+        ctx.arg_metas = [(x.shape, x.dtype) if isinstance(x, Tensor) else None for x in args]
         fn.outputs = len(results)
         fn.metas = [(r.shape, r.dtype) if isinstance(r, Tensor) else None for r in results]
         results = [_link(r, fn, i, ctx, tensors) for i, r in enumerate(results)]
         ctx._saved = tuple(_save(x, results) for x in ctx.to_save)
         ctx.saved_for = ref(fn)         # which holds ctx
+        if ctx.to_save_forward is not None:
+            ctx.to_save_forward = tuple(_save(x, results) for x in ctx.to_save_forward)
         return type(outs)(results) if several else results[0]
+
+
+NO_SETUP = ("In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), it must override "
+            "the setup_context staticmethod. For more details, please see "
+            "https://pytorch.org/docs/main/notes/extending.func.html")
+
+
+@contextmanager
+def by_jvp():
+    """Inside, functions that have a `jvp` of their own are pulled by its transpose."""
+    before, mode.by_jvp = mode.by_jvp, True
+    try:
+        yield
+    finally:
+        mode.by_jvp = before
 
 
 NO_RULES = Gradient("CustomFunctionBackward", ())

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
 
 
@@ -11,6 +12,8 @@ class Mode(threading.local):
     inference = False
     casting = None      # the dtype that autocast lowers to now (ops/casting.py)
     accumulates = True  # whether the backward pass that runs now fills leaves' .grad
+    by_jvp = False      # whether users' functions are pulled by their jvp (autograd/function.py)
+    level = None        # of dual tensors (autograd/forward_ad.py)
     line = None         # that this thread's recording is attributed to (trace/record.py `override`)
 
 
@@ -23,6 +26,16 @@ def is_grad_enabled() -> bool:
 
 def is_inference_mode_enabled() -> bool:
     return mode.inference
+
+
+def _left():
+    """Tell a block of dual tensors if the user ends taping: tangents are lost from here on."""
+    if mode.level is not None:
+        from ..trace.record import _is_internal
+        frame = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename == __file__:
+            frame = frame.f_back
+        mode.level.left |= frame is None or not _is_internal(frame.f_code.co_filename)
 
 
 class _Switch:
@@ -79,6 +92,7 @@ class no_grad(_Switch):
     def __enter__(self):
         self.before = (mode.enabled, mode.inference)
         mode.enabled = False
+        _left()
 
 
 class enable_grad(no_grad):
@@ -96,6 +110,8 @@ class set_grad_enabled(_Switch):
         self.mode = bool(mode_)
         self.before = (mode.enabled, mode.inference)
         mode.enabled = self.mode
+        if not self.mode:
+            _left()
 
     def __call__(self, fn):
         mode.enabled = self.before[0]
@@ -106,6 +122,8 @@ class set_grad_enabled(_Switch):
 
     def __enter__(self):
         mode.enabled = self.mode
+        if not self.mode:
+            _left()
 
 
 class inference_mode(_Switch):
@@ -123,3 +141,4 @@ class inference_mode(_Switch):
         self.before = (mode.enabled, mode.inference)
         if self.mode:
             mode.enabled, mode.inference = False, True
+            _left()

@@ -247,6 +247,8 @@ def _hole(g, base, view, at):
     """g with zeros where the view lies."""
     from .. import ops
     flat = _dense_like(g, base)
+    if flat.offset or flat.storage.numel != base.numel and is_dense(base):      # g is a part of another tensor
+        flat = flat.clone()
     return _written(flat, ops.zeros(view.shape, dtype=g.dtype), view, at).as_strided(base.shape, base.strides)
 
 
@@ -260,13 +262,18 @@ def _dense_like(g, base: Layout):
 
 
 def _part(g, base, view, at):
-    return _dense_like(g, base).as_strided(view.shape, view.strides, at)
+    return _seen_at(_dense_like(g, base), view, at)
+
+
+def _seen_at(flat, view, at):
+    """The view of a flat tensor whose first element may lie anywhere in its memory."""
+    return flat.as_strided(view.shape, view.strides, flat.offset + at)
 
 
 OVERWRITTEN = Gradient("CopyBackwards", (lambda g, _y, _x: g * 0,))
 WRITTEN = Gradient("SliceScatterBackward0", (
     lambda g, _y, _full, _g, *, view, at: _hole(g, packed(tuple(g.shape)), view, at),
-    lambda g, _y, _full, _g, *, view, at: g.contiguous().as_strided(view.shape, view.strides, at)))
+    lambda g, _y, _full, _g, *, view, at: _seen_at(g.contiguous(), view, at)))
 COPY_SLICES = Gradient("CopySlices", (
     lambda g, _y, _old, _new, *, base, view, at: _hole(g, base, view, at),
     lambda g, _y, _old, _new, *, base, view, at: _part(g, base, view, at)))

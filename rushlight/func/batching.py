@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from .. import storage as storages
 from ..autograd.grad_mode import mode
@@ -57,7 +57,8 @@ class Capture:
         self.leaves: dict = {}
         self.shown: dict = {}
         self.kept: list = []
-        self.outer = self.nodes = None
+        self.outer = self.nodes = self.before = None
+        self.made = WeakSet()       # of what was recorded here before recording went `outside`
 
     # -- recording ---------------------------------------------------------------------------------
     def enter(self, x: Tensor) -> Tensor:
@@ -76,7 +77,8 @@ class Capture:
     def recording(self):
         """What is recorded inside goes to this capture; then it is sorted into batched and common."""
         with record.lock:
-            before = pending.nodes, pending.first, pending.limit, pending.capture, storages.written
+            self.before = pending.nodes, pending.first, pending.limit, pending.capture, storages.written
+            self.made = WeakSet()
             self.outer, self.nodes = pending.capture, pending.nodes
             pending.nodes, pending.limit, pending.capture, storages.written = [], sys.maxsize, self, []
             line = record.override
@@ -88,15 +90,30 @@ class Capture:
                 raise
             finally:
                 recorded, writes = pending.nodes, storages.written
-                pending.nodes, pending.first, pending.limit, pending.capture, storages.written = before
+                pending.nodes, pending.first, pending.limit, pending.capture, storages.written = self.before
                 record.set_line(line)
                 self._settle(recorded, writes, failed)
-                self.outer = self.nodes = None
+                self.outer = self.nodes = self.before = None
+
+    @contextmanager
+    def outside(self):
+        """Inside, recording goes on around this vmap, where batched values have values."""
+        recorded, writes = pending.nodes, storages.written
+        pending.nodes, pending.first, pending.limit, pending.capture, storages.written = self.before
+        try:
+            self._settle(recorded, writes, False)
+            self.made.update(n for r in recorded if (n := r()) is not None)
+            yield
+        finally:
+            self.before = pending.nodes, pending.first, pending.limit, pending.capture, storages.written
+            self.nodes = pending.nodes
+            pending.nodes, pending.limit, pending.capture, storages.written = [], sys.maxsize, self, []
 
     def _settle(self, recorded, writes, failed):
         """Common nodes join what was pending before; writes of batched values to captured tensors fail."""
         nodes = [n for r in recorded if (n := r()) is not None and n.buffer is None]
-        own, batched = {n for r in recorded if (n := r()) is not None}, self._barred()
+        own = {*self.made, *(n for r in recorded if (n := r()) is not None)}
+        batched = self._barred()
         for n in nodes:
             if self._depends(n, batched):
                 batched.add(n)
@@ -364,6 +381,8 @@ def composed(value, layout, offset):
     """
     size, step = value.shape[0], value.strides[0]
     entry = make_layout(value.shape[1:], value.strides[1:])
+    if not layout.numel:
+        return make_layout((size, *layout.shape), (step, *layout.strides)), 0
     if offset == 0 and layout is packed(tuple(entry.shape)):
         return value, 0
     if entry.packed:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+from ..autograd.function import by_jvp
 from ..autograd.grad_mode import enable_grad, mode
 from ..autograd.node import accumulator, is_tracked
 from ..tensor import Tensor, wrap
@@ -320,7 +321,8 @@ class Linear:
             self._check()
             stretch = level.close(self.outputs)
             self.v = [y.new_zeros(y.shape).requires_grad_() if y.dtype.rank >= 2 else None for y in self.outputs]
-            got = stretch.pull(seeds(self.outputs, self.v), level.places, True)
+            with by_jvp():
+                got = stretch.pull(seeds(self.outputs, self.v), level.places, True)
             self.u = [g if g is not None and is_tracked(g) else None for g in got]
             taped = [g for g in self.u if g is not None]
             self.v_places = [None if v is None else place(v) for v in self.v]

@@ -16,6 +16,7 @@ from ..errors import LinAlgError as LinAlgError
 from ..layout import broadcast_shapes, wrap_dim
 from ..prims import linalg as p
 from ..tensor import Tensor
+from ..trace.record import pending
 from .promote import SAME, into
 from .reduce import return_type
 from .reduce import vector_norm as vector_norm
@@ -54,8 +55,9 @@ def check_same_dtype(a, b, name):
 
 
 def settled(y, out=None):
-    """Computed now, so that what fails, fails at the call."""
-    y._array()
+    """Computed now, so that what fails, fails at the call; inside of vmap there is no value yet."""
+    if pending.capture is None:
+        y._array()
     return y if out is None else into(out, y, SAME)
 
 

@@ -9,6 +9,7 @@ from ..autograd.function import differentiable
 from ..autograd.node import named
 from ..layout import broadcast_shapes, wrap_dim
 from ..tensor import Tensor
+from ..trace.record import pending
 from .create import tensor
 from .complex import complex, real_part
 from .pointwise import where
@@ -48,7 +49,7 @@ def _quantile(x, q, dim, keepdim, interpolation, skip_nan):
     q = q if isinstance(q, Tensor) else tensor(float(q), dtype=x.dtype)
     if q.dtype is not x.dtype:
         raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
-    if bool(((q < 0) | (q > 1)).any()):
+    if pending.capture is None and bool(((q < 0) | (q > 1)).any()):
         raise RuntimeError("quantile() q values must be in the range [0, 1]")
     ndim, d = x.dim(), 0 if dim is None else wrap_dim(dim, x.dim())
     lined = (x.reshape(-1) if dim is None or not ndim else x.movedim(d, -1)).sort(-1).values
