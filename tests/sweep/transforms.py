@@ -153,6 +153,7 @@ def main():
     parser.add_argument("--shard", default="0/1")
     parser.add_argument("--samples", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=int, default=0, help="leave out so many operations of the shard")
     parser.add_argument("--only", default="")
     parser.add_argument("--seconds", type=float, default=1e9)
     given = parser.parse_args()
@@ -162,7 +163,7 @@ def main():
     ops = [op for op in op_db if op.supports_autograd and op.name not in UNSET
            and op.supports_dtype(torch.float64, "cpu") and (names is None or op.full_name in names)]
     start, count, wrong = time.time(), 0, 0
-    for op in ops[shard::of]:
+    for op in ops[shard::of][given.start:]:
         if time.time() - start > given.seconds:
             break
         count += 1
