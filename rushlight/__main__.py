@@ -12,6 +12,7 @@ usage: rushlight COMMAND ...
 
   run SCRIPT [ARGS...]      run a PyTorch program: `import torch` is rushlight in it
   run -m MODULE [ARGS...]   the same for a module, as `python -m MODULE`
+  report RUN_FOLDER...      event files as one page: curves, images, histograms, texts; opens offline
   info                      versions, CPU, threads, backend, cache
   cache [--clear]           where compiled kernels are kept; --clear deletes them
   --version, --help
@@ -46,6 +47,11 @@ def show_version(rest):
     print(f"rushlight {version} (torch {torch_version})")
 
 
+def report(rest):
+    from rushlight.cli.report import report
+    return report(rest)
+
+
 def info(rest):
     from rushlight import cli_info
     if rest:
@@ -62,7 +68,7 @@ def cache(rest):
 
 
 COMMANDS = {
-    "run": run, "info": info, "cache": cache,
+    "run": run, "report": report, "info": info, "cache": cache,
     "--version": show_version, "-V": show_version, "--help": show_help, "-h": show_help,
 }
 
