@@ -6,7 +6,8 @@
     print(prof.key_averages().table(sort_by="self_cpu_time_total"))
 
 Rows are ranges (`record_function`, steps of optimisers), plans (run or compiled), kernels, and the operations
-that these compute. Kernels run one by one under a clock; no result changes by a bit.
+that these compute. Kernels run one by one under a clock; no result changes by a bit. What nobody needs is
+never run, so it is not there.
 """
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ class record_function(ContextDecorator):
     """Give a block, or a decorated function, a name in profiles.
 
     Work that was recorded before runs before it, and its own work runs within, but only while a
-    profile is taken: otherwise nothing happens.
+    profile is taken: otherwise nothing happens. Replays of compiled functions leave it out.
     """
 
     def __init__(self, name: str, args: str | None = None):
@@ -118,3 +119,17 @@ class profile:
         return "<unfinished torch.autograd.profile>" if self.function_events is None else str(self.function_events)
 
     __repr__ = __str__
+
+
+class emit_nvtx:
+    """Ranges for NVIDIA's tools: there is no such device."""
+
+    def __init__(self, enabled=True, record_shapes=False):
+        raise NotImplementedError("autograd.profiler.emit_nvtx")
+
+
+class emit_itt:
+    """Ranges for Intel's tools."""
+
+    def __init__(self, enabled=True, record_shapes=False):
+        raise NotImplementedError("autograd.profiler.emit_itt")

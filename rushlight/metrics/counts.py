@@ -25,6 +25,9 @@ def classes_of(preds: Tensor, target: Tensor, threshold: float) -> Tensor:
         if tuple(wanted) != tuple(target.shape):
             raise ValueError(f"preds of shape {tuple(preds.shape)}, with classes along axis 1, "
                              f"do not fit a target of shape {tuple(target.shape)}")
+        if preds.shape[1] == 1:
+            raise ValueError("preds have one score for each element along axis 1; for two classes by a threshold "
+                             "give them in the shape of the target, preds.squeeze(1)")
         return preds.argmax(1)
     check_same_shape("metrics", preds, target)
     return (preds >= threshold).to(int64) if preds.is_floating_point() else preds.to(int64)

@@ -15,6 +15,7 @@ def roc_curve(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     different score; the first threshold is infinite. Fawcett, Pattern Recognition Letters 27, 2006.
     """
     check_same_shape("roc_curve", scores, target)
+    check_ranked(scores, target)
     thresholds, inverse = ops.unique(scores.flatten().to(float64), return_inverse=True)
     hit = target.flatten().to(float64)
     hits, misses = (ops.zeros(len(thresholds), dtype=float64).index_add(0, inverse, x).flip(0).cumsum(0)
@@ -25,6 +26,13 @@ def roc_curve(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             ops.cat([start + float("inf"), thresholds.flip(0)]))
 
 
+def check_ranked(scores, target) -> None:
+    if bool(scores.isnan().any()):
+        raise ValueError("ROC AUC: scores contain NaN")
+    if not bool(((target == 0) | (target == 1)).all()):
+        raise ValueError("ROC AUC: for one score each, target should be 0 or 1")
+
+
 def check_both(positives, negatives) -> None:
     if not float(positives) or not float(negatives):
         raise ValueError("ROC AUC is not defined in that case: only one class is present in target")
@@ -33,6 +41,7 @@ def check_both(positives, negatives) -> None:
 def area(scores: Tensor, target: Tensor) -> Tensor:
     """The chance that something positive scores higher than something negative, ties counted by half:
     (sum of the positives' ranks - P (P + 1) / 2) / (P N). Hanley and McNeil, Radiology 143, 1982."""
+    check_ranked(scores, target)
     _, inverse, counts = ops.unique(scores, return_inverse=True, return_counts=True)
     ranks = (counts.cumsum(0).to(float64) - (counts.to(float64) - 1) / 2)[inverse]
     hit = target.to(float64)
@@ -47,7 +56,7 @@ class ROCAUC(Metric):
 
     preds (N,) scores for class 1, or (N, C) scores of classes, of which each is compared with
     the others. average: "macro", "weighted" by how often classes are true, or None for (C,).
-    ValueError if a class or its contrary is not there at all.
+    ValueError if a class or its contrary is not there at all, for NaN and for unknown classes.
     """
 
     def __init__(self, average: str | None = "macro"):
@@ -73,6 +82,8 @@ class ROCAUC(Metric):
         scores, target = (ops.cat(parts) for parts in zip(*self.state))
         if scores.ndim == 1:
             return area(scores, target)
+        if not bool(((target >= 0) & (target < scores.shape[1])).all()):
+            raise ValueError(f"ROC AUC: target should be from 0 to {scores.shape[1] - 1}, for so many scores")
         areas = ops.stack([area(scores[:, c], target == c) for c in range(scores.shape[1])])
         if self.average is None:
             return areas

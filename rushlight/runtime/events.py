@@ -51,6 +51,7 @@ class Session:
         self.events: list[Event] = []
         self.calls: dict = {}           # plan -> its native calls in order
         self.steps: dict = {}           # optimiser -> the range of its step
+        self.is_flushing = False        # under the lock of recording
 
     def start(self) -> None:
         """RuntimeError if another session is recording."""
@@ -91,8 +92,15 @@ class Session:
         nodes, d = work
         counted, where = operations(d), span(nodes)
         start, before = perf_counter_ns(), memory.statistics().live
-        run(work)
+        self.is_flushing = True
+        try:
+            run(work)
+        finally:
+            self.is_flushing = False
         self.add("run a plan", "plan", start, memory=memory.statistics().live - before, stack=(where,))
+        self.tell(counted, start, where)
+
+    def tell(self, counted, start, where) -> None:
         self.events += [Event(name, "operation", start, start, threading.get_ident(), shapes, 0, kept, (where,), n)
                         for (name, shapes), (n, kept) in counted.items()]
 
@@ -103,7 +111,17 @@ class Session:
         return plan
 
     def segment(self, plan, segment, bases, d) -> None:
-        """Run the commands of a segment one by one."""
+        """Run the commands of a segment one by one; outside of a flush it is replayed (replay/program.py)."""
+        if self.is_flushing:
+            return self.walk(plan, segment, bases, d)
+        start = perf_counter_ns()
+        self.walk(plan, segment, bases, d)
+        where = span(d.nodes)
+        self.add("replay a plan", "plan", start, stack=(where,))
+        if segment is plan.segments[0]:
+            self.tell(operations(d), start, where)
+
+    def walk(self, plan, segment, bases, d) -> None:
         if not isinstance(segment, list):
             return self.kernel(segment, plan, segment, bases, d)
         calls = self.calls.get(plan)

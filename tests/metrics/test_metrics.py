@@ -139,3 +139,12 @@ def test_no_gradient_and_no_change_of_what_is_given():
     before = float(measure.compute())
     kept.zero_()
     assert float(measure.compute()) == before
+
+
+def test_what_would_be_silently_wrong_is_refused():
+    with pytest.raises(ValueError, match="one score for each"):
+        m.accuracy(torch.rand(4, 1), t([0, 1, 1, 0]))
+    for scores, target, words in [([0.1, float("nan")], [0, 1], "NaN"), ([0.1, 0.2], [1, 2], "0 or 1"),
+                                  ([[0.1, 0.2]] * 2, [0, 2], "from 0 to 1")]:
+        with pytest.raises(ValueError, match=words):
+            m.roc_auc(t(scores), t(target))

@@ -102,7 +102,9 @@ def test_kernels_of_compiled_functions_are_seen():
     with profile() as prof:
         found = float(f(x))
     assert found == before[0]
-    assert any(e.kind == "kernel" for e in prof.events())
+    seen = rows(prof)
+    assert seen["mul"].count == seen["add"].count == seen["sum"].count == 1
+    assert any(e.kind == "kernel" and e.cpu_parent.name == "replay a plan" for e in prof.events())
 
 
 def test_table(capsys):
