@@ -13,6 +13,7 @@ import pytest
 
 import rushlight as torch
 from rushlight.utils.tensorboard import SummaryWriter, events
+from rushlight.utils.tensorboard.crc import crc32c
 
 
 def records(folder):
@@ -32,6 +33,46 @@ def records(folder):
 def test_checksums_are_those_of_the_standard():
     crc = (events.masked_crc(b"123456789") - 0xA282EAD8) & 0xFFFFFFFF
     assert (crc >> 17 | crc << 15) & 0xFFFFFFFF == 0xE3069283        # RFC 3720's check value
+
+
+def test_checksums_of_all_lengths():
+    def slowly(data):
+        crc = 0xFFFFFFFF
+        for byte in data:
+            crc ^= byte
+            for _ in range(8):
+                crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        return crc ^ 0xFFFFFFFF
+    data = np.random.default_rng(0).integers(0, 256, 9000, np.uint8).tobytes()
+    for n in (*range(20), 255, 256, 257, 4095, 4096, 4097, 8191, 8999, 9000):
+        assert crc32c(data[:n]) == slowly(data[:n])
+
+
+def test_a_full_disk_leaves_whole_records(tmp_path):
+    class Full:
+        """Takes half of a record, then no more."""
+
+        def __init__(self, file):
+            self.file, self.left = file, 20
+
+        def write(self, data):
+            if not self.left:
+                raise OSError(28, "No space left on device")
+            n, self.left = min(len(data), self.left), 0
+            return self.file.write(data[:n])
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+    w = SummaryWriter(tmp_path)
+    w.add_scalar("x", 1.0, 1)
+    w.file_writer.file = Full(w.file_writer.file)
+    with pytest.raises(OSError, match="No space left"):
+        w.add_scalar("x", 2.0, 2)
+    w.file_writer.file = w.file_writer.file.file
+    w.add_scalar("x", 3.0, 3)
+    w.close()
+    assert len(records(tmp_path)) == 3
 
 
 def test_records(tmp_path):

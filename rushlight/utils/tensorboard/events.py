@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import struct
 import zlib
+from functools import lru_cache
 
 import numpy as np
+
+from .crc import crc32c
 
 DT_STRING = 7
 TYPES = {       # types.proto's number, tensor.proto's field, what the field holds
@@ -18,33 +21,23 @@ TYPES = {       # types.proto's number, tensor.proto's field, what the field hol
     "int16": (5, 7, "whole"), "int32": (3, 7, "whole"), "int64": (9, 10, "whole"),
     "bool": (10, 11, "whole"), "complex64": (8, 9, "<f4"), "complex128": (18, 12, "<f8"),
 }
-_POLYNOMIAL = 0x82F63B78        # CRC-32C, reflected
-
-
-def _table():
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = np.where(table & 1, (table >> 1) ^ np.uint32(_POLYNOMIAL), table >> 1)
-    return table.tolist()
-
-
-_TABLE = _table()
-
 
 def masked_crc(data: bytes) -> int:
     """CRC-32C, rotated and shifted so that data with checksums in them do no harm."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = _TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
-    crc ^= 0xFFFFFFFF
+    crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def record(data: bytes) -> bytes:
     """A record of an event file."""
-    length = struct.pack("<Q", len(data))
-    return b"".join((length, struct.pack("<I", masked_crc(length)), data,
-                     struct.pack("<I", masked_crc(data))))
+    return b"".join((head(len(data)), data, struct.pack("<I", masked_crc(data))))
+
+
+@lru_cache(1024)
+def head(length: int) -> bytes:
+    """What a record of this length begins with."""
+    packed = struct.pack("<Q", length)
+    return packed + struct.pack("<I", masked_crc(packed))
 
 
 # -- protocol buffers ----------------------------------------------------------------------------

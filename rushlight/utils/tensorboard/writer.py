@@ -64,12 +64,12 @@ class FileWriter:
 
     def _append(self, made: bytes):
         """All of a record or nothing: readers stop at half a record."""
-        end, rest = os.fstat(self.file.fileno()).st_size, memoryview(made)
+        written = 0
         try:
-            while rest:
-                rest = rest[self.file.write(rest):]
+            while written < len(made):
+                written += self.file.write(made[written:] if written else made)
         except OSError:
-            self.file.truncate(end)
+            self.file.truncate(os.fstat(self.file.fileno()).st_size - written)
             raise
 
     def add_summary(self, *values: bytes, global_step=None, walltime=None) -> None:
