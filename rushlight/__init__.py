@@ -171,7 +171,25 @@ def are_deterministic_algorithms_enabled() -> _builtins.bool:
 
 
 def is_deterministic_algorithms_warn_only_enabled() -> _builtins.bool:
-    return _Settings.deterministic and _Settings.warn_only
+    return _Settings.warn_only
+
+
+def set_deterministic_debug_mode(debug_mode: _builtins.int | str) -> None:
+    """`use_deterministic_algorithms` by a number or name: 0 "default", 1 "warn", 2 "error"."""
+    if not isinstance(debug_mode, (_builtins.int, str)):
+        raise TypeError(f"debug_mode must be str or int, but got {type(debug_mode)}")
+    modes, expected = (0, 1, 2), "0, 1, or 2"
+    if isinstance(debug_mode, str):
+        modes, expected = ("default", "warn", "error"), "one of `default`, `warn`, `error`"
+    if debug_mode not in modes:
+        raise RuntimeError(f"invalid value of debug_mode, expected {expected}, but got {debug_mode}")
+    number = modes.index(debug_mode)
+    use_deterministic_algorithms(number > 0, warn_only=number == 1)
+
+
+def get_deterministic_debug_mode() -> _builtins.int:
+    """0 if deterministic algorithms are not asked for, 1 if others would warn, 2 if they would raise."""
+    return 0 if not _Settings.deterministic else 1 if _Settings.warn_only else 2
 
 
 def set_flush_denormal(mode: _builtins.bool) -> _builtins.bool:

@@ -135,10 +135,15 @@ class Session:
         start = perf_counter_ns()
         plan.run_segment(part, bases, d, watched=False)
         end = perf_counter_ns()
-        found = SIZES.search(step.note)
-        name = step.note if found is None else step.note[:found.start()] + step.note[found.end():]
-        shapes = () if found is None else [int(n) for n in found[1].split("x")]
-        self.events.append(Event(name, "kernel", start, end, threading.get_ident(), shapes, getattr(step, "flops", 0)))
+        name, shapes = named(step.note)
+        told = ((), 0) if plan.recipe.formula is not None else (shapes, getattr(step, "flops", 0))
+        self.events.append(Event(name, "kernel", start, end, threading.get_ident(), *told))
+
+
+def named(note: str) -> tuple:
+    """A kernel's name without its sizes, and these: a recipe tells those of its first plan in all others' notes, too."""
+    found = SIZES.search(note)
+    return (note, ()) if found is None else (note[:found.start()] + note[found.end():], [int(n) for n in found[1].split("x")])
 
 
 def operations(d) -> dict:

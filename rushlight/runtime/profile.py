@@ -133,6 +133,8 @@ class Times:
             self.seconds.append(perf_counter() - started)
 
     def show(self, plan) -> None:
+        if plan.recipe.formula is not None:
+            say("    (a recipe's plan: sizes, FLOPs and bytes are those of the plan that it was made from)")
         for step, seconds in zip(plan.recipe.steps, self.seconds):
             say(f"    {1e3 * seconds:9.3f} ms {rates(step, seconds)}  {describe_step(step)}")
 

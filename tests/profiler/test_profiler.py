@@ -172,3 +172,17 @@ def test_failure_in_a_profile_is_the_programs():
         del bad
         assert (torch.ones(3) + 1).tolist() == [2, 2, 2]
     assert len(prof.events())
+
+
+def test_sizes_that_are_told_are_right():
+    w = torch.randn(8, 16)
+    told = []
+    for n in (3, 5, 7, 9, 11, 13, 40):
+        x = torch.randn(n, 8)
+        with profile(record_shapes=True, with_flops=True) as prof:
+            (x @ w).relu().sum(1).tolist()
+        kernel = next(e for e in prof.events() if e.name.startswith("matmul ") and e.kind == "kernel")
+        assert (kernel.input_shapes, kernel.flops) in (([n, 8, 16], 2 * n * 8 * 16), ((), 0))
+        told.append(kernel.flops)
+    assert told[:2] == [768, 1280]
+    assert any(e.input_shapes == ((40, 8), (8, 16)) for e in prof.events() if e.kind == "operation")

@@ -61,3 +61,15 @@ def test_switches_are_kept():
     assert torch.are_deterministic_algorithms_enabled() and torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(False)
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_debug_mode_is_the_same_switch():
+    for number, name in enumerate(["default", "warn", "error"]):
+        torch.set_deterministic_debug_mode(name)
+        assert torch.get_deterministic_debug_mode() == number
+        assert torch.are_deterministic_algorithms_enabled() is (number > 0)
+    torch.set_deterministic_debug_mode(1)
+    assert torch.is_deterministic_algorithms_warn_only_enabled()
+    for bad, error in [("loud", RuntimeError), (3, RuntimeError), (1.0, TypeError)]:
+        with pytest.raises(error, match="debug_mode"):
+            torch.set_deterministic_debug_mode(bad)
