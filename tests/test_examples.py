@@ -41,7 +41,7 @@ def test_two_steps(name, tmp_path):
 
 
 NOTES = {"code_toolbox": (), "pytorch_toolbox": (), "intro_to_pytorch": ("PIL",),
-         "pytorch_notes": ()}
+         "pytorch_notes": (), "pytorch_skills": ()}
 
 
 @pytest.mark.parametrize("name", NOTES)

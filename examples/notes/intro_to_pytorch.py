@@ -3,10 +3,11 @@
     rushlight run examples/notes/intro_to_pytorch.py
 
 Everything in it that is code, with what it states asserted. Where the note slips, the right spelling
-stands here (`arange`, `img_path`, ...). Left out: the plots of visdom, which rushlight does not have yet
-(the batch that the note shows there is saved as a picture), and MNIST's download (made pictures of
-the same size stand in).
+stands here (`arange`, `img_path`, ...). MNIST is not downloaded: made pictures of the same size stand in.
+`visdom` is rushlight's own client unless visdom is installed; plots appear with `--visdom`, when a
+server runs.
 """
+import argparse
 import os
 import tempfile
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 from torchvision.utils import make_grid, save_image
+from visdom import Visdom
 
 
 @contextmanager
@@ -216,7 +218,7 @@ def dataset_and_transforms():
 
 
 def first_batch():
-    """What the note does with MNIST and visdom, on made pictures, into a file."""
+    """A shuffled batch as a grid of pictures, 16 in a row."""
     made = datasets.FakeData(size=256, image_size=(1, 28, 28), num_classes=10,
                              transform=transforms.Compose([transforms.ToTensor()]))
     sample = next(iter(DataLoader(made, batch_size=128, shuffle=True)))
@@ -229,6 +231,7 @@ def first_batch():
     with tempfile.TemporaryDirectory() as folder:
         save_image(grid, os.path.join(folder, "batch.png"))
         assert Image.open(os.path.join(folder, "batch.png")).size == (482, 242)
+    return sample
 
 
 class VGGNet(nn.Module):
@@ -275,7 +278,29 @@ def vgg():
     assert model.classifier[6].out_features == 1000
 
 
+def plots(sample):
+    """In the browser, at http://localhost:8097: start `visdom` before."""
+    viz = Visdom()
+    x = np.arange(0, 10, 0.1)
+    viz.line(Y=np.sin(x), X=x, opts=dict(title="y = sin(x)"))
+    points = np.column_stack((np.random.rand(100), np.random.rand(100)))
+    viz.scatter(X=points, opts=dict(title="Scatter Plot"))
+    viz.bar(X=np.random.rand(10), opts=dict(title="Bar Plot"))
+    line = viz.line(Y=np.random.rand(10), opts=dict(title="Updating Line Plot"))
+    scatter = viz.scatter(X=np.random.rand(100, 2), opts=dict(title="Updating Scatter Plot"))
+    for i in range(10):
+        viz.line(Y=np.random.rand(1), X=np.array([10 + i]), win=line, update="append")
+        viz.scatter(X=np.random.rand(1, 2), win=scatter, update="append")
+    viz = Visdom(env="main")
+    viz.images(sample[0], nrow=16, win="mnist", opts=dict(title="mnist"))
+    viz.save(envs=["main"])             # loaded again by `visdom -load main.json`
+
+
 def main():
+    parser = argparse.ArgumentParser(description="What the note shows, asserted.")
+    parser.add_argument("--visdom", action="store_true", help="draw in a running visdom server")
+    args = parser.parse_args()
+
     torch.manual_seed(0)
     autograd_rules()
     simulator_border()
@@ -284,7 +309,9 @@ def main():
     scatter()
     hooks()
     dataset_and_transforms()
-    first_batch()
+    sample = first_batch()
+    if args.visdom:
+        plots(sample)
     vgg()
 
 

@@ -45,10 +45,9 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
         return _batched(outputs, inputs, grad_outputs, create_graph, allow_unused, materialize_grads)
     outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    for x in inputs:
-        if not is_tracked(x):
-            raise RuntimeError("One of the differentiated Tensors does not require grad")
     seeds = make_seeds(outputs, grad_outputs)
+    if not all(map(is_tracked, inputs)):
+        raise RuntimeError("One of the differentiated Tensors does not require grad")
     retain = create_graph if retain_graph is None else retain_graph
     got = run(seeds, *_taped(retain, create_graph), {_place(x): None for x in inputs})
     results = [_shown(got[_place(x)], x) for x in inputs]
@@ -101,12 +100,12 @@ def make_seeds(tensors, grads):
         grads = (grads,) * len(tensors) if grads is None else (grads,)
     if len(grads) != len(tensors):
         raise RuntimeError(f"got {len(tensors)} tensors and {len(grads)} gradients")
-    return [(x, _seed(x, g)) for x, g in zip(tensors, grads)]
+    return [(x, _seed(x, g, i)) for i, (x, g) in enumerate(zip(tensors, grads))]
 
 
-def _seed(x, g):
+def _seed(x, g, i):
     if not is_tracked(x):
-        raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+        raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
     if g is None:
         if x.numel() != 1:
             raise RuntimeError("grad can be implicitly created only for scalar outputs")

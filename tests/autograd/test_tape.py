@@ -131,3 +131,14 @@ def test_multi_grad_hooks():
     handle.remove()
     (a * 2 + b * 3).sum().backward()
     assert seen == [[2, 3]]
+
+
+def test_what_has_no_graph_is_named_before_what_is_not_differentiated():
+    """As in PyTorch: outputs first, by number; inputs after them."""
+    plain, x = torch.ones(()), leaf()
+    for outputs, inputs, words in (
+            (plain * 2, plain, "element 0 of tensors does not require grad"),
+            ((x * 2, plain), x, "element 1 of tensors does not require grad"),
+            (x * 2, plain, "One of the differentiated Tensors does not require grad")):
+        with pytest.raises(RuntimeError, match=words):
+            torch.autograd.grad(outputs, inputs)

@@ -20,6 +20,6 @@ def test_the_first_losses_agree(name, tmp_path):
 
 @pytest.mark.parametrize("name", NOTES)
 def test_what_the_notes_state_holds_in_pytorch(name, tmp_path):
-    for package in {"code_toolbox": ["opacus"], "intro_to_pytorch": ["torchvision"]}.get(name, []):
+    for package in {"code_toolbox": ["opacus"], "intro_to_pytorch": ["torchvision", "visdom"]}.get(name, []):
         pytest.importorskip(package)
     run(tmp_path, os.path.join(ROOT, "examples", "notes", f"{name}.py"))
