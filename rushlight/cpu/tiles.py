@@ -102,7 +102,7 @@ def _mirrored(*points: float) -> tuple[float, ...]:
 
 
 METHODS = {     # points that give few rounding errors, tried out
-    3: Method(3, (0.0, *_mirrored(0.5 ** 0.5, 2 ** 0.5))),
+    3: Method(3, (0.0, *_mirrored(2 / 3, 3 / 2))),
     2: Method(2, _mirrored(0.4, 1.2)),
 }
 
