@@ -138,8 +138,8 @@ def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False)
 
 def lu(A, pivot=True, get_infos=False, out=None):
     """(LU, pivots[, infos]); linalg.lu_factor_ex."""
-    found = tuple(_l.lu_factor_ex(A, pivot=pivot))
-    return found if get_infos else found[:2]
+    found = tuple(_l.lu_factor_ex(A, pivot=pivot))[:3 if get_infos else 2]
+    return found if out is None else tuple(into(where, x) for where, x in zip(out, found, strict=True))
 
 
 def lu_solve(b, LU_data, LU_pivots, *, out=None):

@@ -210,7 +210,14 @@ def pinv(A, *, atol=None, rtol=None, hermitian=False, rcond=None, out=None):
     atol, rtol = _tolerances(A, atol, rtol if rcond is None else rcond)
     if hermitian:
         A = _from_triangle(A)
-    return converted(p.pinv(A, rtol=rtol, atol=atol), out)
+    return converted(_pinv_of_each(A, atol, rtol) if Tensor in (type(atol), type(rtol)) else p.pinv(A, rtol=rtol, atol=atol), out)
+
+
+def _pinv_of_each(A, atol, rtol):
+    """With tolerances (*, 1), one for each matrix."""
+    atol, rtol = (o.broadcast_to(o.as_tensor(t), (*A.shape[:-2], 1)).flatten().tolist() for t in (atol, rtol))
+    matrices = A.reshape(-1, *A.shape[-2:])
+    return o.stack([p.pinv(a, rtol=r, atol=t) for a, t, r in zip(matrices, atol, rtol, strict=True)]).reshape(A.mT.shape)
 
 
 @differentiable("LinalgPinvBackward0", vjp=(lambda g, _y, A: (g + g.mH) / 2,))
@@ -220,11 +227,12 @@ def _from_triangle(A):
 
 
 def _tolerances(a, atol, rtol):
-    """Numbers; by default eps times the longer side, unless an absolute one is given."""
-    atol, rtol = (float(t) if isinstance(t, (Tensor, int)) else t for t in (atol, rtol))
+    """Numbers, or columns with one for each matrix; by default eps times the longer side, unless an absolute one is given."""
+    atol, rtol = (t if t is None else t.unsqueeze(-1) if isinstance(t, Tensor) and t.dim() else float(t) for t in (atol, rtol))
     if rtol is None:
-        rtol = 0.0 if atol else dtypes.finfo(a.dtype).eps * max(a.shape[-2:])
-    return atol or 0.0, rtol
+        default = dtypes.finfo(a.dtype).eps * max(a.shape[-2:])
+        rtol = o.where(atol > 0, 0.0, default) if isinstance(atol, Tensor) else 0.0 if atol else default
+    return 0.0 if atol is None else atol, rtol
 
 
 # -- determinants ----------------------------------------------------------------------------------
@@ -249,8 +257,14 @@ def cholesky(A, *, upper=False, out=None):
     return placed(cholesky_factor(A, upper, "linalg.cholesky"), out)
 
 
+@differentiable("LinalgCholeskyExBackward0", vjp=(lambda g, _y, _a: g,))
+def _by_upper_triangle(a):
+    """The adjoint, which is the same matrix: its gradient is the matrix's."""
+    return a.mH
+
+
 def cholesky_factor(a, upper, said, check=True):
-    a = a.mH if upper else a
+    a = _by_upper_triangle(a) if upper else a
     y = settled(p.cholesky(a, said=said, check=check))
     return y.mH if upper else y
 
@@ -481,7 +495,7 @@ def cond(A, p=None, *, out=None):
     if p in (None, 2, -2):
         s = svdvals(A)
         y = s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
-        return placed(y, out)
+        return converted(y, out)
     if p not in ("fro", "nuc", 1, -1, math.inf, -math.inf):
         raise RuntimeError(f"linalg.cond got an invalid norm type: {p}")
     check_square(A, f"linalg.cond(ord={p})")

@@ -145,9 +145,9 @@ def _cropped(x, pad):
 
 
 def _continued(input, pad, mode):
-    """Borders that repeat what is inside; what is cropped can still be reflected."""
+    """Borders that repeat what is inside; what is cropped can still be reflected and replicated."""
     _check_borders(input.layout.shape, pad, mode)
-    if mode != "reflect" and min(pad) < 0:
+    if mode == "circular" and min(pad) < 0:
         input, pad = _cropped(input, pad)
     size = tuple(input.layout.shape)
     shape, coords, indices = list(size), list(range(len(size))), []
@@ -158,7 +158,7 @@ def _continued(input, pad, mode):
             shape[d], coords[d] = low + n + high, -1 - len(indices)
             indices.append(border_index(n, low, high, mode)[0].reshape([-1] + [1] * (len(size) - 1 - d)))
     if not indices:
-        return input
+        return input.contiguous().clone()
     if len(indices) == 1 and min(pad) >= 0:
         d = next(d for d, e in enumerate(coords) if e < 0)
         i = 2 * (len(size) - 1 - d)

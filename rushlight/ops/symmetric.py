@@ -15,8 +15,11 @@ ALPHA = (1 + math.sqrt(17)) / 8         # the bound that makes one step of size 
 
 # -- LDL^T -----------------------------------------------------------------------------------------
 def ldl_factor(A, *, hermitian=False, out=None):
-    """(LD, pivots) with A = P L D L^T P^T, D of blocks of size 1 and 2; see `ldl_solve`."""
-    ld, pivots, info = _factored(A, "torch.linalg.ldl_factor")
+    """(LD, pivots) with A = P L D L' P', D of blocks of size 1 and 2; see `ldl_solve`.
+
+    L' is the adjoint of L if `hermitian` is given, else its transpose, for complex numbers, too.
+    """
+    ld, pivots, info = _factored(A, hermitian, "torch.linalg.ldl_factor")
     if (info > 0).any():
         raise RuntimeError(f"torch.linalg.ldl_factor: the block D[{int(info.max())}] is zero: the matrix is singular")
     return several("linalg_ldl_factor", ("LD", "pivots"), [o.tensor(ld), o.tensor(pivots)], out=out)
@@ -24,97 +27,115 @@ def ldl_factor(A, *, hermitian=False, out=None):
 
 def ldl_factor_ex(A, *, hermitian=False, check_errors=False, out=None):
     """(LD, pivots, info): as ldl_factor; info is the place of a zero in D (from 1) instead of an error."""
-    ld, pivots, info = _factored(A, "torch.linalg.ldl_factor_ex")
+    ld, pivots, info = _factored(A, hermitian, "torch.linalg.ldl_factor_ex")
     if check_errors and (info > 0).any():
         raise RuntimeError(f"torch.linalg.ldl_factor_ex: the block D[{int(info.max())}] is zero")
     return several("linalg_ldl_factor_ex", ("LD", "pivots", "info"), [o.tensor(x) for x in (ld, pivots, info)], out=out)
 
 
-def _factored(A, name):
+def _factored(A, hermitian, name):
     check_square(A, name if name.endswith("_ex") else name + "_ex", "ldl_factor_cpu")
     a = np.tril(A.detach()._array())
     shape, n = a.shape[:-2], a.shape[-1]
     flat = np.ascontiguousarray(a).reshape(-1, n, n)
-    done = [factor(m) for m in flat]
+    done = [factor(m, hermitian) for m in flat]
     pivots = np.array([p for p, _ in done], np.int32).reshape(*shape, n)
     return flat.reshape(*shape, n, n), pivots, np.array([i for _, i in done], np.int32).reshape(shape)
 
 
-def factor(a):
-    """(pivots, info) of one lower triangle, which becomes L and D, by LAPACK's choice of pivots (sytf2)."""
+def factor(a, hermitian=False):
+    """(pivots, info) of one lower triangle, which becomes L and D, by LAPACK's choice of pivots (sytf2, hetf2)."""
     n, pivots, info, k = len(a), [], 0, 0
+    mirrored = _mirror(a, hermitian)
+    if mirrored is np.conj:
+        np.fill_diagonal(a, a.diagonal().real)
     while k < n:
         step, p, is_zero = _choose(a, k)
         if is_zero:
             info = info or k + 1
         else:
-            _swap(a, k, k + step - 1, p, step)
-            (_eliminate if step == 1 else _eliminate_two)(a, k)
+            _swap(a, k, k + step - 1, p, step, mirrored)
+            (_eliminate if step == 1 else _eliminate_two)(a, k, mirrored)
         pivots += [p + 1] if step == 1 else [-(p + 1)] * 2
         k += step
     return pivots, info
 
 
+def _mirror(a, hermitian):
+    """What the upper triangle holds of an element of the lower one."""
+    return np.conj if hermitian and np.iscomplexobj(a) else np.asarray
+
+
+def _size(x):
+    """LAPACK's measure of pivots."""
+    return np.abs(x.real) + np.abs(x.imag) if np.iscomplexobj(x) else np.abs(x)
+
+
 def _choose(a, k):
     """(size of the step, row to swap with, whether the column is zero)."""
-    below = np.abs(a[k + 1:, k])
-    here, largest = abs(a[k, k]), below.max(initial=0)
+    below = _size(a[k + 1:, k])
+    here, largest = _size(a[k, k]), below.max(initial=0)
     if max(here, largest) == 0 or math.isnan(here):
         return 1, k, True
     if here >= ALPHA * largest:
         return 1, k, False
     row = k + 1 + int(below.argmax())
-    across = max(np.abs(a[row, k:row]).max(initial=0), np.abs(a[row + 1:, row]).max(initial=0))
+    across = max(_size(a[row, k:row]).max(initial=0), _size(a[row + 1:, row]).max(initial=0))
     if here >= ALPHA * largest * (largest / across):
         return 1, k, False
-    return (1 if abs(a[row, row]) >= ALPHA * across else 2), row, False
+    return (1 if _size(a[row, row]) >= ALPHA * across else 2), row, False
 
 
-def _swap(a, k, i, p, step):
+def _swap(a, k, i, p, step, mirrored):
     """Rows and columns i and p > i of the trailing triangle exchanged."""
     if p == i:
         return
     a[p + 1:, [i, p]] = a[p + 1:, [p, i]]
-    a[i + 1:p, i], a[p, i + 1:p] = a[p, i + 1:p].copy(), a[i + 1:p, i].copy()
+    a[i + 1:p, i], a[p, i + 1:p] = mirrored(a[p, i + 1:p].copy()), mirrored(a[i + 1:p, i].copy())
+    a[p, i] = mirrored(a[p, i])
     a[i, i], a[p, p] = a[p, p], a[i, i]
     if step == 2:
         a[k + 1, k], a[p, k] = a[p, k], a[k + 1, k]
 
 
-def _eliminate(a, k):
+def _eliminate(a, k, mirrored):
     x = a[k + 1:, k].copy()
     scaled = x * (1 / a[k, k])
-    a[k + 1:, k + 1:] -= np.tril(np.outer(x, scaled))
+    a[k + 1:, k + 1:] -= np.tril(np.outer(x, mirrored(scaled)))
     a[k + 1:, k] = scaled
 
 
-def _eliminate_two(a, k):
+def _eliminate_two(a, k, mirrored):
     pair = a[k + 2:, k:k + 2].copy()
-    block = np.array([[a[k, k], a[k + 1, k]], [a[k + 1, k], a[k + 1, k + 1]]])
-    scaled = np.linalg.solve(block, pair.T).T
-    a[k + 2:, k + 2:] -= np.tril(pair @ scaled.T)
+    scaled = np.linalg.solve(_block(a[k:k + 2, k:k + 2], mirrored).T, pair.T).T
+    a[k + 2:, k + 2:] -= np.tril(pair @ mirrored(scaled).T)
     a[k + 2:, k:k + 2] = scaled
 
 
+def _block(lower, mirrored):
+    """A block of D from its lower triangle."""
+    return np.tril(lower) + mirrored(np.tril(lower, -1)).T
+
+
 def ldl_solve(LD, pivots, B, *, hermitian=False, out=None):
-    """X with A X = B, from what ldl_factor made of A."""
+    """X with A X = B, from what ldl_factor, called with the same `hermitian`, made of A."""
     check_square(LD, "torch.linalg.ldl_solve")
     if B.dim() < 2:
         raise RuntimeError("torch.linalg.ldl_solve: Expected B to have at least 2 dimensions, but it has "
                            f"{B.dim()} dimensions instead")
     batch = np.broadcast_shapes(LD.shape[:-2], B.shape[:-2])
     ld, p, b = LD.detach()._array(), pivots.detach()._array(), B.detach()._array()
-    n = ld.shape[-1]
+    n, mirrored = ld.shape[-1], _mirror(ld, hermitian)
     ld = np.broadcast_to(ld, (*batch, n, n)).reshape(-1, n, n)
     p = np.broadcast_to(p, (*batch, n)).reshape(-1, n)
     x = np.array(np.broadcast_to(b, (*batch, *b.shape[-2:]))).reshape(-1, *b.shape[-2:])
     for a, order, y in zip(ld, p.tolist(), x, strict=True):
-        _solve(a, order, y)
+        _solve(a, order, y, mirrored)
     y = o.tensor(x.reshape(*batch, *b.shape[-2:]))
     return y if out is None else o.into(out, y)
 
 
-def _solve(a, pivots, x):
+def _solve(a, pivots, x, mirrored):
     """x = A^-1 x in place."""
     k, n, steps = 0, len(a), []
     while k < n:
@@ -123,12 +144,12 @@ def _solve(a, pivots, x):
         i, p, rest = k + step - 1, abs(pivots[k]) - 1, k + step
         x[[i, p]] = x[[p, i]]
         x[rest:] -= a[rest:, k:rest] @ x[k:rest]
-        block = a[k:rest, k:rest]
-        x[k:rest] = x[k:rest] / block if step == 1 else np.linalg.solve(np.tril(block) + np.tril(block, -1).T, x[k:rest])
+        block = _block(a[k:rest, k:rest], mirrored)
+        x[k:rest] = x[k:rest] / block if step == 1 else np.linalg.solve(block, x[k:rest])
         k = rest
     for k, step in reversed(steps):
         i, p, rest = k + step - 1, abs(pivots[k]) - 1, k + step
-        x[k:rest] -= a[rest:, k:rest].T @ x[rest:]
+        x[k:rest] -= mirrored(a[rest:, k:rest]).T @ x[rest:]
         x[[i, p]] = x[[p, i]]
 
 

@@ -764,15 +764,34 @@ def lower_factor(lu):
     return lu[..., :k].tril(-1) + o.eye(m, k, dtype=lu.dtype)
 
 
+def _lu_parts(y):
+    """(k, L, U) of the leading k rows and columns, k the lesser side."""
+    k = min(y.shape[-2:])
+    corner = y[..., :k, :k]
+    return k, lower_factor(corner), corner.triu()
+
+
+def _whole_of(square, right, below):
+    """A square joined with what is right of it or below it, one of which is empty."""
+    return o.cat([square, right], -1) if right.shape[-1] else o.cat([square, below], -2)
+
+
 def _lu_gradient(g, y, a):
-    """Square: P' L^-T (tril(L' gL, -1) + triu(gU U')) U^-T, P by the order of rows."""
-    m, n = a.shape[-2:]
-    if m != n:
-        raise NotImplementedError("lu: gradients of matrices that are not square")
-    lower, upper = lower_factor(y), y.triu()
-    inner = o.matmul(lower.mH, g.tril(-1)).tril(-1) + o.matmul(g.triu(), upper.mH).triu()
+    """P' L^-T (tril(L' gL, -1) + triu(gU U')) U^-T of the leading square, P by the order of rows.
+
+    What lies right of it is L^-1 A, what lies below it A U^-1: their gradients, and what they give to L and to U.
+    """
+    k, lower, upper = _lu_parts(y)
+    to_lower, to_upper = g[..., :k, :k].tril(-1), g[..., :k, :k].triu()
+    right = solve_triangular(lower.mH, g[..., :k, k:], upper=True, unitriangular=True)
+    below = _by_lower_of_upper(upper, g[..., k:, :k])
+    if y.shape[-1] > k:
+        to_lower = to_lower - o.matmul(right, y[..., :k, k:].mH).tril(-1)
+    if y.shape[-2] > k:
+        to_upper = to_upper - o.matmul(y[..., k:, :k].mH, below).triu()
+    inner = o.matmul(lower.mH, to_lower).tril(-1) + o.matmul(to_upper, upper.mH).triu()
     left = solve_triangular(lower.mH, inner, upper=True, unitriangular=True)
-    rows = _by_lower_of_upper(upper, left)
+    rows = _whole_of(_by_lower_of_upper(upper, left), right, below)
     back = o.argsort(lu_order(a.detach()), -1)
     return rows.gather(-2, back.unsqueeze(-1).expand(rows.shape))
 
@@ -783,13 +802,15 @@ def _by_lower_of_upper(upper, x):
 
 
 def _lu_tangent(ts, y, a):
-    if a.shape[-1] != a.shape[-2]:
-        raise NotImplementedError("lu: derivatives of matrices that are not square")
-    lower, upper = lower_factor(y), y.triu()
+    k, lower, upper = _lu_parts(y)
     order = lu_order(a.detach()).unsqueeze(-1).expand(a.shape)
-    inner = solve_triangular(lower, ts[0].gather(-2, order), upper=False, unitriangular=True)
+    t = ts[0].gather(-2, order)
+    inner = solve_triangular(lower, t[..., :k, :k], upper=False, unitriangular=True)
     inner = _by_lower(upper.mT, inner.mT).mT
-    return o.matmul(lower, inner.tril(-1)) + o.matmul(inner.triu(), upper)
+    of_lower, of_upper = o.matmul(lower, inner.tril(-1)), o.matmul(inner.triu(), upper)
+    right = solve_triangular(lower, t[..., :k, k:] - o.matmul(of_lower, y[..., :k, k:]), upper=False, unitriangular=True)
+    below = _by_lower(upper.mT, (t[..., k:, :k] - o.matmul(y[..., k:, :k], of_upper)).mT).mT
+    return _whole_of(of_lower + of_upper, right, below)
 
 
 lu = _host("lu", _lu, _same_shape, (_lu_gradient,), _lu_tangent, _squares(),

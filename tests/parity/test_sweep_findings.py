@@ -1,6 +1,7 @@
 """What the sweep over PyTorch's tables has found: each a program that once gave other numbers in silence."""
 import numpy as np
 import pytest
+import rushlight
 from tests.parity.oracle import Input, check
 
 torch = pytest.importorskip("torch")
@@ -41,6 +42,12 @@ PROGRAMS = {
         x.reshape(1, 1, 4, 4), x.reshape(1, 1, 4, 4), stride=2, output_padding=2, dilation=3), A),
     "circular padding that crops": (lambda T, x: T.nn.functional.pad(x[None, None], (-1, 1, -2, 1), "circular"), A),
     "replicating padding that crops": (lambda T, x: T.nn.functional.pad(x[None, None], (-1, 2, 0, 0), "replicate"), A),
+    "replicating padding that crops all": (lambda T, x: T.nn.functional.pad(x[None, None], (-4, 5, 3, -4), "replicate"), A),
+    "LU of a wide matrix": (lambda T, x: T.linalg.lu_factor(x[:2])[0], A),
+    "LU of a tall matrix": (lambda T, x: T.linalg.lu(x[:, :2])[1:], A),
+    "upper Cholesky of complex numbers": (lambda T, x: T.linalg.cholesky(
+        T.complex(x, x.mT) @ T.complex(x, x.mT).mH + T.eye(4), upper=True).real, A),
+    "a tolerance of each matrix": (lambda T, x: T.linalg.pinv(x.detach().reshape(2, 2, 4), atol=T.tensor([0.1, 1.5])) * x.sum(), A),
     "reflecting padding that crops": (lambda T, x: T.nn.functional.pad(x[None], (-2, 3), "reflect"), A),
 }
 
@@ -59,10 +66,23 @@ def _writes_to_result(T, make):
 
 @pytest.mark.parametrize("make", [
     lambda T, x: x.diff(n=0), lambda T, x: x[0, 0, 0, 0].sum_to_size(()), lambda T, x: T.nn.functional.pixel_shuffle(x, 1),
-    lambda T, x: T.nn.functional.pixel_unshuffle(x, 1), lambda T, x: T.nn.functional.adaptive_avg_pool2d(x, (None, None)),
+    lambda T, x: T.nn.functional.pixel_unshuffle(x, 1), lambda T, x: T.nn.functional.pad(x, (0, 0, 0, 0), "reflect"), lambda T, x: T.nn.functional.adaptive_avg_pool2d(x, (None, None)),
     lambda T, x: x.to("cpu", T.float32, True, True), lambda T, x: x.float(memory_format=T.channels_last)])
 def test_results_that_are_copies(make):
     assert not check(lambda T: _writes_to_result(T, make), grads=0)
+
+
+def test_layer_norm_lies_without_gaps():
+    x = np.random.RandomState(4).randn(3, 2, 4)
+    assert not check(lambda T, x: T.nn.functional.layer_norm(x.transpose(0, 1), (4,)), Input(x, "float64"), names=False)
+
+
+def test_results_of_torch_lu_are_written_where_told():
+    for T in (torch, rushlight):
+        out = T.empty(3, 3), T.empty(3, dtype=T.int32)
+        x = T.tensor(A[:3, :3], dtype=T.float32)
+        assert all(a is b for a, b in zip(T.lu(x, out=out), out, strict=True))
+        np.testing.assert_allclose(out[0].numpy(), T.linalg.lu_factor(x)[0].numpy())
 
 
 def test_logspace_of_integers():

@@ -40,6 +40,25 @@ def test_ldl(shape, zeros, dtype):
         np.testing.assert_allclose(y, x, tolerance, tolerance)
 
 
+@pytest.mark.parametrize("hermitian", [False, True])
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize("shape", [(2,), (7,), (20,), (2, 3, 6)])
+def test_ldl_of_complex_matrices(shape, zeros, hermitian):
+    a = RNG.standard_normal((*shape, shape[-1])) + 1j * RNG.standard_normal((*shape, shape[-1]))
+    back = np.swapaxes(a, -1, -2)
+    a, b = a + (back.conj() if hermitian else back), a[..., :2]
+    if zeros:
+        a[..., range(shape[-1]), range(shape[-1])] = 0
+    out = []
+    for T in BOTH:
+        ld, pivots = T.linalg.ldl_factor(T.tensor(a), hermitian=hermitian)
+        x = T.linalg.ldl_solve(ld, pivots, T.tensor(b), hermitian=hermitian).numpy()
+        np.testing.assert_allclose(a @ x, b, 1e-8, 1e-8)
+        out.append((ld.numpy(), pivots.numpy()))
+    for x, y in zip(*out, strict=True):
+        np.testing.assert_allclose(y, x, 1e-8, 1e-8)
+
+
 def test_ldl_of_a_singular_matrix():
     infos = [int(T.linalg.ldl_factor_ex(T.zeros(2, 2)).info) for T in BOTH]
     assert infos[0] == infos[1] == 1

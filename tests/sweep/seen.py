@@ -164,7 +164,7 @@ def _gradient(key, a, b, rules):
     for i, (x, y) in enumerate(zip(a or (None,) * n, b or (None,) * n)):
         if x is None or y is None:
             some = x or y
-            if some is not None and np.any(some.value):
+            if some is not None and not close(some.value, np.zeros_like(some.value), rules.tolerance):
                 out.append(Difference(key, f"[{i}]: {x and short(x.value)} instead of {y and short(y.value)}"))
         elif x.shape != y.shape or x.dtype != y.dtype:
             out.append(Difference(key, f"[{i}] is {x.dtype}{x.shape} instead of {y.dtype}{y.shape}"))

@@ -186,7 +186,7 @@ def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     _check_normalized_shape(input, shape)
     _check_affine(shape, weight=weight, bias=bias)
-    x, w, b = _wide(input, weight, bias)
+    x, w, b = _wide(input.contiguous(), weight, bias)
     dims = tuple(range(-len(shape), 0))
     with no_grad():
         mean, var = _moments(x.detach(), dims)
