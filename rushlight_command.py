@@ -1,6 +1,6 @@
 """The console script.
 
-`rushlight run` replaces this process by Python, so it must not wait for a package that nobody will
+`rushlight run` (and `torchrun`) replaces this process by Python, so it must not wait for a package that nobody will
 use here: the package stands empty while its command line is imported.
 """
 import importlib.util
@@ -8,7 +8,7 @@ import sys
 
 
 def main() -> int:
-    if sys.argv[1:2] == ["run"]:
+    if sys.argv[1:2] in (["run"], ["torchrun"]):
         sys.modules["rushlight"] = importlib.util.module_from_spec(
             importlib.util.find_spec("rushlight"))
     from rushlight.__main__ import main

@@ -13,6 +13,8 @@ usage: rushlight COMMAND ...
   run SCRIPT [ARGS...]      run a PyTorch program: `import torch` is rushlight in it
   run -m MODULE [ARGS...]   the same for a module, as `python -m MODULE`
   report RUN_FOLDER...      event files as one page: curves, images, histograms, texts; opens offline
+  torchrun [OPTIONS] SCRIPT [ARGS...]
+                            the same in several processes; `rushlight torchrun --help`
   info                      versions, CPU, threads, backend, cache
   cache [--clear]           where compiled kernels are kept; --clear deletes them
   --version, --help
@@ -52,6 +54,10 @@ def report(rest):
     return report(rest)
 
 
+def torchrun(rest):
+    return run(["-m", "torch.distributed.run", *rest])
+
+
 def info(rest):
     from rushlight import cli_info
     if rest:
@@ -68,7 +74,7 @@ def cache(rest):
 
 
 COMMANDS = {
-    "run": run, "report": report, "info": info, "cache": cache,
+    "run": run, "torchrun": torchrun, "report": report, "info": info, "cache": cache,
     "--version": show_version, "-V": show_version, "--help": show_help, "-h": show_help,
 }
 

@@ -12,14 +12,16 @@ class DistributedSampler(Sampler[int]):
     """Every `num_replicas`-th index, starting at `rank`.
 
     The dataset is cut (`drop_last`), or continued from its start, so that all shares are equal.
+    Unless given, `num_replicas` and `rank` are those of the default process group.
     `set_epoch` before each pass gives each pass another order, the same one in all processes.
     """
 
     def __init__(self, dataset, num_replicas: int | None = None, rank: int | None = None,
                  shuffle: bool = True, seed: int = 0, drop_last: bool = False) -> None:
         if num_replicas is None or rank is None:
-            raise NotImplementedError("DistributedSampler: pass num_replicas and rank; "
-                                      "rushlight has no torch.distributed to ask for them yet")
+            from rushlight import distributed
+            num_replicas = distributed.get_world_size() if num_replicas is None else num_replicas
+            rank = distributed.get_rank() if rank is None else rank
         if not 0 <= rank < num_replicas:
             raise ValueError(f"Invalid rank {rank}, rank should be in the interval "
                              f"[0, {num_replicas - 1}]")

@@ -4,9 +4,9 @@ from __future__ import annotations
 import copy
 import warnings
 
-from .. import ops
-from ..tensor import Tensor, check_device
-from .modules.module import Module
+from ... import ops
+from ...tensor import Tensor, check_device
+from ..modules.module import Module
 
 __all__ = ["DataParallel", "data_parallel", "gather", "parallel_apply", "replicate", "scatter"]
 

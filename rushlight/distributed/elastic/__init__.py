@@ -1,0 +1,1 @@
+"""What torchrun and the processes under it share."""
