@@ -13,9 +13,9 @@ from .collectives import (
 )
 from .errors import DistBackendError, DistError, DistNetworkError, DistStoreError
 from .groups import (
-    GroupMember, ProcessGroup, default_pg_timeout, destroy_process_group, get_backend, get_global_rank,
-    get_group_rank, get_node_local_rank, get_process_group_ranks, get_rank, get_world_size, group,
-    init_process_group, is_initialized, new_group,
+    Backend, GroupMember, ProcessGroup, default_pg_timeout, destroy_process_group, get_backend,
+    get_global_rank, get_group_rank, get_node_local_rank, get_process_group_ranks, get_rank, get_world_size, group,
+    init_process_group, is_initialized, new_group, new_subgroups,
 )
 from .objects import (
     all_gather_object, broadcast_object_list, gather_object, recv_object_list, scatter_object_list,

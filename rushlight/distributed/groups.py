@@ -46,6 +46,17 @@ class ProcessGroup:
         return f"{self.group_name}:tag {tag}".encode()
 
 
+class Backend(str):
+    """The name of a backend, in small letters."""
+
+    UNDEFINED, GLOO, NCCL, UCC, MPI, XCCL = "undefined", "gloo", "nccl", "ucc", "mpi", "xccl"
+
+    def __new__(cls, name: str):
+        if not isinstance(name, str):
+            raise ValueError(f"Backend constructor parameter must be string-ish, got {name!r}")
+        return super().__new__(cls, name.lower())
+
+
 class State:
     """The groups of this process."""
 
@@ -177,6 +188,21 @@ def new_group(ranks: list[int] | None = None, timeout: datetime.timedelta | None
     if len(set(ranks)) < len(ranks):
         raise ValueError("Ranks in new_group must be unique")
     return register(world.mesh, ranks, world.timeout if timeout is None else timeout)
+
+
+def new_subgroups(group_size: int | None = None, group: ProcessGroup | None = None,
+                  timeout: datetime.timedelta | None = None, backend=None, pg_options=None, group_desc=None):
+    """Groups of `group_size` neighbouring processes; by default, as many as are on one machine.
+
+    Returns:
+        (this process' group, all groups).
+    """
+    whole = current(group)
+    size = int(os.environ.get("LOCAL_WORLD_SIZE", whole.size())) if group_size is None else group_size
+    if size <= 0 or whole.size() % size:
+        raise ValueError(f"The world size {whole.size()} must be divisible by group_size={size}")
+    groups = [new_group(whole.ranks[i:i + size], timeout, backend) for i in range(0, whole.size(), size)]
+    return next((g for g in groups if is_member(g)), OUTSIDE), groups
 
 
 def current(found: ProcessGroup | None) -> ProcessGroup:

@@ -88,7 +88,7 @@ def test_distributed_shares_cover_the_dataset():
     (lambda: BatchSampler([1], 0, False), ValueError, "batch_size=0"),
     (lambda: BatchSampler([1], 2, None), ValueError, "drop_last=None"),
     (lambda: DistributedSampler([1], 2, 2), ValueError, r"interval \[0, 1\]"),
-    (lambda: DistributedSampler([1]), NotImplementedError, "num_replicas"),
+    (lambda: DistributedSampler([1]), ValueError, "Default process group has not been initialized"),
     (lambda: list(Sampler()), NotImplementedError, "^$"),
 ])
 def test_bad_arguments(make, kind, message):

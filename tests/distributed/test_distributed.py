@@ -143,6 +143,8 @@ def groups(rank, size):
     if rank != 1:
         assert dist.get_global_rank(pair, 1) == 2 and dist.get_group_rank(pair, 2) == 1
     assert dist.group.WORLD.size() == 3
+    mine, singles = dist.new_subgroups(1)
+    assert dist.get_process_group_ranks(mine) == [rank] and len(singles) == 3
     assert list(DistributedSampler(list(range(10)), shuffle=False)) == [
         [0, 3, 6, 9], [1, 4, 7, 0], [2, 5, 8, 1]][rank]
 
