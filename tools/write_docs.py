@@ -79,7 +79,8 @@ def coverage() -> str:
         rows.append(f"| `{namespace}` | {len(names) - len(lacking)} of {len(names)} |")
         if lacking:
             missing.append(wrapped(f"- `{namespace}` lacks: " + ", ".join(lacking)))
-    return "\n\n".join(["\n".join(rows), wrapped("Namespaces not there at all: " + (", ".join(absent) or "none") + "."), "\n".join(missing)])
+    nowhere = "Namespaces not there at all: " + (", ".join(absent) or "none") + "."
+    return "\n\n".join(["\n".join(rows), wrapped(nowhere), "\n".join(missing)])
 
 
 def wrapped(text: str) -> str:
