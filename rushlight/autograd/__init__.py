@@ -8,18 +8,13 @@ from .grad_mode import enable_grad as enable_grad, inference_mode as inference_m
 from .grad_mode import set_grad_enabled as set_grad_enabled
 from . import forward_ad as forward_ad
 from .gradcheck import gradcheck as gradcheck, gradgradcheck as gradgradcheck
+from .variable import Variable as Variable
 
 
 def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, grad_variables=None, inputs=None):
     """The sum of gradients of `tensors` with respect to the leaves, added to their `.grad`."""
     from .engine import backward as run
     run(tensors, grad_tensors, retain_graph, create_graph, inputs)
-
-
-def Variable(data, requires_grad=False, volatile=False):
-    """The tensor itself; kept for programs older than tensors with gradients."""
-    y = data.detach()
-    return y.requires_grad_() if requires_grad else y
 
 
 class set_multithreading_enabled:

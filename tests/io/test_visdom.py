@@ -298,3 +298,17 @@ def test_with_the_real_server(tmp_path):
     finally:
         running.terminate()
         running.wait(10)
+
+
+def test_the_real_client_takes_tensors_under_rushlight_run(tmp_path):
+    pytest.importorskip("visdom")
+    import rushlight.impersonate as impersonate
+    program = tmp_path / "p.py"
+    program.write_text("import torch, visdom\n"
+                       "viz = visdom.Visdom(send=False, use_incoming_socket=False)\n"
+                       "x = torch.linspace(0, 1, 3)\n"
+                       "for msg, _ in (viz.line(Y=x, X=x), viz.scatter(X=torch.ones(3, 2)), viz.bar(X=x)):\n"
+                       "    print(msg['data'][0]['y'])\n")
+    done = subprocess.run([sys.executable, "-m", "rushlight", "run", program], capture_output=True, text=True,
+                          timeout=120, env=impersonate.environment())
+    assert done.stdout == "[0.0, 0.5, 1.0]\n[1.0, 1.0, 1.0]\n[0.0, 0.5, 1.0]\n", done.stderr

@@ -1152,6 +1152,12 @@ def graph_helpers(T):
 
 
 @program
+def variables(T):
+    V = T.autograd.Variable
+    return isinstance(T.ones(1), V), isinstance(1, V), isinstance(V, type), V(ramp(T, 2), requires_grad=True) * 2
+
+
+@program
 def functional_derivatives(T):
     f, g = (lambda x: (x ** 3).sum()), (lambda x: x ** 2 + x.sum())
     two = lambda x, y: (x * y, (x + y).sum())
