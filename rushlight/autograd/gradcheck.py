@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import dtypes
+from . import forward_ad
 from .engine import grad
 from .grad_mode import enable_grad, no_grad
 
@@ -23,9 +24,15 @@ def gradcheck(func: Callable, inputs, *, eps: float = 1e-6, atol: float = 1e-5, 
 
     Each is compared with central differences of step `eps`; inputs should be float64 or complex128, whose
     real and imaginary parts count as two numbers. A wrong one raises GradcheckError, or gives False without `raise_exception`.
+    With `check_forward_ad` tangents of dual numbers are compared as well, without `check_backward_ad` they alone.
     """
+    if not (check_forward_ad or check_backward_ad):
+        raise AssertionError("Expected at least one of check_forward_ad or check_backward_ad to be True")
     try:
-        _check(func, _tuple(inputs), eps, atol, rtol, nondet_tol)
+        if check_backward_ad:
+            _check(func, _tuple(inputs), eps, atol, rtol, nondet_tol)
+        if check_forward_ad:
+            _check_forward(func, _tuple(inputs), eps, atol, rtol)
     except GradcheckError:
         if raise_exception:
             raise
@@ -112,6 +119,33 @@ def _check(func, inputs, eps, atol, rtol, nondet_tol):
             if not np.allclose(first, differences, rtol=rtol, atol=atol, equal_nan=True):
                 raise GradcheckError(f"Jacobian mismatch for output {i} with respect to input {j},\n"
                                      f"numerical:{differences}\nanalytical:{first}\n")
+
+
+def _check_forward(func, inputs, eps, atol, rtol):
+    """Compare tangents with differences, for one input at a time."""
+    n = sum(y.dtype.rank >= 2 for y in _tuple(func(*inputs)))
+    for j, x in enumerate([x for x in inputs if _is_checked(x)]):
+        found = _forward(func, inputs, x, n)
+        for i in range(n):
+            differences = _numerical(func, inputs, x, i, eps)
+            if not np.allclose(found[i], differences, rtol=rtol, atol=atol, equal_nan=True):
+                raise GradcheckError(f"Jacobian computed with forward mode mismatch for output {i} with respect to input {j},\n"
+                                     f"numerical:{differences}\nanalytical:{found[i]}\n")
+
+
+def _forward(func, inputs, x, n) -> list:
+    """The Jacobians [inputs, outputs] of n outputs by one dual number for each input element."""
+    rows: list = [[] for _ in range(n)]
+    for k in range(x.numel() * _width(x)):
+        seed = np.zeros(x.numel() * _width(x))
+        seed[k] = 1
+        with forward_ad.dual_level():
+            dual = forward_ad.make_dual(x.detach(), _filled_like(x, seed))
+            outs = _tuple(func(*[dual if v is x else v.detach() if hasattr(v, "detach") else v for v in inputs]))
+            duals = [forward_ad.unpack_dual(y) for y in outs if y.dtype.rank >= 2]
+        for row, (y, t) in zip(rows, duals):
+            row.append(np.zeros(y.numel() * _width(y)) if t is None else _reals(t))
+    return [np.stack(row) if row else np.zeros((0, 0)) for row in rows]
 
 
 def _analytical(y, x) -> np.ndarray:

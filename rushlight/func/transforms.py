@@ -436,5 +436,13 @@ def hessian(func: Callable, argnums: int | tuple[int, ...] = 0) -> Callable:
 
 
 def functionalize(func: Callable, *, remove: str = "mutations") -> Callable:
-    """The function itself: recording has already turned writes into new values and views into layouts."""
+    """The function itself: recording has already turned writes into new values and views into layouts.
+
+    Raises:
+        RuntimeError: `remove` is neither "mutations" nor "mutations_and_views".
+    """
+    if remove not in ("mutations", "mutations_and_views"):
+        raise RuntimeError(f"functionalize(f, remove='mutations'): received invalid argument for remove={remove}. Valid "
+                           "options are:\n     remove='mutations': all inplace and out= operators will be removed.\n"
+                           "     remove='mutations_and_views': views will be removed as well.")
     return func

@@ -5,6 +5,7 @@ import functools
 from typing import Any
 from collections.abc import Callable
 
+from ..random import Notebook
 from ..tensor import Tensor
 from .batching import Capture
 from .pytree import flatten, opened, spread, unflatten
@@ -131,10 +132,18 @@ class Call:
     def run_in_chunks(self, chunk_size):
         from ..ops import cat
         starts = range(0, self.size, chunk_size) or (0,)
-        parts = [flatten(self._chunk(i, min(chunk_size, self.size - i)).run()) for i in starts]
+        numbers = Notebook() if self.randomness == "same" else None
+        parts = [flatten(self._run_chunk(i, min(chunk_size, self.size - i), numbers)) for i in starts]
         spec, columns = parts[0][1], zip(*[leaves for leaves, _ in parts])
         dims = self._out_axes(parts[0][0], spec)
         return unflatten([c[0] if d is None else cat(c, d) for c, d in zip(columns, dims)], spec)
+
+    def _run_chunk(self, start, n, numbers):
+        """One chunk; where random numbers are to be the same, all chunks get those of the first."""
+        if numbers is None:
+            return self._chunk(start, n).run()
+        with numbers.open(reading=start > 0):
+            return self._chunk(start, n).run()
 
     def _chunk(self, start, n):
         part = Call(self.func, self.in_dims, self.out_dims, self.randomness, self.kwargs)

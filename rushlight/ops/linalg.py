@@ -54,9 +54,14 @@ def check_same_dtype(a, b, name):
                            f"{legacy_name(a.dtype)} and B of type {legacy_name(b.dtype)} instead")
 
 
+def has_values() -> bool:
+    """Whether tensors can be looked at; inside of vmap they stand for many."""
+    return pending.capture is None
+
+
 def settled(y, out=None):
     """Computed now, so that what fails, fails at the call; inside of vmap there is no value yet."""
-    if pending.capture is None:
+    if has_values():
         y._array()
     return y if out is None else into(out, y, SAME)
 
@@ -96,7 +101,7 @@ def inv_ex(A, *, check_errors=False, out=None):
     """(inverse, info): info is the place of a zero pivot, 0 where there is an inverse."""
     check_square(A, "linalg.inv")
     info = p.first_zero_pivot(A.detach()).to(dtypes.int32)
-    if check_errors or not bool((info != 0).any()):
+    if check_errors or has_values() and not bool((info != 0).any()):
         return several("linalg_inv_ex", ("inverse", "info"), [inv(A), info], out=out)
     bad = (info != 0).unsqueeze(-1).unsqueeze(-1)
     safe = o.where(bad, o.eye(A.shape[-1], dtype=A.dtype), A)
@@ -138,7 +143,7 @@ def solve_ex(A, B, *, left=True, check_errors=False, out=None):
     """(result, info): info is the place of a zero pivot, 0 where A is regular."""
     check_square(A, "linalg.solve")
     info = p.first_zero_pivot(A.detach()).to(dtypes.int32)
-    if not check_errors and bool((info != 0).any()):
+    if not check_errors and has_values() and bool((info != 0).any()):
         raise NotImplementedError("linalg.solve_ex: the result for singular matrices")
     return several("linalg_solve_ex", ("result", "info"), [solve(A, B, left=left), info], out=out)
 
@@ -330,7 +335,7 @@ def eig(A, *, out=None):
 
 def _check_eig(a):
     check_square(a, "linalg.eig", "linalg_eig")
-    if not bool(o.isfinite(a.detach()).all()):
+    if has_values() and not bool(o.isfinite(a.detach()).all()):
         raise RuntimeError("torch.linalg.eig: input tensor should not contain infs or NaNs.")
 
 
@@ -358,7 +363,7 @@ def svdvals(A, *, driver=None, out=None):
 def lu_factor(A, *, pivot=True, out=None):
     """(LU, pivots): both factors in one matrix, and the row (from 1) that each row swapped with."""
     lu, pivots, _ = lu_factor_ex(A, pivot=pivot)
-    info = p.first_zero_pivot(A.detach()).reshape(-1).tolist()
+    info = p.first_zero_pivot(A.detach()).reshape(-1).tolist() if has_values() else []
     at = next((i for i, n in enumerate(info) if n), None)
     if at is not None:
         place = info[at]
@@ -501,7 +506,7 @@ def cond(A, p=None, *, out=None):
     check_square(A, f"linalg.cond(ord={p})")
     back, info = inv_ex(A)
     y = matrix_norm(A, p) * matrix_norm(back, p)
-    return converted(o.where(info != 0, math.inf, y) if bool((info != 0).any()) else y, out)
+    return converted(o.where(info != 0, math.inf, y) if not has_values() or bool((info != 0).any()) else y, out)
 
 
 def matrix_rank(A, *, atol=None, rtol=None, hermitian=False, tol=None, out=None):

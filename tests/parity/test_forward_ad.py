@@ -215,3 +215,60 @@ def test_gradient_of_a_partial_write_that_arrives_as_a_part_of_a_larger_tensor(c
     for alone in (False, False, True, False, True, False, False):       # remembered gradient rules included
         for ours, theirs in zip(run(rushlight, alone), run(torch, alone)):
             np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-12)
+
+
+def test_gradcheck_looks_at_tangents():
+    for T in LIBRARIES:
+        class Wrong(T.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x * 2
+
+            @staticmethod
+            def backward(ctx, g):
+                return g * 2
+
+            @staticmethod
+            def jvp(ctx, t):
+                return t * 3
+        x = T.tensor(X, requires_grad=True)
+        assert T.autograd.gradcheck(lambda a: (a.sin(), a.sum() * a[0]), x, check_forward_ad=True)
+        assert T.autograd.gradcheck(Wrong.apply, x)
+        with pytest.raises(RuntimeError, match="Jacobian computed with forward mode mismatch for output 0 with respect to input 0"):
+            T.autograd.gradcheck(Wrong.apply, x, check_forward_ad=True)
+        with pytest.raises(AssertionError, match="at least one of check_forward_ad or check_backward_ad"):
+            T.autograd.gradcheck(Wrong.apply, x, check_backward_ad=False)
+
+
+S = np.array([[[2., 1], [.5, 3]], [[4., .3], [1, 3]]])
+
+
+@pytest.mark.parametrize("f", [
+    lambda T, a: T.linalg.cholesky(a @ a.mT), lambda T, a: T.cholesky(a @ a.mT), lambda T, a: T.linalg.inv(a),
+    lambda T, a: T.linalg.inv_ex(a)[0], lambda T, a: T.linalg.solve(a, a[0]), lambda T, a: T.linalg.solve_ex(a, a)[0],
+    lambda T, a: T.linalg.eigvals(a).abs(), lambda T, a: T.linalg.cond(a, 1), lambda T, a: T.linalg.lu_factor(a)[0],
+    lambda T, a: a[:, :0].sum(0), lambda T, a: T.quantile(a, T.tensor([.2, .5], dtype=a.dtype))])
+def test_what_looks_at_values_outside_of_vmap_does_not_inside(f):
+    a = rushlight.tensor(S, requires_grad=True)
+    for dim in (0, -1):
+        got = rushlight.vmap(lambda b: f(rushlight, b), dim)(a.movedim(0, dim))
+        alone = rushlight.stack([f(rushlight, b) for b in a])
+        np.testing.assert_allclose(got.detach().numpy(), alone.detach().numpy(), rtol=1e-12)
+        if alone.numel():
+            wanted, = rushlight.autograd.grad(alone.sum(), a)
+            np.testing.assert_allclose(rushlight.autograd.grad(got.sum(), a)[0].numpy(), wanted.numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_chunks_share_the_same_random_numbers():
+    for T in LIBRARIES:
+        T.manual_seed(0)
+        y = T.vmap(lambda a: a + T.rand(2), chunk_size=2, randomness="same")(T.zeros(5, 2))
+        assert bool((y == y[0]).all())
+        T.manual_seed(0)
+        assert T.equal(y[0], T.rand(2))
+
+
+def test_functionalize_refuses_unknown_words():
+    for T in LIBRARIES:
+        with pytest.raises(RuntimeError, match="received invalid argument for remove=views"):
+            T.func.functionalize(lambda a: a, remove="views")(T.ones(1))
