@@ -29,12 +29,7 @@ def write(tensor: Tensor, array: np.ndarray) -> None:
         tensor.detach().copy_(from_numpy(np.ascontiguousarray(array).reshape(tuple(tensor.shape))))
 
 
-def write_all(tensors, arrays) -> None:
-    for tensor, array in zip(tensors, arrays, strict=True):
-        write(tensor, array)
-
-
-def write_bytes(tensors, messages, template: np.ndarray | None = None) -> None:
+def write_bytes(tensors, messages) -> None:
     for tensor, data in zip(tensors, messages, strict=True):
         write(tensor, array_of(data, tensor))
 
@@ -60,7 +55,7 @@ def check_tensors(xs, name: str) -> None:
                         f"             but got {type(xs)} with elements of type {list(map(type, xs))}.")
 
 
-def check_same(tensors, reference, name: str, operation: str) -> None:
+def check_same(tensors, reference, operation: str) -> None:
     """All tensors of a list must be like another."""
     for i, x in enumerate(tensors):
         if x.dtype != reference.dtype:
@@ -164,7 +159,7 @@ def all_gather(tensor_list: list[Tensor], tensor: Tensor, group: ProcessGroup | 
     check_tensors(tensor_list, "tensor_list")
     check_tensor(tensor, "tensor")
     check_length(tensor_list, group, "output tensor list at index 0", "allgather")
-    check_same(tensor_list, tensor, "tensor_list", "allgather")
+    check_same(tensor_list, tensor, "allgather")
     data = algorithms.bytes_of(value(tensor))
     return carry_out(group, lambda line: algorithms.exchange(line, [data] * line.size),
                      lambda got: write_bytes(tensor_list, got), async_op)
@@ -200,7 +195,7 @@ def gather(tensor: Tensor, gather_list: list[Tensor] | None = None, dst: int | N
         if not gather_list:
             raise ValueError("Argument ``gather_list`` must be specified on destination rank.")
         check_length(gather_list, group, "output tensor list at index 0", "gather")
-        check_same(gather_list, tensor, "gather_list", "gather")
+        check_same(gather_list, tensor, "gather")
     elif gather_list:
         raise ValueError("Argument ``gather_list`` must NOT be specified on non-destination ranks.")
     data = algorithms.bytes_of(value(tensor))
@@ -218,7 +213,7 @@ def scatter(tensor: Tensor, scatter_list: list[Tensor] | None = None, src: int |
         if not scatter_list:
             raise ValueError("Argument ``scatter_list`` must be specified on source rank.")
         check_length(scatter_list, group, "input tensor list at index 0", "scatter")
-        check_same(scatter_list, tensor, "scatter_list", "scatter")
+        check_same(scatter_list, tensor, "scatter")
         messages = [algorithms.bytes_of(value(x)) for x in scatter_list]
     elif scatter_list:
         raise ValueError("Argument ``scatter_list`` must NOT be specified on non-source ranks.")

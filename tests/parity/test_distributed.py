@@ -1,0 +1,96 @@
+"""The same program in two processes, by PyTorch's gloo and by rushlight's."""
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+PROGRAM = """
+import json, os
+import torch, torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+dist.init_process_group("gloo")
+rank, size, found = dist.get_rank(), dist.get_world_size(), {}
+def mine(dtype):
+    return (torch.arange(7) * (rank + 1) + 1).to(dtype)
+def show(name, x):
+    found[name] = x.to(torch.float64).flatten().tolist()
+for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int32, torch.int64, torch.uint8):
+    for op in ("SUM", "PRODUCT", "MIN", "MAX"):
+        x = mine(dtype)
+        dist.all_reduce(x, getattr(dist.ReduceOp, op))
+        show(f"{op} {dtype}", x)
+    x = mine(dtype)
+    dist.reduce(x, 1)
+    if rank == 1:
+        show(f"reduce {dtype}", x)
+for op in ("BAND", "BOR", "BXOR"):
+    x = mine(torch.int64)
+    dist.all_reduce(x, getattr(dist.ReduceOp, op))
+    show(op, x)
+x = torch.zeros(14)
+dist.all_gather_into_tensor(x, mine(torch.float32))
+show("gathered", x)
+x = torch.zeros(3)
+dist.all_to_all_single(x, torch.arange(3.) + 10 * rank, *([[1, 2], [1, 2]] if rank == 0 else [[2, 1], [2, 1]]))
+show("exchanged unequally", x)
+y = torch.zeros(2)
+dist.all_to_all_single(y, torch.arange(2.) + 10 * rank)
+show("exchanged", y)
+works = [dist.broadcast(x, 1, async_op=True), dist.all_reduce(y, async_op=True)]
+[w.wait() for w in works]
+show("broadcast", x), show("async", y)
+torch.manual_seed(rank)
+ddp = DistributedDataParallel(torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1)))
+optimizer = torch.optim.Adam(ddp.parameters(), lr=0.1)
+for step in range(3):
+    optimizer.zero_grad()
+    data = torch.arange(6.).view(2, 3) * (rank + 1) / (step + 3)
+    if step == 1:
+        with ddp.no_sync():
+            ddp(data).square().mean().backward()
+    ddp(data).square().mean().backward()
+    optimizer.step()
+for name, p in ddp.state_dict().items():
+    show(name, p)
+for name, p in ddp.named_parameters():
+    show("grad " + name, p.grad)
+for call in (lambda: DistributedDataParallel(torch.nn.ReLU()),
+             lambda: DistributedDataParallel(torch.nn.Linear(1, 1), device_ids=[0, 1]),
+             lambda: dist.init_process_group("gloo"), lambda: dist.send(x, rank)):
+    try:
+        call()
+    except Exception as error:
+        found.setdefault("errors", []).append([type(error).__name__, str(error)])
+dist.destroy_process_group()
+with open(os.environ["RESULTS"] + str(rank), "w") as file:
+    json.dump(found, file)
+"""
+
+
+def results(start, tmp_path, name):
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        port = door.getsockname()[1]
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM)
+    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
+              "RESULTS": str(tmp_path / name), "PYTHONPATH": os.getcwd()}
+    running = [subprocess.Popen([sys.executable, *start, str(script)], env={**common, "RANK": str(rank)},
+                                stderr=subprocess.PIPE, text=True) for rank in (0, 1)]
+    for process in running:
+        _, text = process.communicate(timeout=100)
+        assert process.returncode == 0, text
+    return [json.loads((tmp_path / f"{name}{rank}").read_text()) for rank in (0, 1)]
+
+
+@pytest.mark.slow
+def test_two_processes(tmp_path):
+    for ours, theirs in zip(results(["-m", "rushlight", "run"], tmp_path, "ours"), results([], tmp_path, "theirs")):
+        assert ours.keys() == theirs.keys() and ours.pop("errors") == theirs.pop("errors")
+        for name, values in theirs.items():
+            assert ours[name] == pytest.approx(values, rel=1e-5, abs=1e-6), name
