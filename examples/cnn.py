@@ -35,7 +35,7 @@ def block(inputs, outputs):
 
 def main():
     parser = argparse.ArgumentParser(description="Tell squares, discs and crosses apart.")
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
