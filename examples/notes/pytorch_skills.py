@@ -4,8 +4,7 @@
 
 Everything in it that is code, with what it states asserted; slips are corrected (`arange(12)` for
 `range(12)`, `full` for `fill`, one-hot targets in one dtype, a receptive field that is computed
-backwards, ...). Left out: training in several processes and its collectives, since torch.distributed
-does not exist in rushlight yet; their sampler and `mp.spawn` are here.
+backwards, the backend gloo, which needs no GPU, ...).
 """
 import copy
 import io
@@ -14,6 +13,7 @@ import math
 import os
 import random
 import re
+import socket
 import tempfile
 from argparse import ArgumentParser
 from contextlib import contextmanager
@@ -23,6 +23,8 @@ import torch
 import torch.multiprocessing as mp
 import torch.nn.functional as F
 from torch import nn
+from torch.distributed import destroy_process_group, init_process_group
+from torch.nn.parallel import DistributedDataParallel as DDP
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 from torch.utils.data.distributed import DistributedSampler
@@ -494,14 +496,28 @@ def loaders():
     assert shards == [[0, 4, 8], [1, 5, 9], [2, 6, 0], [3, 7, 1]]
 
 
-def worker(rank, world_size, folder):
-    """The first argument is the rank, which spawn adds."""
-    torch.save(torch.tensor([rank, world_size]), os.path.join(folder, f"{rank}.pt"))
+def ddp_setup(rank, world_size, port):
+    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = "localhost", str(port)
+    init_process_group(backend="gloo", rank=rank, world_size=world_size)
+
+
+def worker(rank, world_size, port, folder):
+    """The first argument is the rank, which spawn adds. Gradients are the mean over processes."""
+    ddp_setup(rank, world_size, port)
+    torch.manual_seed(0)
+    model = DDP(nn.Linear(2, 1))
+    model(torch.full((1, 2), float(rank))).sum().backward()
+    assert model.module.weight.grad.tolist() == [[0.5, 0.5]]
+    if rank == 0:
+        torch.save(model.module.state_dict(), os.path.join(folder, "ckp.pt"))
+    destroy_process_group()
 
 
 def processes(folder):
-    mp.spawn(worker, args=(2, folder), nprocs=2)
-    assert [torch.load(os.path.join(folder, f"{rank}.pt")).tolist() for rank in range(2)] == [[0, 2], [1, 2]]
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    mp.spawn(worker, args=(2, port, folder), nprocs=2)
+    assert list(torch.load(os.path.join(folder, "ckp.pt"))) == ["weight", "bias"]
     assert list(range(torch.cuda.device_count())) == [] or torch.cuda.is_available()
 
 
