@@ -23,7 +23,7 @@ NAMES = {
         logical_not logical_or logical_xor logit lt masked_fill mul multiply nan_to_num ne neg negative pow rad2deg
         reciprocal relu remainder round rsqrt sigmoid sign sin sinc sinh sqrt square sub subtract tan tanh
         true_divide trunc xlogy absolute arccos arccosh arcsin arcsinh arctan arctan2 arctanh bitwise_left_shift
-        bitwise_right_shift fix float_power greater greater_equal less less_equal not_equal heaviside ldexp
+        bitwise_right_shift fix greater greater_equal less less_equal not_equal heaviside ldexp
         mvlgamma""",
     complex: """conj_physical sgn""",
     reduce: """cumsum cumprod""",
@@ -71,8 +71,18 @@ def abs_in_place(x):
     return pointwise.abs(x)
 
 
+def float_power_in_place(x, exponent):
+    """The power, where its dtype is x's."""
+    y = pointwise.float_power(x, exponent)
+    if y.dtype is not x.dtype:
+        raise RuntimeError(f"the base given to float_power_ has dtype {legacy_name(x.dtype)} but the operation's result "
+                           f"requires dtype {legacy_name(y.dtype)}")
+    return y
+
+
 METHODS = {name + "_": in_place(name, getattr(module, name)) for module, names in NAMES.items() for name in names.split()}
 METHODS["abs_"] = METHODS["absolute_"] = in_place("abs", abs_in_place)
+METHODS["float_power_"] = in_place("float_power", float_power_in_place)
 METHODS["polygamma_"] = in_place("polygamma", lambda self, n: pointwise.polygamma(n, self))
 METHODS["igamma_"] = in_place("igamma", special.gammainc)
 METHODS["igammac_"] = in_place("igammac", special.gammaincc)

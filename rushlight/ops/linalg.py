@@ -227,8 +227,9 @@ def _pinv_of_each(A, atol, rtol):
 
 @differentiable("LinalgPinvBackward0", vjp=(lambda g, _y, A: (g + g.mH) / 2,))
 def _from_triangle(A):
-    """The symmetric matrices whose lower triangles are A's; the gradient is symmetric, too."""
-    return A.tril() + A.tril(-1).mH
+    """The symmetric matrices whose lower triangles are A's, real on the diagonal; the gradient is symmetric, too."""
+    below, diagonal = A.tril(-1), A.diagonal(0, -2, -1)
+    return below + below.mH + o.diag_embed(diagonal.real.to(A.dtype) if A.dtype.is_complex else diagonal)
 
 
 def _tolerances(a, atol, rtol):

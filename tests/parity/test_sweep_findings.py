@@ -72,6 +72,18 @@ def test_results_that_are_copies(make):
     assert not check(lambda T: _writes_to_result(T, make), grads=0)
 
 
+def test_float_power_in_place_keeps_the_dtype():
+    assert not check(lambda T: T.full((2,), 3.0, dtype=T.float64).float_power_(2), grads=0)
+    for T in (torch, rushlight):
+        with pytest.raises(RuntimeError, match="the base given to float_power_ has dtype Float but"):
+            T.ones(2).float_power_(2)
+
+
+def test_pinv_of_hermitian_matrices_reads_the_lower_triangle():
+    program = lambda T: T.linalg.pinv(T.tensor(A + 1j * A[::-1]), hermitian=True).abs()
+    assert not check(program, grads=0, strides=False, tolerance=1e-9)
+
+
 def test_layer_norm_lies_without_gaps():
     x = np.random.RandomState(4).randn(3, 2, 4)
     assert not check(lambda T, x: T.nn.functional.layer_norm(x.transpose(0, 1), (4,)), Input(x, "float64"), names=False)

@@ -28,6 +28,8 @@ KNOWN = [
           "which of several equal elements comes first is not said; PyTorch's unstable sorts take another one"),
     Known("special.bessel_[jy][01]", ANY, "value", "PyTorch's have errors of 1e-7 in float64 near 5.5, ours none"),
     Known("special.airy_ai", ANY, "value", "PyTorch's has errors of 1e-6 in float64 near -2.1, ours none"),
+    Known("logcumsumexp", ANY, "value", "complex128: imaginary parts are the same but for multiples of 2 pi"),
+    Known("nn.LinearCrossEntropyLoss", "training", "type", "the printed form shows the inner layer"),
     Known("nn.functional.hardsigmoid", ANY, "grad", "PyTorch's slope in float64 is 1/6 rounded to float32"),
     Known("as_strided_scatter", ANY, "grad|grad2",
           "PyTorch gives the overwritten places' gradient to the input, which the result does not take from there"),
@@ -72,6 +74,7 @@ KNOWN = [
     Known("nn.functional.(linear|gelu|softplus|softshrink|hardshrink|logsigmoid|avg_pool.d)|linalg.lstsq|equal|histogramdd|nanmean|"
           "nansum", OUT, FAILS, "out= of functions that are not documented to have it"),
     Known("mean|logsumexp", "out= double", FAILS, "complex results are not cast to real numbers for out="),
+    Known("nn.MultiMarginLoss", ERROR, "error-text", "refused in other words"),
     Known("nonzero", OUT, FAILS, "as_tuple with out= is refused by what out= is"),
     # -- words -------------------------------------------------------------------------------------
     Known(ANY, OUT, "error-text", "another refusal of the same out="),
