@@ -9,7 +9,7 @@ from ..autograd.function import differentiable
 from ..prims import linalg as p
 from . import linalg as _l
 from .linalg import order_of, row_order
-from .pointwise import into
+from .promote import SAME, into
 from .reduce import return_type
 
 
@@ -110,7 +110,7 @@ def svd(input, some=True, compute_uv=True, *, out=None):
     else:
         u, s, vh = _l.svd(input, full_matrices=not some)
         parts = u, s, vh.mH
-    parts = parts if out is None else [into(t, x) for t, x in zip(out, parts, strict=True)]
+    parts = parts if out is None else [into(t, x, SAME) for t, x in zip(out, parts, strict=True)]
     return return_type("svd", ("U", "S", "V"))(*parts)
 
 

@@ -84,6 +84,15 @@ def test_pinv_of_hermitian_matrices_reads_the_lower_triangle():
     assert not check(program, grads=0, strides=False, tolerance=1e-9)
 
 
+def test_cross_entropy_refuses_probabilities_that_are_none():
+    for T in (torch, rushlight):
+        x, loss = T.ones(2, 3), T.nn.functional.cross_entropy
+        with pytest.raises(RuntimeError, match="Expected floating point type for target with class probabilities"):
+            loss(x, T.ones(2, 3, dtype=T.int64))
+        with pytest.raises(RuntimeError, match="ignore_index is not supported for floating point target"):
+            loss(x, x, ignore_index=1)
+
+
 def test_layer_norm_lies_without_gaps():
     x = np.random.RandomState(4).randn(3, 2, 4)
     assert not check(lambda T, x: T.nn.functional.layer_norm(x.transpose(0, 1), (4,)), Input(x, "float64"), names=False)

@@ -35,10 +35,8 @@ KNOWN = [
           "PyTorch gives the overwritten places' gradient to the input, which the result does not take from there"),
     Known("linalg.norm.subgradients_at_zero", ANY, "grad2", "nan in PyTorch, 0 here: the subgradient is constant"),
     Known("linalg.eigh", OUT, "value", "the sign of an eigenvector is not said, and not normalised for out="),
-    Known("(linalg.)?(eigh|svd|svd_lowrank|pca_lowrank)", ANY, "value|grad|grad2", "signs of vectors are not said"),
     Known("linalg.pinv.hermitian", ANY, "grad|grad2",
           "PyTorch differentiates through the matrix as given, which is not symmetric in these samples"),
-    Known("nn.functional.local_response_norm", ANY, "value", "integers: PyTorch rounds averages in between"),
     Known("optim.Muon", "steps.*", "value", "products in bfloat16, whose sums PyTorch takes in another order"),
     Known("optim.ASGD", "steps.*foreach.*True.*", "value", "PyTorch's foreach form differs from its own single form"),
     Known("optim.LBFGS", "steps.*", "value|type", "line searches branch on the last digits of float32; lr is kept as a number"),
@@ -53,7 +51,7 @@ KNOWN = [
           "PyTorch has no derivative of these in-place forms"),
     Known("linalg.(lstsq.*|matrix_power|householder_product|lu.*)", ANY, "requires_grad|grad-.*",
           "results that do not depend on the input are not taped"),
-    Known("nn.functional.ctc_loss|nn.Transformer.*|nn.MultiMarginLoss|nn.CTCLoss", ANY, "grad2-missing",
+    Known("nn.functional.ctc_loss|nn.Transformer.*|nn.Multi(Label)?MarginLoss|nn.CTCLoss", ANY, "grad2-missing",
           "PyTorch has no second derivative"),
     # -- names that are missing ------------------------------------------------------------------------
     Known("_.*|.*_backward.*|native_.*|grid_sampler_.d|constant_pad_nd|hash_tensor|.*_copy|torch.*|jiterator.*", ANY,
@@ -74,6 +72,9 @@ KNOWN = [
     Known("nn.functional.(linear|gelu|softplus|softshrink|hardshrink|logsigmoid|avg_pool.d)|linalg.lstsq|equal|histogramdd|nanmean|"
           "nansum", OUT, FAILS, "out= of functions that are not documented to have it"),
     Known("mean|logsumexp", "out= double", FAILS, "complex results are not cast to real numbers for out="),
+    Known("nn.CrossEntropyLoss", ERROR, "error-type", "PyTorch's own functions differ in the type for a wrong target size"),
+    Known("lu", "function", "type", "torch.lu with get_infos: the name of the tuple"),
+    Known("lu", OUT, FAILS, "torch.lu converts to any dtype of out="),
     Known("nn.MultiMarginLoss", ERROR, "error-text", "refused in other words"),
     Known("nonzero", OUT, FAILS, "as_tuple with out= is refused by what out= is"),
     # -- words -------------------------------------------------------------------------------------

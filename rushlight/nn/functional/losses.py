@@ -287,6 +287,14 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
     return _nll(input, target, weight, ignore_index, reduction)
 
 
+def _check_probabilities(target, ignore_index):
+    if not target.is_floating_point():
+        raise RuntimeError("Expected floating point type for target with class probabilities, got "
+                           f"{dtype_name(target.dtype)}")
+    if ignore_index >= 0:
+        raise RuntimeError("ignore_index is not supported for floating point target")
+
+
 @recalled("input target weight?")
 def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average=None,
                   ignore_index: int = -100, reduce=None, reduction: str = "mean",
@@ -298,7 +306,8 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
     if input.dim() == 0:
         raise RuntimeError("cross_entropy: input must have at least one dimension")
     dim = 0 if input.dim() == 1 else 1
-    if input.shape == target.shape and target.is_floating_point():
+    if input.shape == target.shape:
+        _check_probabilities(target, ignore_index)
         return _probability_loss(input, target, weight, reduction, label_smoothing, dim)
     _check_classes(input, target, weight)
     log_p = _log_softmax(input, dim=dim)
