@@ -18,6 +18,7 @@ import tempfile
 import time
 import uuid
 
+SETTLE = 0.5        # seconds after the first failure in which others count as failed with it
 GRACE = 10.0        # seconds that processes have to end when they are told to
 
 
@@ -149,12 +150,17 @@ class Round:
     def watch(self, folder):
         while True:
             codes = [process.poll() for process in self.processes]
-            for local, code in enumerate(codes):
-                if code:
-                    return self.told(folder, local, code)
+            if any(codes):
+                return self.failures(folder)
             if None not in codes:
                 return None
             time.sleep(self.job.pause)
+
+    def failures(self, folder):
+        """All that have failed: those that lost a peer may end before it has."""
+        time.sleep(SETTLE)
+        codes = [process.poll() for process in self.processes]
+        return "; ".join(self.told(folder, local, code) for local, code in enumerate(codes) if code)
 
     def told(self, folder, local, code):
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
