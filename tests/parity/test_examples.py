@@ -18,8 +18,12 @@ def test_the_first_losses_agree(name, tmp_path):
     assert ours == pytest.approx(theirs, rel=2e-4, abs=1e-5)
 
 
+NEEDED_BY_PYTORCH = {"code_toolbox": ["opacus"], "intro_to_pytorch": ["visdom", "torchvision"],
+                     "pytorch_notes": ["tensorboard"], "pytorch_skills": ["tensorboard"]}
+
+
 @pytest.mark.parametrize("name", NOTES)
 def test_what_the_notes_state_holds_in_pytorch(name, tmp_path):
-    for package in {"code_toolbox": ["opacus"], "intro_to_pytorch": ["torchvision", "visdom"]}.get(name, []):
+    for package in NEEDED_BY_PYTORCH.get(name, []):
         pytest.importorskip(package)
     run(tmp_path, os.path.join(ROOT, "examples", "notes", f"{name}.py"))

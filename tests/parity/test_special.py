@@ -46,8 +46,3 @@ def test_of_two_numbers(name):
     for dtype, tolerance in (("float64", 1e-8), ("float32", 1e-4)):    # PyTorch's own error
         (a, _, _), (b, _, _) = (results(T, name, dtype, SHAPE, AT) for T in (rushlight, torch))
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * 1e-2)
-
-
-def test_what_is_missing_says_so():
-    with pytest.raises(NotImplementedError, match="torch.special.airy_ai"):
-        rushlight.special.airy_ai
