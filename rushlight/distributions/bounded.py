@@ -9,7 +9,7 @@ from ..autograd.grad_mode import no_grad
 from ..layout import Size
 from . import constraints
 from .continuous import Uniform
-from .distribution import LOG_2PI, Distribution, ExponentialFamily
+from .distribution import LOG_2PI, Distribution, ExponentialFamily, Located
 from .transformed import EULER, _Named
 from .transforms import AffineTransform, PowerTransform
 from .utils import broadcast_all, clamp_probs, lazy_property, logits_to_probs, probs_to_logits
@@ -236,7 +236,7 @@ def log_bessel(x, order):
     return o.where(x < 3.75, small, large)
 
 
-class VonMises(Distribution):
+class VonMises(Located):
     """Angles in [-pi, pi) with density proportional to exp(concentration cos(x - loc))."""
 
     arg_constraints = {"loc": constraints.real, "concentration": constraints.positive}
@@ -245,14 +245,6 @@ class VonMises(Distribution):
 
     def __init__(self, loc, concentration, validate_args=None):
         self._broadcast(validate_args, loc=loc, concentration=concentration)
-
-    @property
-    def mean(self):
-        return self.loc
-
-    @property
-    def mode(self):
-        return self.loc
 
     @lazy_property
     def variance(self):

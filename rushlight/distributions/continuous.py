@@ -8,11 +8,11 @@ from .. import ops as o
 from ..autograd.grad_mode import no_grad
 from ..layout import Size
 from . import constraints
-from .distribution import LOG_2PI, Distribution, ExponentialFamily
+from .distribution import LOG_2PI, Distribution, ExponentialFamily, Located
 from .utils import standard_normal
 
 
-class _LocScale(Distribution):
+class _LocScale(Located):
     """A standard distribution moved by loc and stretched by scale."""
 
     arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
@@ -22,14 +22,6 @@ class _LocScale(Distribution):
 
     def __init__(self, loc, scale, validate_args=None):
         self._broadcast(validate_args, loc=loc, scale=scale)
-
-    @property
-    def mean(self):
-        return self.loc
-
-    @property
-    def mode(self):
-        return self.loc
 
     def _standard(self, value):
         return (self._checked(value) - self.loc) / self.scale

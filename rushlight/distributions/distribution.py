@@ -192,6 +192,18 @@ class Distribution:
             f"{n}: {v if v.numel() == 1 else v.size()}" for n, v in shown) + ")"
 
 
+class Located(Distribution):
+    """A distribution about `loc`: its mean, and where its density is largest."""
+
+    @property
+    def mean(self):
+        return self.loc
+
+    @property
+    def mode(self):
+        return self.loc
+
+
 class ExponentialFamily(Distribution):
     """Distributions with densities exp(<t(x), theta> - F(theta) + k(x))."""
 

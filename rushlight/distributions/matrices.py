@@ -12,7 +12,7 @@ from ..layout import Size
 from ..ops import linalg
 from . import constraints
 from .continuous import Normal
-from .distribution import LOG_2, LOG_2PI, LOG_PI, Distribution, ExponentialFamily
+from .distribution import LOG_2, LOG_2PI, LOG_PI, Distribution, ExponentialFamily, Located
 from .gamma import Beta, Chi2
 from .multivariate import half_log_det, squared_lengths, times_vectors, tril_of_precision
 from .transformed import TransformedDistribution
@@ -20,7 +20,7 @@ from .transforms import StickBreakingTransform
 from .utils import broadcast_all, lazy_property, standard_normal
 
 
-class LowRankMultivariateNormal(Distribution):
+class LowRankMultivariateNormal(Located):
     """The normal distribution of vectors with covariance W W^T + diag(d).
 
     Args:
@@ -81,14 +81,6 @@ class LowRankMultivariateNormal(Distribution):
     def _whitened(self):
         """A with C^-1 = D^-1 - A^T A."""
         return linalg.solve_triangular(self._inner_tril, self._scaled_back(), upper=False)
-
-    @property
-    def mean(self):
-        return self.loc
-
-    @property
-    def mode(self):
-        return self.loc
 
     @lazy_property
     def variance(self):

@@ -5,7 +5,7 @@ from .. import ops as o
 from ..layout import Size
 from ..ops import linalg
 from . import constraints
-from .distribution import LOG_2PI, Distribution
+from .distribution import LOG_2PI, Located
 from .utils import lazy_property, standard_normal
 
 
@@ -31,7 +31,7 @@ def half_log_det(tril):
     return tril.diagonal(0, -2, -1).log().sum(-1)
 
 
-class MultivariateNormal(Distribution):
+class MultivariateNormal(Located):
     """The normal distribution of vectors.
 
     Args:
@@ -87,14 +87,6 @@ class MultivariateNormal(Distribution):
         n = self._event_shape[0]
         inverse = o.cholesky_inverse(self._unbroadcasted_scale_tril)
         return inverse.expand(*self._batch_shape, n, n)
-
-    @property
-    def mean(self):
-        return self.loc
-
-    @property
-    def mode(self):
-        return self.loc
 
     @property
     def variance(self):

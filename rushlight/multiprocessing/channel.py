@@ -17,6 +17,7 @@ import rushlight
 from rushlight.io.pickling import keeps_its_reduce
 from rushlight.io.rebuild import reduce_tensor
 from rushlight.io.storages import LoadedStorage, SavedStorage
+from rushlight.ops.interop import rebuild_tensor
 
 from .segments import Hold, Pool, Segment, held
 
@@ -181,15 +182,6 @@ def shows_a_part(tensor) -> bool:
     return tensor.storage.numel > 2 * tensor.numel() and tensor.storage.share is None
 
 
-def from_numpy(array, dtype_name: str, requires_grad: bool):
-    from rushlight.io.storages import make_storage
-    from rushlight.layout import packed
-    from rushlight.tensor import wrap
-    storage = make_storage(array, getattr(rushlight, dtype_name))
-    tensor = wrap(rushlight.Tensor, storage, packed(array.shape), 0)
-    return tensor.requires_grad_() if requires_grad else tensor
-
-
 class Packer(pickle.Pickler):
     """Pickles a value; large storages and arrays are put into segments that the pickle names."""
 
@@ -216,8 +208,8 @@ class Packer(pickle.Pickler):
             if value.requires_grad and not value.is_leaf:
                 raise RuntimeError(NON_LEAF)
             if type(value) is rushlight.Tensor and shows_a_part(value):
-                return from_numpy, (value.detach()._array().copy(), value.dtype.name,
-                                    value.requires_grad)
+                array = value.detach()._array().copy()
+                return rebuild_tensor, (rushlight.Tensor, array, value.dtype.name, value.requires_grad)
             return reduce_tensor(value, storage_of=lambda saved: saved)
         return NotImplemented
 

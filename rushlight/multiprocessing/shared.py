@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
+
 from ..runtime.memory import SLACK, Buffer
 from ..storage import Share, Storage
 from .segments import Segment, anonymous_file, segment_size
@@ -56,8 +58,7 @@ def share(storage: Storage) -> SharedMemory:
     return memory
 
 
-def bytes_of(buffer: Buffer):
-    import numpy as np
+def bytes_of(buffer: Buffer) -> np.ndarray:
     return buffer.as_numpy(np.uint8, (buffer.nbytes,))
 
 

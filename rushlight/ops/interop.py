@@ -89,19 +89,13 @@ def deepcopy_tensor(x, memo):
 
 
 def rebuild_tensor(cls, array, dtype_name, requires_grad):
+    """A leaf that holds a copy of an array, in another process."""
     from .create import tensor
     d = getattr(dtypes, dtype_name)
     y = tensor(array, dtype=d)
     y.__class__ = cls
     y._requires_grad = requires_grad
     return y
-
-
-def reduce_tensor(x):
-    """Pickled as an array; views become tensors of their own."""
-    if not x.is_leaf:
-        raise RuntimeError("Cannot pickle a tensor that has a grad_fn: detach() it first")
-    return rebuild_tensor, (type(x), np.array(x.detach()._array()), x.dtype.name, x._requires_grad)
 
 
 def share_memory_(x):

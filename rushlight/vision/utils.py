@@ -123,6 +123,7 @@ def draw_bounding_boxes(image, boxes, labels=None, colors=None, fill=False, widt
         raise ValueError(f"The number of boxes ({len(boxes)}) and labels ({len(labels)}) mismatch. "
                          "Please specify labels for each box.")
     colours = colours_of(colors, len(boxes))
+    behind = colours if label_background_colors is None else colours_of(label_background_colors, len(boxes))
     text_colours = colours_of(label_colors, len(boxes)) if label_colors is not None else colours
     picture = F.to_pil_image(image.expand(3, -1, -1))
     draw = pillow("ImageDraw").Draw(picture, "RGBA" if fill else None)
@@ -133,9 +134,7 @@ def draw_bounding_boxes(image, boxes, labels=None, colors=None, fill=False, widt
         if labels is not None and labels[k] is not None:
             place = (box[0] + width + 1, box[1] + width + 1)
             if fill_labels or label_background_colors is not None:
-                behind = colours_of(label_background_colors, len(boxes))[k] if label_background_colors \
-                    is not None else colours[k]
-                draw.rectangle(draw.textbbox(place, labels[k], font=face), fill=behind)
+                draw.rectangle(draw.textbbox(place, labels[k], font=face), fill=behind[k])
             draw.text(place, labels[k], fill=text_colours[k], font=face)
     result = F.pil_to_tensor(picture)
     return F.convert_image_dtype(result, image.dtype) if image.is_floating_point() else result

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from tests.parity.oracle import close
+
 from .frozen import Unsupported
 from .translate import Internal, Lacking
 
@@ -171,15 +173,6 @@ def _gradient(key, a, b, rules):
         elif not close(x.value, y.value, rules.tolerance):
             out.append(Difference(key, f"[{i}]: {short(x.value)} instead of {short(y.value)}"))
     return out
-
-
-def close(a, b, tolerance):
-    if a.shape != b.shape:
-        return False
-    if a.dtype.kind in "biu" or tolerance == 0:
-        return bool(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"))
-    with np.errstate(all="ignore"):
-        return bool(np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True))
 
 
 def short(a):

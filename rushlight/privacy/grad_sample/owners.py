@@ -102,8 +102,8 @@ class Owner:
         return f"{self.name or 'the model'} ({type(self.module).__name__})"
 
 
-class Layer(Owner):
-    """A layer with a rule."""
+class Untaped(Owner):
+    """A module whose forward pass leaves its parameters off the tape; their gradients are found otherwise."""
 
     def enter(self, args, kwargs):
         super().enter(args, kwargs)
@@ -113,6 +113,10 @@ class Layer(Owner):
     def leave(self):
         for p in self.parameters.values():
             p._requires_grad = True
+
+
+class Layer(Untaped):
+    """A layer with a rule."""
 
     def observed(self, args, kwargs, result):
         x = value_of(args[0] if args else next(iter(kwargs.values())))
@@ -298,17 +302,8 @@ KNOWN = {linear_maps._affine.gradient: _of_linear, linear_maps._linear.gradient:
          recurrent.Recurrent._node_class: _of_recurrent}
 
 
-class Batched(Owner):
+class Batched(Untaped):
     """Any module: its gradient for one sample, batched by vmap; everything below it included."""
-
-    def enter(self, args, kwargs):
-        super().enter(args, kwargs)
-        for p in self.parameters.values():
-            p._requires_grad = False
-
-    def leave(self):
-        for p in self.parameters.values():
-            p._requires_grad = True
 
     def observed(self, args, kwargs, result):
         given, given_spec = flatten((args, kwargs))

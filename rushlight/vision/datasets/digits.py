@@ -2,14 +2,13 @@
 from __future__ import annotations
 
 import rushlight
-from rushlight.vision.datasets.vision import VisionDataset
-from rushlight.vision.pillow import pillow
+from rushlight.vision.datasets.vision import GreyImages
 
 LEVELS = 16         # of grey in scikit-learn's images
 TRAINING = 1500     # images, of 1797
 
 
-class Digits(VisionDataset):
+class Digits(GreyImages):
     """8 x 8 digits (Alpaydin & Kaynak, UCI Optical Recognition of Handwritten Digits, 1998).
 
     Items are (Pillow image, int), after the transforms. `data` is uint8 (N, 8, 8), `targets` int64 (N,):
@@ -33,13 +32,3 @@ class Digits(VisionDataset):
         self.train = train
         self.data = rushlight.tensor(grey[part]).to(rushlight.uint8)
         self.targets = rushlight.tensor(labels[part])
-
-    def __getitem__(self, index: int):
-        image = pillow().fromarray(self.data[index].numpy())
-        return self.transformed(image, int(self.targets[index]))
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def extra_repr(self) -> str:
-        return f"Split: {'Train' if self.train else 'Test'}"

@@ -13,8 +13,7 @@ import numpy as np
 
 import rushlight
 from rushlight.vision.datasets.download import download, is_whole
-from rushlight.vision.datasets.vision import VisionDataset
-from rushlight.vision.pillow import pillow
+from rushlight.vision.datasets.vision import GreyImages
 
 DTYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 DIGITS = "zero one two three four five six seven eight nine".split()
@@ -39,7 +38,7 @@ def read_idx(path: str) -> rushlight.Tensor:
     return rushlight.from_numpy(array.astype(dtype.newbyteorder("=")))
 
 
-class MNIST(VisionDataset):
+class MNIST(GreyImages):
     """Handwritten digits, 28 x 28, 60,000 for training and 10,000 for tests (LeCun et al., 1998).
 
     Items are (Pillow image, int), after the transforms. `data` is uint8 (N, 28, 28), `targets` int64 (N,).
@@ -101,16 +100,6 @@ class MNIST(VisionDataset):
             path = os.path.join(self.raw_folder, name)
             if not os.path.isfile(path.removesuffix(".gz")) and not is_whole(path, md5):
                 download([mirror + name for mirror in self.mirrors], path, md5)
-
-    def __getitem__(self, index: int):
-        image = pillow().fromarray(self.data[index].numpy())
-        return self.transformed(image, int(self.targets[index]))
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def extra_repr(self) -> str:
-        return f"Split: {'Train' if self.train else 'Test'}"
 
 
 class FashionMNIST(MNIST):

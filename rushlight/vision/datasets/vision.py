@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 
 from rushlight.utils.data import Dataset
+from rushlight.vision.pillow import pillow
 
 
 class VisionDataset(Dataset):
@@ -50,6 +51,20 @@ class VisionDataset(Dataset):
         if self.transforms is not None:
             lines.append(repr(self.transforms))
         return "\n".join([f"Dataset {type(self).__name__}", *["    " + line for line in lines]])
+
+
+class GreyImages(VisionDataset):
+    """A training or test part held in memory: `data` uint8 (N, H, W), `targets` int64 (N,), `train`."""
+
+    def __getitem__(self, index: int):
+        image = pillow().fromarray(self.data[index].numpy())
+        return self.transformed(image, int(self.targets[index]))
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def extra_repr(self) -> str:
+        return f"Split: {'Train' if self.train else 'Test'}"
 
 
 class StandardTransform:

@@ -5,7 +5,7 @@ import rushlight as torch
 from rushlight import nn
 from rushlight.vision.models._weights import builder, refuse_weights
 
-# Channels of the fire modules: squeezed, then expanded by 1 x 1 and by 3 x 3 alike; M is a pooling.
+# Channels of the fire modules: squeezed, then expanded by 1 x 1 and by 3 x 3 alike.
 FIRES = [(16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256)]
 POOLED_BEFORE = {"1_0": (0, 3, 7), "1_1": (0, 2, 4)}
 

@@ -161,7 +161,7 @@ def resized(height, width, size, max_size):
     Raises:
         ValueError: sizes that contradict each other.
     """
-    size = [size] if isinstance(size, int) else [height and s for s in size] if size is not None else None
+    size = [size] if isinstance(size, int) else size
     if size is not None and len(size) == 2:
         if max_size is not None:
             raise ValueError("max_size should only be passed if size specifies the length of the smaller "
@@ -290,7 +290,7 @@ def affine(img, angle, translate, scale, shear, interpolation=NEAREST, fill=None
     shear = [shear, 0.0] if isinstance(shear, numbers.Number) else list(shear)
     shear = [shear[0], shear[0]] if len(shear) == 1 else shear
     if len(shear) != 2:
-        raise ValueError("Shear should be a sequence containing two values. Got {shear}")
+        raise ValueError(f"Shear should be a sequence containing two values. Got {shear}")
     _, height, width = get_dimensions(img)
     if isinstance(img, torch.Tensor):
         middle = [0.0, 0.0] if center is None else [c - s * 0.5 for c, s in zip(center, (width, height))]

@@ -127,7 +127,7 @@ def rgb_to_grayscale(image, channels=1):
     if count == 1:
         return image.expand(*image.shape[:-3], channels, *image.shape[-2:]) if channels == 3 else image
     if count != 3:
-        raise TypeError("Input image tensor permitted channel values are 1 or 3, but found {count}")
+        raise TypeError(f"Input image tensor permitted channel values are 1 or 3, but found {count}")
     red, green, blue = image.unbind(-3)
     grey = (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue).to(image.dtype).unsqueeze(-3)
     return grey.expand(image.shape) if channels == 3 else grey
