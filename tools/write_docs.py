@@ -22,6 +22,18 @@ Every environment variable that rushlight reads. Written from `rushlight/config.
 `python tools/write_docs.py`; a test tells when it is out of date.
 
 """
+AREAS = {        # of the 450 rows, each of which has a test in tests/features: title, number of rows
+    "A": ("creation", 15), "B": ("random numbers, seeds", 20), "C": ("indexing, masks, gather, scatter", 19),
+    "D": ("shapes, joining", 19), "E": ("views, strides, memory", 13),
+    "F": ("broadcasting, arithmetic, reductions, nan", 21), "G": ("autograd", 20), "H": ("hooks", 9),
+    "I": ("per-sample gradients, privacy", 9), "J": ("modules, containers", 17), "K": ("layers", 27),
+    "L": ("convolution arithmetic", 21), "M": ("losses", 11), "N": ("attention, padding, sequences", 16),
+    "O": ("sparse tensors", 7), "P": ("memory, checkpointing, mixed precision", 10),
+    "Q": ("optimisers, training loop", 9), "R": ("data, transforms", 25), "S": ("serialization", 11),
+    "T": ("TensorBoard", 6), "U": ("Visdom", 9), "V": ("profiling, timing, devices", 8), "W": ("DataParallel", 6),
+    "X": ("distributed training", 25), "Y": ("model zoo, vision", 23), "Z": ("GANs", 7), "AA": ("metrics, selection", 9),
+    "AB": ("nearest neighbours", 10), "AC": ("search without gradients", 5), "AD": ("Python and NumPy around it", 30),
+    "AE": ("shell, environment", 6), "AF": ("what they rest on", 7)}
 ASKED_OF = {     # names that instances have, or another class
     "torch.Tensor": "rushlight.ones(1)", "torch.autograd.Function": "rushlight.autograd.function.FunctionCtx"}
 
@@ -132,6 +144,38 @@ def primitives() -> str:
     return "\n".join(lines)
 
 
+# -- rows that were asked for ---------------------------------------------------------------------------------
+def row_tests() -> dict[str, str]:
+    """For each row that has a test in tests/features, whether it "holds", is to "fail" or is "apart"."""
+    found: dict[str, str] = {}
+    folder = os.path.join(ROOT, "tests", "features")
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), encoding="utf-8") if name.endswith(".py") else open(os.devnull) as file:
+            tree = ast.parse(file.read())
+        for function in tree.body:
+            row = isinstance(function, ast.FunctionDef) and re.match(r"test_([a-z]+\d\d)_", function.name)
+            if row:
+                found[row[1].upper()] = verdict(function)
+    return found
+
+
+def verdict(function: ast.FunctionDef) -> str:
+    marks = " ".join(ast.unparse(mark).split("(")[0] for mark in function.decorator_list)
+    return "fail" if "mark.xfail" in marks else "apart" if re.search(r"mark\.skip\b", marks) else "holds"
+
+
+def rows() -> str:
+    """The count by area of what was asked for."""
+    verdicts, totals = row_tests(), Counter()
+    lines = ["| area | rows that hold | rows | known to fail | no code to test |", "|---|---|---|---|---|"]
+    for area, (title, number) in AREAS.items():
+        counts = Counter(v for row, v in verdicts.items() if row.rstrip("0123456789") == area)
+        lines.append(f"| {area} {title} | {counts['holds']} | {number} | {counts['fail']} | {counts['apart']} |")
+        totals += counts + Counter(rows=number)
+    lines.append(f"| all | {totals['holds']} | {totals['rows']} | {totals['fail']} | {totals['apart']} |")
+    return "\n".join(lines)
+
+
 def replace(text: str, name: str, content: str) -> str:
     start, end = f"<!-- code:{name} -->", f"<!-- /code:{name} -->"
     pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.S)
@@ -146,7 +190,7 @@ def main() -> None:
     path = os.path.join(ROOT, "docs", "status.md")
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    for name, content in (("names", coverage()), ("refusals", refusals()), ("primitives", primitives())):
+    for name, content in (("rows", rows()), ("names", coverage()), ("refusals", refusals()), ("primitives", primitives())):
         text = replace(text, name, content)
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)

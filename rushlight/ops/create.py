@@ -4,6 +4,7 @@ from __future__ import annotations
 import builtins
 import math
 import struct
+import warnings
 
 import numpy as np
 
@@ -240,6 +241,9 @@ def _counted(start, step, n, d):
 
 def range(start, end, step=1, **kwargs):
     """As arange but with the end included; floats by default."""
+    warnings.warn("torch.range is deprecated and will be removed in a future release because its behavior is "
+                  "inconsistent with Python's range builtin. Instead, use torch.arange, which produces values in "
+                  "[start, end).", UserWarning, stacklevel=2)
     kwargs.setdefault("dtype", dtypes.default)
     whole = isinstance(end, int) and isinstance(step, int)
     return arange(start, end + (step > 0) - (step < 0) if whole else end + step * 0.5, step, **kwargs)

@@ -264,6 +264,8 @@ def detach(input):
 
 def fill(input, value):
     """A tensor of input's shape and dtype filled with one value."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"fill(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     return input.clone().fill_(value)
 
 
