@@ -13,12 +13,13 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 420, 240, 56, 22, 8
 MOST = 1000             # points of a curve that are drawn
 SHOWN = 6               # steps of a picture or histogram that are shown
+BINS = 40               # parts of the axis of a histogram
 
 STYLE = """
 body{font:14px system-ui,sans-serif;margin:1.5em;color:#222;background:#fff}
 section>div{display:flex;flex-wrap:wrap;gap:1em}figure{margin:0;max-width:100%}
 figcaption{font-weight:600;margin:.3em 0}svg text{font-size:10px;fill:#555}
-svg{background:#fafafa;border:1px solid #ddd}path{fill:none;stroke-width:1.6}path.raw{opacity:.25;stroke-width:1}
+svg{background:#fafafa;border:1px solid #ddd}path{fill:none;stroke-width:1.6;stroke-linecap:round}path.raw{opacity:.25;stroke-width:1}path.dot{stroke-width:6}
 table{border-collapse:collapse}td,th{border:1px solid #ddd;padding:.2em .6em;text-align:right}
 th{cursor:pointer;background:#f4f4f4}td:first-child,th:first-child{text-align:left}
 pre{white-space:pre-wrap;background:#f7f7f7;padding:.6em;margin:.2em 0}.bar{position:sticky;top:0;background:#fff;padding:.5em 0}
@@ -36,7 +37,7 @@ function path(xs, ys, c) {
   let d = '', pen = 'M';
   xs.forEach((x, i) => { if (ys[i] === null) { pen = 'M'; return; }
     d += pen + (c.ax + c.bx * x).toFixed(1) + ' ' + (c.ay + c.by * ys[i]).toFixed(1); pen = 'L'; });
-  return d;
+  return d && xs.length == 1 ? d + 'h0' : d;      // a point is a line to itself
 }
 function redraw(s) {
   document.getElementById('shown').textContent = s.toFixed(2);
@@ -152,9 +153,10 @@ class Chart:
             xs, ys = zip(*line)
             known = [y for y in ys if y is not None]
             last = f"{known[-1]:.6g}" if known else "no number"
+            kind = ' class="dot"' if len(line) == 1 else ""
             drawn.append(f'<g data-run="{k}" stroke="{colour(k)}"><title>{escape(name)}: {last}</title>'
                          f'<path class="raw" d="{self.path(xs, ys)}"/>'
-                         f'<path id="c{self.number}_{j}" d="{self.path(xs, smoothed(ys, smoothing))}"/></g>')
+                         f'<path{kind} id="c{self.number}_{j}" d="{self.path(xs, smoothed(ys, smoothing))}"/></g>')
         return figure(self.tag, svg(self.axes() + "".join(drawn)))
 
     def path(self, xs, ys) -> str:
@@ -165,7 +167,7 @@ class Chart:
                 continue
             made.append(f"{pen}{self.ax + self.bx * x:.1f} {self.ay + self.by * y:.1f}")
             pen = "L"
-        return "".join(made)
+        return "".join(made) + ("h0" if made and len(xs) == 1 else "")
 
     def axes(self) -> str:
         made = [f'<text x="{self.ax + self.bx * x:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{x:.6g}</text>'
@@ -267,30 +269,42 @@ def histograms(runs) -> list[str]:
 
 
 def ridges(values, k) -> str:
-    """Densities over the same axis, one below the other, the last in front."""
-    bins = [densities(h) for _, h in values]
+    """Counts over the same axis, one below the other, the last in front."""
+    bins = [bounded(h) for _, h in values]
     least, most = span([x for b in bins for left, right, _ in b for x in (left, right)])
     room = (HEIGHT - BOTTOM - TOP) / (len(values) + 1)
-    made = []
-    for j, ((step, _), b) in enumerate(zip(values, bins)):
-        floor, tallest = TOP + room * (j + 2), max((d for *_, d in b), default=0) or 1
-        points = [f"{place(x, least, most):.1f} {floor - 1.8 * room * d / tallest:.1f}"
-                  for left, right, d in b for x in (left, right)]
-        if points:
-            ends = f"{place(b[0][0], least, most):.1f} {floor:.1f}", f"{place(b[-1][1], least, most):.1f} {floor:.1f}"
-            made.append(f'<path style="fill:{colour(k)};fill-opacity:.35" stroke="{colour(k)}" '
-                        f'd="M{"L".join([ends[0], *points, ends[1]])}Z"><title>step {step}</title></path>')
+    drawn = "".join(ridge(step, spread(b, least, most), TOP + room * (j + 2), 1.8 * room, k)
+                    for j, ((step, _), b) in enumerate(zip(values, bins)))
     marks = "".join(f'<text x="{place(x, least, most):.1f}" y="{HEIGHT - 6}" text-anchor="middle">{x:.4g}</text>'
                     for x in ticks(least, most))
-    return svg("".join(made) + marks)
+    return svg(drawn + marks)
+
+
+def ridge(step, heights, floor, room, k) -> str:
+    """One histogram as an outline that stands on `floor` and is `room` high."""
+    tallest = max(heights) or 1
+    line = "".join(f"L{place(j + 0.5, 0, BINS):.1f} {floor - room * h / tallest:.1f}" for j, h in enumerate(heights))
+    return (f'<path style="fill:{colour(k)};fill-opacity:.35" stroke="{colour(k)}" '
+            f'd="M{place(0, 0, BINS):.1f} {floor:.1f}{line}L{place(BINS, 0, BINS):.1f} {floor:.1f}Z">'
+            f"<title>step {step}</title></path>")
 
 
 def place(x, least, most) -> float:
     return LEFT + (WIDTH - LEFT - 10) * (x - least) / (most - least)
 
 
-def densities(h) -> list[tuple[float, float, float]]:
-    """(left, right, values for each unit) of the bins that have both ends."""
+def bounded(h) -> list[tuple[float, float, float]]:
+    """(left, right, count) of the bins that have both ends."""
     limits, counts = h.limits.tolist(), h.counts.tolist()
-    return [(a, b, n / (b - a)) for a, b, n in zip(limits, limits[1:], counts[1:])
+    return [(a, b, n) for a, b, n in zip(limits, limits[1:], counts[1:])
             if b > a and math.isfinite(a) and math.isfinite(b)]
+
+
+def spread(bins, least, most) -> list[float]:
+    """Counts of BINS parts of the axis alike: recorded bins may be as narrow as 1e-12, so densities say nothing."""
+    heights, width = [0.0] * BINS, (most - least) / BINS
+    for left, right, count in bins:
+        first, last = ((x - least) / width for x in (left, right))
+        for k in range(int(first), min(math.ceil(last), BINS)):
+            heights[k] += count * (min(last, k + 1) - max(first, k)) / (last - first)
+    return heights

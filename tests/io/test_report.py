@@ -14,7 +14,7 @@ import pytest
 import rushlight as torch
 from rushlight.__main__ import main
 from rushlight.cli import report_page
-from rushlight.cli.report_page import page_of, smoothed, thinned, ticks
+from rushlight.cli.report_page import page_of, smoothed, spread, thinned, ticks
 from rushlight.utils.tensorboard import SummaryWriter
 from rushlight.utils.tensorboard.reading import Run, event_files, read_runs
 
@@ -171,6 +171,19 @@ def test_smoothing_thinning_ticks():
     kept = thinned(points)
     assert len(kept) <= 1000 and (51_234, 9.0) in kept and kept[0] == points[0] and kept[-1] == points[-1]
     assert ticks(0, 1) == pytest.approx([0, 0.5, 1]) and all(3 <= x <= 7 for x in ticks(3, 7))
+
+
+def test_one_point_is_a_dot(tmp_path):
+    with SummaryWriter(tmp_path / "r") as w:
+        w.add_scalar("once", 3.0, 0)
+    dot = next(a for t, a in Page(page_of(read_runs([tmp_path / "r"]))).tags if a.get("id") == "c0_0")
+    assert dot["class"] == "dot" and dot["d"].endswith("h0")
+
+
+def test_bins_of_any_width_are_spread_over_equal_parts():
+    made = spread([(0.0, 1e-9, 5.0), (1e-9, 20.0, 20.0), (20.0, 40.0, 60.0)], 0.0, 40.0)
+    assert len(made) == 40 and sum(made) == pytest.approx(85)
+    assert made[0] == pytest.approx(6) and made[1] == pytest.approx(1) and made[39] == pytest.approx(3)
 
 
 def test_values_that_are_no_numbers_are_gaps(tmp_path):
