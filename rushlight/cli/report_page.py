@@ -19,7 +19,8 @@ STYLE = """
 body{font:14px system-ui,sans-serif;margin:1.5em;color:#222;background:#fff}
 section>div{display:flex;flex-wrap:wrap;gap:1em}figure{margin:0;max-width:100%}
 figcaption{font-weight:600;margin:.3em 0}svg text{font-size:10px;fill:#555}
-svg{background:#fafafa;border:1px solid #ddd}path{fill:none;stroke-width:1.6;stroke-linecap:round}path.raw{opacity:.25;stroke-width:1}path.dot{stroke-width:6}
+svg{background:#fafafa;border:1px solid #ddd}
+path{fill:none;stroke-width:1.6;stroke-linecap:round}path.raw{opacity:.25;stroke-width:1}path.dot{stroke-width:6}
 table{border-collapse:collapse}td,th{border:1px solid #ddd;padding:.2em .6em;text-align:right}
 th{cursor:pointer;background:#f4f4f4}td:first-child,th:first-child{text-align:left}
 pre{white-space:pre-wrap;background:#f7f7f7;padding:.6em;margin:.2em 0}.bar{position:sticky;top:0;background:#fff;padding:.5em 0}
