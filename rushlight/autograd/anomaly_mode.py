@@ -1,5 +1,9 @@
-"""Finding where a nan came into being: detect_anomaly and set_detect_anomaly."""
+"""Finding where a nan or an error of the backward pass came into being: detect_anomaly and set_detect_anomaly."""
 from __future__ import annotations
+
+import warnings
+
+from ..errors import located, place
 
 
 class State:
@@ -37,6 +41,8 @@ class detect_anomaly:
 
     def __init__(self, check_nan: bool = True):
         self.check_nan = check_nan
+        warnings.warn("Anomaly Detection has been enabled. This mode will increase the runtime and should only be "
+                      "enabled for debugging.", stacklevel=2)
 
     def __enter__(self):
         self.before = (state.enabled, state.check_nan)
@@ -46,11 +52,24 @@ class detect_anomaly:
         state.enabled, state.check_nan = self.before
 
 
+def watched(fn, pull, *args):
+    """What `pull(fn, *args)` returns; where that fails or holds a nan, a warning says where `fn` was recorded."""
+    try:
+        gradients = pull(fn, *args)
+        check(fn, gradients)
+    except Exception:
+        origin = place(fn.where).replace("recorded at ", "")
+        warnings.warn(f"Error detected in {fn.name()}. " + (
+            f"Traceback of forward call that caused the error:{origin}" if origin else
+            "No forward pass information available."), stacklevel=5)
+        raise
+    return gradients
+
+
 def check(fn, gradients) -> None:
     """RuntimeError if one of the gradients that `fn` returned holds a nan."""
     if not state.check_nan:
         return
-    from ..errors import located
     for i, g in enumerate(gradients):
         if g is not None and g.dtype.rank >= 2 and bool(g.detach().isnan().any()):
             raise located(RuntimeError(f"Function '{fn.name()}' returned nan values in its {i}th output."), fn.where)

@@ -13,7 +13,7 @@ from ..ops.layouts import Unstrided
 from ..tensor import Tensor, wrap
 from ..trace import record
 from ..trace.record import alias
-from .anomaly_mode import check, state as anomaly
+from .anomaly_mode import state as anomaly, watched
 from .grad_mode import mode
 from .node import RELEASED, AccumulateGrad, accumulator, grad_fn_of, is_tracked
 from .recall import fit, pull, sum_to        # noqa: F401
@@ -203,15 +203,16 @@ def step(fn, grads, arrived, counts, heap, keep, wanted, retain_graph, create_gr
     outs = [None] * len(fn.edges)
     if keep is None or fn in keep and any(e is not None and e[0] in keep for e in fn.edges):
         record.override = mode.line = fn.where
-        g = grads[0]
-        outs = fn.pull(grads) if fn.token is None or g is None else added(fn, g, arrived) or pull(fn, g)
-        if fn.hooks:
-            outs = _post_hooks(fn, outs, tuple(grads))
-        if anomaly.enabled:
-            check(fn, outs)
+        outs = watched(fn, pulled, grads, arrived) if anomaly.enabled else pulled(fn, grads, arrived)
         if not retain_graph:
             fn.release()
     send(fn, outs, arrived, counts, heap, wanted is None and not create_graph)
+
+
+def pulled(fn, grads, arrived):
+    g = grads[0]
+    outs = fn.pull(grads) if fn.token is None or g is None else added(fn, g, arrived) or pull(fn, g)
+    return _post_hooks(fn, outs, tuple(grads)) if fn.hooks else outs
 
 
 def added(fn, g, arrived):

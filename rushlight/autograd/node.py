@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections import OrderedDict
 from weakref import ref
 
 from ..trace import record
+from . import anomaly_mode
 from .grad_mode import mode
 
 count, _new = itertools.count().__next__, object.__new__
 RELEASED = object()
+BACKWARD = re.compile(r"Backward\d*$")         # which operation it is, for messages
 
 
 class GradFn:
@@ -146,20 +149,25 @@ class Saved:
 
     def unpack(self, owner):
         if self.storage.version != self.version:
-            raise RuntimeError(
-                "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"[{type_name(self.storage.dtype)} {list(self.layout.shape)}]"
-                + (f", which is output {self.nr} of {self.fn.name()}," if self.fn is not None else
-                   f", which is output 0 of {owner.name()}," if self.requires_grad and self.leaf is None else "")
-                + f" is at version {self.storage.version}; expected version {self.version} instead. "
-                "Hint: enable anomaly detection to find the operation that failed to compute its gradient, "
-                "with torch.autograd.set_detect_anomaly(True).")
+            raise self.overwritten(owner)
         if self.leaf is not None:
             return self.leaf
         x = self.bare()
         if self.requires_grad:
             x._requires_grad, x._grad_fn, x._output_nr = True, self.fn or owner, self.nr
         return x
+
+    def overwritten(self, owner):
+        fn = self.fn or (owner if self.requires_grad and self.leaf is None else None)
+        origin = f", which is output {self.nr} of {BACKWARD.sub('', fn.name())}," if fn is not None else ""
+        hint = ("the backtrace further above shows the operation that failed to compute its gradient. The variable in "
+                "question was changed in there or anywhere later. Good luck!" if anomaly_mode.state.enabled else
+                "enable anomaly detection to find the operation that failed to compute its gradient, "
+                "with torch.autograd.set_detect_anomaly(True, check_nan=False).")
+        return RuntimeError(
+            "one of the variables needed for gradient computation has been modified by an inplace operation: "
+            f"[{type_name(self.storage.dtype)} {list(self.layout.shape)}]{origin} is at version "
+            f"{self.storage.version}; expected version {self.version} instead. Hint: {hint}")
 
 
 def save(x, index: int, own: bool = False) -> Saved:

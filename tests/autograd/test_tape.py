@@ -116,6 +116,28 @@ def test_anomaly_names_the_function_and_the_line():
     assert not torch.is_anomaly_enabled()
 
 
+class Failing(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, g):
+        raise ValueError("no rule")
+
+
+@pytest.mark.parametrize("forward, kind, words", [
+    (lambda x: x.sqrt(), RuntimeError, "SqrtBackward0"),
+    (lambda x: x.tanh().mul_(2), RuntimeError, "TanhBackward0"),
+    (lambda x: Failing.apply(x), ValueError, "FailingBackward")])
+def test_anomaly_warns_of_the_forward_line(forward, kind, words):
+    x = torch.full((2,), -1.0, requires_grad=True)
+    with torch.autograd.set_detect_anomaly(True), pytest.raises(kind), \
+            pytest.warns(UserWarning, match=rf"Error detected in {words}\. Traceback of forward call that caused "
+                                            r"the error:\n +\S*test_tape.py:\d+  .*lambda x: "):
+        forward(x).sum().backward()
+
+
 def test_hooks_on_saved_tensors_may_change_them():
     x = torch.full((2,), 3.0, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(lambda v: v.half(), lambda v: v.float() * 10):

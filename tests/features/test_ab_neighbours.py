@@ -2,7 +2,7 @@
 import pytest
 
 import rushlight as torch
-from rushlight import learn
+import rushlight.learn as learn
 
 POINTS = torch.tensor([[0., 0], [0, 1], [5, 5], [5, 6]])
 QUERY = torch.tensor([[0., 0.4], [5, 5.4]])

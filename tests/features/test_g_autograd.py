@@ -54,7 +54,7 @@ def test_g05_change_of_a_saved_value_is_found_at_backward():
     y += 1
     with pytest.raises(RuntimeError, match=(
             r"one of the variables needed for gradient computation has been modified by an inplace "
-            r"operation: \[torch.FloatTensor \[2\]\], which is output 0 of ExpBackward0, is at version 1; "
+            r"operation: \[torch.FloatTensor \[2\]\], which is output 0 of Exp, is at version 1; "
             r"expected version 0 instead. Hint: ")):
         y.sum().backward()
 

@@ -8,7 +8,7 @@ import pytest
 import rushlight as torch
 from rushlight import nn
 from rushlight.profiler import ProfilerActivity, profile
-from rushlight.utils import memory_report
+from rushlight.utils.accounts import memory_report
 
 
 def test_v01_profile_of_a_program():
@@ -49,12 +49,14 @@ def test_v05_no_gpu_is_counted():
     assert list(range(torch.cuda.device_count())) == []
 
 
+@pytest.mark.skip(reason="nvidia-smi and top are programs of the system")
 def test_v06_watching_the_machine():
-    pytest.skip("nvidia-smi and top are programs of the system")
+    """`nvidia-smi`, `top`."""
 
 
+@pytest.mark.skip(reason="rushlight computes on the CPU only")
 def test_v07_use_of_a_gpu_for_speed():
-    pytest.skip("rushlight computes on the CPU only")
+    """AlexNet on a GPU."""
 
 
 def test_v08_what_memory_is_static_and_what_is_dynamic():
