@@ -11,7 +11,8 @@ INDEX_ERRORS = {
     "gather": (RuntimeError, "index {index} is out of bounds for dimension {axis} with size {size}"),
     "select": (IndexError, "index out of range in self (index {index}, size {size})"),
     "embedding": (IndexError, "index out of range in self (index {index}, number of rows {size})"),
-    "target": (IndexError, "Target {index} is out of bounds (number of classes {size})"),
+    "target": (IndexError, "Target {index} is out of bounds. There are {size} classes"),
+    "source": (RuntimeError, "Number of elements of source < number of ones in mask ({size} elements)"),
     "take": (IndexError, "out of range: tried to access index {index} on a tensor of {size} elements."),
 }
 

@@ -16,7 +16,7 @@ from ..trace.flush import from_array, from_bytes, share_array
 from ..trace.record import emit
 from . import layouts
 from .promote import output_order, remember, source
-from .support import need
+from .support import as_element, need
 
 
 def sizes(args, name="empty") -> tuple[int, ...]:
@@ -58,9 +58,7 @@ def filled(shape, value, dtype) -> Tensor:
     kind = dtypes.PYTHON_TYPES.get(type(value))
     if kind is None:
         raise TypeError(f"full(): argument 'fill_value' (position 2) must be Number, not {type(value).__name__}")
-    if dtype.rank < 2:
-        value = bool(value) if dtype is dtypes.bool else int(value)
-        _check_fits(value, dtype)
+    value = as_element(value, dtype)
     shape = tuple(shape)
     sig = _filled.get((shape, dtype))
     if sig is None:

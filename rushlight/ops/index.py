@@ -24,7 +24,7 @@ from ..trace.record import pending, record_write
 from .create import arange, tensor, triu_indices
 from .promote import SAME, apply, into, operand, remember
 from .shape import _ALIAS as ALIAS
-from .support import legacy_name, need
+from .support import as_element, beyond, legacy_name, need, refuse
 from .shape import entry_of, expand, permute, select, slice_, unsqueeze, view_of
 
 
@@ -127,7 +127,7 @@ def _index_arrays(x, arrays):
             _check_mask(x, i, dim)
             for k, places in enumerate(nonzero(i, as_tuple=True) if i.dim() else _scalar_mask(i)):
                 out[dim + k] = places
-        elif i.dtype.rank == 1:
+        elif i.dtype is dtypes.int64 or i.dtype is dtypes.int32:
             out[dim] = i if i.dtype is dtypes.int64 else i.to(dtypes.int64)
         else:
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
@@ -302,6 +302,8 @@ def setitem(x, index, value):
     if type(value) in _WRITABLE and is_plain(x) and (spot := _spot(x, index)) is not None and _put_part(x.storage, *spot, value):
         return
     check_value(x, value)
+    if not isinstance(value, Tensor) and beyond(value, x.dtype):
+        value = float(np.asarray(value).astype(x.dtype.numpy))
     if isinstance(index, bool):
         if index:
             _put(x.unsqueeze(0), value)
@@ -326,7 +328,6 @@ def setitem(x, index, value):
 
 
 def _as_tensor(value, d):
-    from .pointwise import as_element
     return value if isinstance(value, Tensor) else tensor(as_element(value, d), dtype=d)
 
 
@@ -414,7 +415,7 @@ def _check_index(name, index, position=3):
     if not isinstance(index, Tensor):
         raise TypeError(f"{name}(): argument 'index' (position {position}) must be Tensor, not {type(index).__name__}")
     if index.dtype not in (dtypes.int64, dtypes.int32) and index.numel():
-        raise RuntimeError(f"{name}(): Expected dtype int64 for index")
+        raise RuntimeError(f"{'gather' if name == 'gather' else 'scatter'}(): Expected dtype int32/int64 for index")
     return index if index.dtype is dtypes.int64 else index.to(dtypes.int64)
 
 
@@ -490,7 +491,9 @@ def index_select(input, dim, index, *, out=None):
     if index.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
     if not input.dim():
-        y = rows(input.reshape(1), 0, index.to(dtypes.int64).reshape(-1), "gather", INDEX_SELECT).reshape(())
+        if index.numel() != 1:
+            raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {index.numel()} value(s)")
+        y = rows(input.reshape(1), 0, index.to(dtypes.int64).reshape(-1), "select", INDEX_SELECT).reshape(())
     else:
         y = rows(input, dim, index.to(dtypes.int64).reshape(-1), "select", INDEX_SELECT)
     if out is None:
@@ -505,7 +508,13 @@ def embedding_rows(weight, index):
 
 def take(input, index):
     """Elements of the flat input; negative indices count from the end."""
-    return named(rows(input.reshape(-1), 0, _from_start(index, input.numel()), "take", INDEX_SELECT), "TakeBackward0")
+    if index.dtype is not dtypes.int64:
+        raise RuntimeError(f"take(): Expected a long tensor for index, but got {legacy_name(index.dtype)}")
+    return _taken(input, index, "take", "TakeBackward0")
+
+
+def _taken(input, index, error, name):
+    return named(rows(input.reshape(-1), 0, _from_start(index, input.numel()), error, INDEX_SELECT), name)
 
 
 def _from_start(index, n):
@@ -523,7 +532,7 @@ def _scatter(name, input, dim, index, src, mode):
     n = input.layout.ndim
     d = wrap_dim(dim, n)
     if not isinstance(src, Tensor):
-        src = expand(tensor(src, dtype=input.dtype), index.layout.shape)
+        src = expand(_as_tensor(src, input.dtype), index.layout.shape)
     elif src.dtype is not input.dtype:
         raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
     x = input if n else input.reshape(1)
@@ -550,7 +559,7 @@ SCATTER, SCATTER_ADD = (scatter_p.gradient.named(name) for name in ("ScatterBack
 
 def scatter(input, dim, index, src=None, value=None, *, reduce=None):
     """input with out[index[i][j]][j] = src[i][j] for dim 0, and so on; `src` may be a number."""
-    if reduce not in _MODES:
+    if reduce not in (None, "add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
     src = value if src is None else src
     return named(_scatter("scatter", input, dim, index, src, _MODES[reduce]),
@@ -631,6 +640,8 @@ def _index_write(input, dim, index, source, mode, alpha=1):
     d = wrap_dim(dim, input.dim())
     n = input.dim()
     name = "index_add_" if mode == "add" else "index_copy_"
+    if index.dtype is not dtypes.int64:
+        _check_vector(name, index.dtype, mode)
     if index.dim() > 1:
         raise IndexError(f"{name}(): Index is supposed to be a vector" + (", but got dim: " + str(index.dim()) +
                          " with type: Long and size: " + str(list(index.shape)) if mode == "add" else ""))
@@ -643,7 +654,7 @@ def _index_write(input, dim, index, source, mode, alpha=1):
             f"({source.shape[d]}), for dim: {d}")
     if not isinstance(source, Tensor):
         shape = (*input.shape[:d], index.numel(), *input.shape[d + 1:])
-        source = expand(tensor(source, dtype=input.dtype), shape)
+        source = expand(_as_tensor(source, input.dtype), shape)
     if not n:
         return _index_write(input.reshape(1), 0, index.reshape(-1), source.reshape(1), mode, alpha).reshape(())
     if mode == "set" and not source.dim():
@@ -652,6 +663,14 @@ def _index_write(input, dim, index, source, mode, alpha=1):
     source = source if alpha == 1 else (source * alpha).to(source.dtype)
     at = expand(index.to(dtypes.int64).reshape(-1, *[1] * (n - d - 1)), source.layout.shape)
     return apply(scatter_p, (input, source, at), dict(coords=_along(n, d), mode=mode, wrap=False, error="gather"))
+
+
+def _check_vector(name, d, mode):
+    """What may index entries of an axis: int32 for sums only."""
+    if mode == "add" and d is not dtypes.int32:
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index but got: {legacy_name(d)}")
+    if mode == "set":
+        raise RuntimeError(f"{name}(): Expected a long tensor for index, but got {legacy_name(d)}")
 
 
 def _check_slices(name, shape, source, d):
@@ -682,6 +701,8 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True):
     d = wrap_dim(dim, input.dim())
     if index.dim() > 1:
         raise IndexError(f"index_reduce_(): Index is supposed to be a vector, but got dim: {index.dim()}")
+    if index.dtype is not dtypes.int64:
+        _check_vector("index_reduce_", index.dtype, "add")
     shape = [-1 if k == d else 1 for k in range(input.dim())]
     places = index.reshape(shape).expand(source.shape)
     return named(scatter_reduce(input, d, places, source, reduce, include_self=include_self), "IndexReduceBackward0")
@@ -694,6 +715,8 @@ def index_copy(input, dim, index, source):
 
 def index_fill(input, dim, index, value):
     """input with the entries index of an axis replaced by one value."""
+    if index.dtype is not dtypes.int64:
+        raise IndexError("index_fill_(): Expected dtype int64 for index.")
     if isinstance(value, Tensor):
         if value.dim():
             raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.dim()} "
@@ -727,7 +750,7 @@ def masked_scatter(input, mask, source):
     x, m = expand(input, shape).contiguous(), expand(mask, shape).contiguous()
     order = (m.reshape(-1).to(dtypes.int64).cumsum(0) - 1).clamp(min=0).reshape(shape)
     from .pointwise import where
-    return named(where(m, take(source, order), x), "MaskedScatterBackward0")
+    return named(where(m, _taken(source, order, "source", "TakeBackward0"), x), "MaskedScatterBackward0")
 
 
 def nonzero(input, *, as_tuple=False):
@@ -752,7 +775,7 @@ def nonzero_static(input, *, size, fill_value=-1):
 def put(input, index, source, accumulate=False):
     """A copy whose elements at places of the flat input are those of source, or have them added."""
     if index.dtype is not dtypes.int64:
-        raise IndexError(f"put_(): Expected a long tensor for index, but got {legacy_name(index.dtype)}")
+        raise RuntimeError(f"put_(): Expected a long tensor for index, but got {legacy_name(index.dtype)}")
     if source.dtype is not input.dtype:
         raise RuntimeError("put_(): self and source expected to have the same dtype, but got self.dtype = "
                            f"{legacy_name(input.dtype)} and source.dtype = {legacy_name(source.dtype)}")
@@ -1060,8 +1083,7 @@ def unique_consecutive(input, return_inverse=False, return_counts=False, dim=Non
 
 def bincount(input, weights=None, minlength=0):
     """How often each whole number occurs (or the sum of its weights)."""
-    if input.dtype.rank != 1:
-        raise RuntimeError("\"bincount_cpu\" not implemented for '" + input.dtype.name + "'")
+    need("bincount_cpu", input.dtype, (1,))
     a = input._array()
     if a.ndim != 1 or a.size and a.min() < 0:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
@@ -1166,21 +1188,44 @@ def one_hot(labels, num_classes=-1):
     return (labels.unsqueeze(-1) == arange(num_classes)).to(dtypes.int64)
 
 
-def repeat_interleave(input, repeats, dim=None, *, output_size=None):
-    """Each entry repeated, by one number or one for each entry."""
+def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
+    """Each entry repeated, by one number or one for each entry. Without `repeats`: index i as often as input[i] says."""
+    if repeats is None:
+        return _places_repeated(input, "repeats", output_size)
     x = input.reshape(-1) if dim is None else input
     d = 0 if dim is None else wrap_dim(dim, x.dim())
     n = x.shape[d]
-    if isinstance(repeats, Tensor) and repeats.numel() != 1:
-        counts = repeats.tolist()
-        if len(counts) != n:
+    if isinstance(repeats, Tensor) and (repeats.numel() != 1 or repeats.dim() > 1):
+        if repeats.dim() == 1 and len(repeats) != n:
             raise RuntimeError("repeats must have the same size as input along dim, but got repeats.size(0) = "
-                               f"{len(counts)} and input.size({d}) = {n}")
-        at = tensor(np.repeat(np.arange(n), counts))
+                               f"{len(repeats)} and input.size({d}) = {n}")
+        at = _places_repeated(repeats, "repeats must be 0-dim or 1-dim tensor", output_size)
     else:
         times = int(repeats)
+        if times < 0:
+            raise RuntimeError("Repeats must be non-negative")
         at = arange(n).unsqueeze(1).expand(n, times).reshape(-1)
+        _check_output_size(at, output_size)
     return index_select(x, d, at)
+
+
+def _places_repeated(repeats, rank_words, output_size):
+    """Index i as often as repeats[i] says."""
+    if repeats.dim() != 1:
+        raise RuntimeError("repeat_interleave only accept 1D vector as repeat" if rank_words == "repeats" else rank_words)
+    if repeats.dtype not in (dtypes.int64, dtypes.int32):
+        refuse("repeat_interleave_cpu", repeats.dtype)
+    counts = repeats.detach()._array()
+    if (counts < 0).any():
+        raise RuntimeError("repeats can not be negative")
+    at = tensor(np.repeat(np.arange(len(counts)), counts))
+    _check_output_size(at, output_size)
+    return at
+
+
+def _check_output_size(at, size):
+    if size is not None and size != len(at):
+        raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {len(at)} but got {size}")
 
 
 def meshgrid(*tensors, indexing="ij"):

@@ -182,8 +182,7 @@ def fill_(x, value):
         if value.dim():
             raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
         return assign(x, value.to(x.dtype).expand(x.shape), "FillBackward1")
-    from .pointwise import as_element
-    return assign(x, filled(x.layout.shape, as_element(value, x.dtype), x.dtype), "FillBackward0")
+    return assign(x, filled(x.layout.shape, value, x.dtype), "FillBackward0")
 
 
 def zero_(x):

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 import operator
+import warnings
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from . import layouts
 from .create import full_like, ones_like, zeros_like
 from .precision import is_half, rounded_once
 from .promote import apply, elementwise, into, pointwise, result_type
-from .support import legacy_name, need
+from .support import as_element, legacy_name, need
 
 _SAME = "add mul neg abs sign maximum minimum remainder fmod floor ceil trunc"
 _FLOAT = ("div exp exp2 expm1 log log2 log10 log1p tanh sin cos tan asin acos atan sinh cosh asinh acosh atanh "
@@ -258,7 +259,8 @@ def clamp(input, min=None, max=None, *, out=None):
         low, high = (b if b is None or isinstance(b, Tensor) else full_like(input, b) for b in (min, max))
         y = _clamp_between(*(x if x is None else x.to(d) for x in (input, low, high)))
     else:
-        y = _clamp(_fit_bounds(input, min, max), low=min, high=max)
+        low, high = (b if b is None else as_element(b, d) for b in (min, max))
+        y = _clamp(_fit_bounds(input, min, max), low=low, high=high)
     return y if out is None else into(out, y)
 
 
@@ -716,9 +718,15 @@ def where(condition, input=None, other=None, *, out=None):
     if input is None and other is None:
         from .index import nonzero
         return nonzero(condition, as_tuple=True)
-    if not isinstance(condition, Tensor) or condition.dtype is not dtypes.bool:
-        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype "
-                           f"{getattr(condition, 'dtype', type(condition).__name__)}")
+    if not isinstance(condition, Tensor):
+        raise TypeError(f"where(): argument 'condition' (position 1) must be Tensor, not {type(condition).__name__}")
+    if condition.dtype is dtypes.uint8:
+        warnings.warn("where received a uint8 condition tensor. This behavior is deprecated and will be removed in a "
+                      "future version of PyTorch. Use a boolean condition instead.")
+        condition = condition != 0
+    if condition.dtype is not dtypes.bool:
+        raise RuntimeError("where expected condition to be a boolean tensor, but got a tensor with dtype "
+                           f"{legacy_name(condition.dtype)}")
     y = pointwise(p.where, (condition, _number(input), _number(other)), "where")
     return y if out is None else into(out, y)
 
@@ -741,30 +749,6 @@ def masked_fill(input, mask, value):
     return named(_masked_number(input, mask, value=as_element(value, input.dtype)), "MaskedFillBackward0")
 
 
-def as_element(value, d):
-    """A Python number as a dtype holds it; RuntimeError if it cannot."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, complex) and not d.is_complex:
-        if value.imag:
-            raise RuntimeError(f"value cannot be converted to type {C_NAMES.get(d.name, d.name)} without overflow")
-        value = value.real
-    if d is dtypes.bool:
-        return bool(value)
-    if d.rank > 1:
-        return value
-    try:
-        whole = int(value)
-    except (ValueError, OverflowError):
-        whole = None
-    limits = dtypes.iinfo(d)
-    if whole is None or not limits.min <= whole <= limits.max:
-        raise RuntimeError(f"value cannot be converted to type {C_NAMES.get(d.name, d.name)} without overflow")
-    return whole
-
-
-C_NAMES = {"int64": "int64_t", "int32": "int", "int16": "short", "uint8": "unsigned char", "int8": "signed char",
-           "float32": "float", "float64": "double"}
 MASK_NAMES = {"int64": "long int", "int32": "int", "int16": "short int", "uint8": "unsigned char",
               "int8": "signed char", "float32": "float", "float64": "double", "float16": "c10::Half",
               "bfloat16": "c10::BFloat16"}

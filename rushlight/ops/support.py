@@ -4,6 +4,10 @@ Looked up where the recipe of an operation is made, so that nothing is checked o
 """
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from .. import dtypes
 
 LEGACY = {"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int64": "Long",
@@ -49,6 +53,42 @@ NATIVE = {"float32": "float", "float64": "double", "float16": "c10::Half", "bflo
 def native_name(d) -> str:
     """The name of a dtype in C++, which some of PyTorch's messages give: float, long int, c10::Half, ..."""
     return NATIVE.get(d.name, d.name)
+
+
+CHECKED = NATIVE | {"int64": "int64_t", "int16": "int16_t", "int8": "int8_t", "uint8": "uint8_t"}
+LARGEST = {d: dtypes.finfo(d).max for d in (dtypes.float16, dtypes.bfloat16, dtypes.float32)}
+
+
+def beyond(value, d) -> bool:
+    """Whether a finite Python number is too large for a dtype of floats."""
+    most = LARGEST.get(d)
+    return most is not None and not isinstance(value, complex) and not -most <= value <= most and math.isfinite(value)
+
+
+def as_element(value, d):
+    """A Python number as a dtype holds it; RuntimeError if it cannot. Whole negative ones wrap around in an unsigned dtype."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, complex) and not d.is_complex:
+        if value.imag:
+            raise _overflow(d)
+        value = value.real
+    if d is dtypes.bool:
+        return bool(value)
+    if d.rank > 1:
+        if beyond(value, d):
+            raise _overflow(d)
+        return value
+    limits = dtypes.iinfo(d)
+    if type(value) is int and limits.min == 0 > value >= -limits.max:
+        return value + limits.max + 1
+    if not limits.min <= value <= limits.max:
+        raise _overflow(d)
+    return int(value)
+
+
+def _overflow(d):
+    return RuntimeError(f"value cannot be converted to type {CHECKED.get(d.name, d.name)} without overflow")
 
 
 def refuse(kernel: str, d) -> None:

@@ -11,7 +11,7 @@ import builtins
 
 import numpy as np
 
-from .. import errors
+from .. import dtypes, errors
 from .. import ops as o
 from .samples import FLOATS
 from .table import ONE, Primitive, Variadic, pointwise, same_dtype
@@ -36,6 +36,15 @@ def places(coords, shape, indices, size, wrap, error):
             raise errors.index_error(error, int(at[bad][0]), axis, size[axis])
         out.append(np.where(at < 0, at + size[axis], at))
     return tuple(out)
+
+
+def _by_int64(first):
+    """The dtype rule: that of what is indexed. `first` is the first operand that is an index, of which kernels read int64."""
+    def dtype(ds, **_):
+        if any(d is not dtypes.int64 for d in ds[first:]):
+            raise TypeError(f"indices must be int64 here, got {[d.name for d in ds[first:]]}")
+        return ds[0]
+    return dtype
 
 
 def _gather_reference(x, *indices, coords, shape, size, wrap, error):
@@ -78,7 +87,7 @@ def _gather_raises(rng):
 
 
 gather = Primitive(
-    "gather", "gather", _gather_reference, lambda shapes, *, shape, **_: shape, same_dtype,
+    "gather", "gather", _gather_reference, lambda shapes, *, shape, **_: shape, _by_int64(1),
     (lambda g, _y, _x, *idx, coords, shape, size, wrap, error: scatter(
         o.zeros(size, dtype=g.dtype), g, *idx, coords=coords, mode="add", wrap=wrap, error=error),),
     lambda ts, y, x, *idx, **p: None if ts[0] is None else gather(ts[0], *idx, **p),
@@ -149,7 +158,7 @@ def _scatter_raises(rng):
 
 
 scatter = Primitive(
-    "scatter", "scatter", _scatter_reference, lambda shapes, **_: shapes[0], same_dtype,
+    "scatter", "scatter", _scatter_reference, lambda shapes, **_: shapes[0], _by_int64(2),
     (_scatter_dst_vjp, _scatter_src_vjp), _scatter_tangent, _scatter_batch,
     samples=_scatter_samples, raises=_scatter_raises, may_fail=True)
 scatter.gradient.uses = (frozenset({-3}), frozenset({-3}))

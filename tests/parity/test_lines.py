@@ -1,0 +1,85 @@
+"""One-line programs that once gave something else, or another error, than PyTorch: values, dtypes, strides, words."""
+import warnings
+
+import pytest
+
+import rushlight
+
+torch = pytest.importorskip("torch")
+
+LINES = """
+# dtypes of indices
+m.gather(m.arange(4).reshape(2, 2), 1, m.zeros(1, 1, dtype=m.int16))
+m.zeros(2, 2).scatter_add(1, m.zeros(1, 1, dtype=m.int16), m.ones(1, 1))
+m.zeros(2, 2).index_add(0, m.zeros(1, dtype=m.int16), m.ones(1, 2))
+m.zeros(2, 2).index_fill(0, m.zeros(1, dtype=m.int32), 3)
+m.zeros(2, 2).index_copy(0, m.zeros(1, dtype=m.int32), m.ones(1, 2))
+m.zeros(2, 2).index_reduce(0, m.zeros(1, dtype=m.int16), m.ones(1, 2), 'prod')
+m.zeros(2, 2).take(m.zeros(1, dtype=m.int32))
+m.zeros(2, 2).put(m.zeros(1, dtype=m.int32), m.ones(1))
+m.zeros(2, 2)[m.zeros(1, dtype=m.int16)]
+m.where(m.ones(2), 1., 0.)
+m.where(m.tensor([2, 0], dtype=m.uint8), 1., 0.)
+m.bincount(m.tensor([1., 2]))
+# indices, repeats
+m.index_select(m.tensor(4.), 0, m.tensor([0, 0]))
+m.index_select(m.tensor(4.), 0, m.tensor([1]))
+m.zeros(3).scatter(0, m.tensor([1]), 1, reduce='amax')
+m.zeros(2).masked_scatter(m.ones(2, dtype=m.bool), m.ones(1))
+m.repeat_interleave(m.arange(3), -1)
+m.repeat_interleave(m.arange(3), m.tensor([-1, 1, 1]))
+m.repeat_interleave(m.arange(3), m.tensor([[1, 1, 1]]))
+m.repeat_interleave(m.tensor([1, 2]))
+m.repeat_interleave(m.arange(3), 2, output_size=5)
+# numbers that a dtype does not hold
+m.zeros(2, dtype=m.uint8).masked_fill(m.ones(2, dtype=m.bool), -1)
+m.zeros(2, dtype=m.uint8).masked_fill(m.ones(2, dtype=m.bool), -256)
+m.zeros(2, dtype=m.float16).masked_fill(m.ones(2, dtype=m.bool), 1e6)
+m.full((2,), -1, dtype=m.uint8)
+m.full((2,), 1e40, dtype=m.float32)
+m.full((2,), -m.inf, dtype=m.float16)
+m.full((2,), 200, dtype=m.int8)
+m.zeros(2, dtype=m.bfloat16).fill_(1e39)
+m.zeros(2, dtype=m.float16).fill_(65505.)
+m.zeros(2, dtype=m.uint8).clamp(1, 500)
+m.zeros(2, dtype=m.float16).clamp(0, 1e6)
+m.zeros(2, dtype=m.float16).clamp(0, m.inf)
+m.zeros(2, dtype=m.float16).index_fill(0, m.tensor([0]), 1e6)
+m.zeros(2, dtype=m.float16).scatter(0, m.tensor([0]), 1e6)
+m.zeros(2, 3).scatter_(1, m.tensor([[1]]), 1j)
+put(m.zeros(2, dtype=m.float16), 0, 1e6)
+put(m.zeros(2, dtype=m.float16), 0, -65510.)
+put(m.zeros(2, dtype=m.uint8), 0, -3)
+put(m.zeros(2, dtype=m.uint8), m.tensor([0]), 300)
+"""
+
+
+def put(x, place, value):
+    x[place] = value
+    return x
+
+
+def outcome(m, line):
+    """What a line gives, or what it raises."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            y = eval(line, {"m": m, "put": put})
+            return shown(y)
+    except Exception as error:
+        return type(error).__name__, str(error).split("\n")[0]
+
+
+def shown(y):
+    if isinstance(y, (tuple, list)):
+        return type(y).__name__, [shown(v) for v in y]
+    return (str(y.tolist()), str(y.dtype), tuple(y.shape), y.stride()) if hasattr(y, "stride") else str(y)
+
+
+@pytest.mark.parametrize("line", [line for line in LINES.strip().splitlines() if not line.startswith("#")])
+def test_line(line):
+    actual, expected = outcome(rushlight, line), outcome(torch, line)
+    if expected[0].endswith("Error") and actual[0] == expected[0]:
+        assert actual[1].startswith(expected[1]), (actual[1], expected[1])
+    else:
+        assert actual == expected
