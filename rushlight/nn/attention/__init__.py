@@ -25,3 +25,10 @@ def sdpa_kernel(backends: list[SDPBackend] | SDPBackend, set_priority: bool = Fa
         raise AssertionError("Backend must be an instance of SDPBackend or a list of SDPBackend "
                              "instances")
     yield
+
+
+def __getattr__(name):
+    if name in ("bias", "flex_attention"):
+        from importlib import import_module
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module 'torch.nn.attention' has no attribute {name!r}")

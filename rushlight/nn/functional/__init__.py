@@ -16,8 +16,9 @@ from .distances import cosine_similarity, normalize, pairwise_distance, pdist
 from .dropouts import (alpha_dropout, alpha_dropout_, dropout, dropout1d, dropout2d, dropout3d,
                        dropout_, feature_alpha_dropout, feature_dropout)
 from .embeddings import embedding, embedding_bag, one_hot
-from .fractional import fractional_max_pool2d, fractional_max_pool3d
-from .linear_maps import bilinear, linear
+from .fractional import (fractional_max_pool2d, fractional_max_pool2d_with_indices, fractional_max_pool3d,
+                         fractional_max_pool3d_with_indices)
+from .linear_maps import bilinear, grouped_mm, linear
 from .losses import (binary_cross_entropy, binary_cross_entropy_with_logits, cosine_embedding_loss,
                      cross_entropy, ctc_loss, gaussian_nll_loss, hinge_embedding_loss, huber_loss,
                      kl_div, l1_loss, linear_cross_entropy, margin_ranking_loss, mse_loss, multi_margin_loss,

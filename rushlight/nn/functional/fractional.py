@@ -11,7 +11,8 @@ from ... import ops
 from ...ops.casting import listed
 from ...tensor import Tensor
 
-__all__ = ["fractional_max_pool2d", "fractional_max_pool3d"]
+__all__ = ["fractional_max_pool2d", "fractional_max_pool2d_with_indices", "fractional_max_pool3d",
+           "fractional_max_pool3d_with_indices"]
 
 
 def _each(value, n):
@@ -100,6 +101,18 @@ def fractional_max_pool3d(input: Tensor, kernel_size, output_size=None, output_r
     """
     return _pool("fractional_max_pool3d", 3, input, kernel_size, output_size, output_ratio,
                  return_indices, _random_samples)
+
+
+def fractional_max_pool2d_with_indices(input: Tensor, kernel_size, output_size=None, output_ratio=None,
+                                       return_indices: bool = False, _random_samples=None):
+    """(values, indices) of fractional_max_pool2d."""
+    return fractional_max_pool2d(input, kernel_size, output_size, output_ratio, True, _random_samples)
+
+
+def fractional_max_pool3d_with_indices(input: Tensor, kernel_size, output_size=None, output_ratio=None,
+                                       return_indices: bool = False, _random_samples=None):
+    """(values, indices) of fractional_max_pool3d."""
+    return fractional_max_pool3d(input, kernel_size, output_size, output_ratio, True, _random_samples)
 
 
 listed(globals())

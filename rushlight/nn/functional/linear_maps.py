@@ -58,3 +58,45 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     left = left.view(-1, weight.size(0), weight.size(2))
     y = (left * b.unsqueeze(1)).sum(-1).reshape(*input1.shape[:-1], weight.size(0))
     return y if bias is None else y + bias
+
+
+def grouped_mm(mat_a: Tensor, mat_b: Tensor, *, offs: Tensor | None = None, bias: Tensor | None = None,
+               out_dtype=None) -> Tensor:
+    """A product for each group: what mixtures of experts compute.
+
+    (T, K) with (G, K, N) to (T, N), (G, M, K) with (K, T) to (M, T): the groups are runs of T.
+    (M, T) with (T, N) to (G, M, N): each product is over the run of a group. (G, M, K) with (G, K, N)
+    are single matrices, without `offs`.
+
+    Args:
+        offs: (G,) integers, where the runs end; what lies behind the last gives zeros, or nothing.
+
+    Raises:
+        RuntimeError: operands that are not matrices or stacks of them, or `offs` for two stacks.
+    """
+    for name, m in (("mat_a", mat_a), ("mat_b", mat_b)):
+        if m.dim() not in (2, 3):
+            raise RuntimeError(f"{name} has to be 2 or 3d")
+    stacked = mat_a.dim() == 3, mat_b.dim() == 3
+    if (offs is None) != all(stacked):
+        raise RuntimeError("Have to provide offsets if there is a 2d matrix, and no offset if both matrices are 3d")
+    y = ops.bmm(mat_a, mat_b) if offs is None else _GROUPED[stacked](mat_a, mat_b, offs.tolist())
+    y = y if bias is None else y + bias
+    return y if out_dtype is None else y.to(out_dtype)
+
+
+def _grouped_rows(a, stack, ends):
+    parts = [a[begin:end] @ m for begin, end, m in zip([0, *ends], ends, stack)]
+    return ops.cat([*parts, a.new_zeros(a.size(0) - ends[-1], stack.size(2))])
+
+
+def _grouped_columns(stack, b, ends):
+    parts = [m @ b[:, begin:end] for begin, end, m in zip([0, *ends], ends, stack)]
+    return ops.cat([*parts, b.new_zeros(stack.size(1), b.size(1) - ends[-1])], 1)
+
+
+def _grouped_sums(a, b, ends):
+    return ops.stack([a[:, begin:end] @ b[begin:end] for begin, end in zip([0, *ends], ends)])
+
+
+_GROUPED = {(False, True): _grouped_rows, (True, False): _grouped_columns, (False, False): _grouped_sums}
