@@ -3,13 +3,15 @@
 A unit is a tile of positions of one group in one image. The lines that it reads are copied with
 their borders, columns parted by the stride; then a few rows of the output at a time are summed in
 registers, vectors along the columns, every line loaded once for all rows that it meets, weights in
-all lanes. An output is one chain of fma over (channel, tap column, tap row).
+all lanes. An output is one chain of fma over (channel, tap plane, tap column, tap row). Volumes are
+images of as many channels as a position meets planes.
 
 The weight gradient holds a vector of sums for each tap while it walks the rows of an image; lanes,
 images and parts of the batch are added in an order that follows from the shape.
 """
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple
 
@@ -19,7 +21,7 @@ from ..dtypes import dtype
 from .contract import SMALL, Cut, Temp, balanced, ceil_div
 from .emit import SIZES, Function, Value, constant, iota, vector
 from .finish import Finisher
-from .image import H, Image, W, gather_bytes
+from .image import D, H, Image, W, gather_bytes
 from .micro import VECTOR_BYTES
 from .pack import call_word, dynamic_alloca
 
@@ -38,8 +40,8 @@ PARTED = 32             # (part, group) pairs to aim at in a weight gradient
 (FINISH, FINISH_WORDS, X, X_BATCH, X_GROUP, X_CHANNEL, X_ROW, X_COL, HEIGHT, WIDTH, START_H,
  START_W, MOVE_H, MOVE_W, SPAN_H, INNER, OUTPUTS, OUT_H, OUT_W, TILE_ROWS, ROW_TILES, TILE_COLS,
  COL_TILES, GROUPS, LINE_PLANE, LINE_ROW, LINE_PHASE, PHASES, LINES_BYTES, ENTRIES, ROW_STEP,
- GROUP_STEP, SPREAD_H, SPREAD_W) = range(34)
-FIRST = 34              # the words of one kernel
+ GROUP_STEP, SPREAD_H, SPREAD_W, OUT_D, MOVE_D, START_D, STEP_D, TAPS_D, DEPTH, X_PLANE) = range(41)
+FIRST = 41              # the words of one kernel
 
 
 class Kernel(NamedTuple):
@@ -98,27 +100,33 @@ class Plan(NamedTuple):
     def unrolled(self) -> Kernel:
         return Kernel(*map(int, self.kernel)) if self.kernel.unrolled else Kernel(1, 1, 1)
 
-    def entries(self, inner: int) -> list[tuple[int, int, int, int]]:
-        """(byte offset in the lines, channel, tap row, tap column) of what the code walks over."""
+    @property
+    def planes(self) -> int:
+        """That a position meets, of all channels."""
+        return self.inner * self.image.along[D].taps
+
+    def entries(self, planes: int) -> list[tuple[int, int, int, int]]:
+        """(byte offset in the lines, plane, tap row, tap column) of what the code walks over."""
         high, wide = self.image.along[H:]
         rows = range(1) if self.kernel.unrolled else range(high.taps)
         return [(i * self.plane_bytes + h * high.step * self.phases * self.phase_bytes
                  + w * wide.step % wide.move * self.phase_bytes
                  + w * wide.step // wide.move * self.itemsize, i, h, w)
-                for i in range(inner) for h in rows for w in range(wide.taps)]
+                for i in range(planes) for h in rows for w in range(wide.taps)]
 
     def words(self, finish: Finisher, first: int, groups: int, entries: int) -> tuple:
         """The words that all kernels share."""
-        image, (_, high, wide) = self.image, self.image.along
+        image, (deep, high, wide) = self.image, self.image.along
         row = self.phases * self.phase_bytes
         unrolled = self.kernel.unrolled
         return (finish.code, first, image.ref, image.batch, image.group, image.channel,
                 high.stride, wide.stride, high.size, wide.size, high.start, wide.start, high.move,
-                wide.move, high.span(0), self.inner, self.outputs, high.out, wide.out,
+                wide.move, high.span(0), self.planes, self.outputs, high.out, wide.out,
                 self.rows.tile, self.rows.pieces, self.cols.tile, self.cols.pieces,
                 groups, self.plane_bytes, row, self.phase_bytes, self.phases,
-                self.inner * self.plane_bytes + self.phase_bytes, entries,
-                row if unrolled else row * high.move, row * high.move, *self.spread)
+                self.planes * self.plane_bytes + self.phase_bytes, entries,
+                row if unrolled else row * high.move, row * high.move, *self.spread,
+                deep.out, deep.move, deep.start, deep.step, deep.taps, deep.size, deep.stride)
 
     @property
     def way(self) -> str:
@@ -134,19 +142,18 @@ def direct(image: Image, inner: int, outputs: int, itemsize: int,
            spread: tuple[int, int] = (1, 1)) -> Plan | None:
     """How to do it directly; None where that is not possible or not worth it."""
     deep, high, wide = image.along
-    plain = (deep.out, deep.taps, deep.size, deep.start) == (1, 1, 1, 0)
-    if not plain or not 1 <= inner <= FEW or outputs > FEW or wide.out < LEAST_COLS:
+    if deep.taps < 1 or deep.step < 1 or not 1 <= inner <= FEW or outputs > FEW or wide.out < LEAST_COLS:
         return None
-    if image.taps < 2 or high.out == 0 or smaller(high.step, wide.step) < 1:
+    if image.taps < 2 or 0 in (deep.out, high.out) or smaller(high.step, wide.step) < 1:
         return None
     cols = balanced(wide.out, MOST_COLS, VECTOR_BYTES // itemsize)
     cols = cols if cols.pieces > 1 else Cut(wide.out, 1, wide.out)
     made = Plan(image, inner, outputs, Cut(high.out, 1, 1), cols,
                 Kernel(high.taps, high.move, high.step), itemsize, spread)
     row = made.phases * made.phase_bytes
-    most = larger(ROWS, (LINE_BYTES // row - high.span(0)) // high.move)
+    most = larger(ROWS, (LINE_BYTES // (row * deep.taps) - high.span(0)) // high.move)
     made = made._replace(rows=balanced(high.out, most, smaller(ROWS, high.out)))
-    return made if inner * made.plane_bytes <= MOST_LINES else None
+    return made if made.planes * made.plane_bytes <= MOST_LINES else None
 
 
 def may_spread(stride) -> tuple[int, int] | None:
@@ -158,15 +165,15 @@ def may_spread(stride) -> tuple[int, int] | None:
 
 def upright(image: Image, w: Weights) -> tuple[Image, Weights]:
     """The same with taps that walk forwards through the image."""
-    along, strides, offset = list(image.along), list(w.strides), 0
-    for dim, tap in ((H, 3), (W, 4)):
+    along, strides, offset = list(image.along), [*w.strides, w.deep], 0
+    for dim, tap in ((D, 5), (H, 3), (W, 4)):
         a = along[dim]
         if a.step < 0 or a.taps < 2:
             last = larger(0, a.taps - 1)
             along[dim] = a._replace(start=a.start + last * a.step, step=larger(1, abs(a.step)))
             offset, strides[tap] = offset + last * strides[tap], -strides[tap]
     return (image._replace(along=(*along,)),
-            w._replace(ref=Ref(w.ref.slot, w.ref.offset + offset), strides=(*strides,)))
+            Weights(Ref(w.ref.slot, w.ref.offset + offset), (*strides[:5],), strides[5]))
 
 
 def _grain(units: int, work: int) -> int:
@@ -181,13 +188,13 @@ WEIGHTS, W_GROUP, W_OUTPUT, W_ROW, TILE_BYTES, TILE_STRIDE, TABLE = range(FIRST,
 def over_planes(p: Plan, w: Weights, images: int, groups: int, kind: dtype, result: Finisher,
                 note: str) -> Call:
     """out[n, (group, output), position] = sum over (channel, taps), through the finisher."""
-    group, output, inner, row, col = w.strides
-    table = [word for at, i, h, t in p.entries(p.inner)
-             for word in (at, i * inner + h * row + t * col)]
+    (group, output, inner, row, col), deep = w.strides, p.image.along[D]
+    table = [word for at, i, h, t in p.entries(p.planes)
+             for word in (at, i // deep.taps * inner + i % deep.taps * w.deep + h * row + t * col)]
     tile = p.rows.tile * p.cols.tile * p.itemsize
     own = (w.ref, group, output, row, p.outputs * tile + VECTOR_BYTES, tile, *table)
     words = p.words(result, FIRST + len(own), groups, len(table) // 2)
-    units = images * groups * p.rows.pieces * p.cols.pieces
+    units = images * deep.out * groups * p.rows.pieces * p.cols.pieces
     work = images * groups * p.inner * p.outputs * p.image.positions * p.image.taps
     return Call(forward_kernel(kind.llvm, p.way, p.unrolled), (*words, *own, *result.words), units,
                 _grain(units, work), f"{note}, direct", flops=2 * work)
@@ -312,17 +319,32 @@ def _copy_lines(f: Function, element: str, way: str, lines: Value, place) -> Non
     row = f.add(f.mul(h0, f.word(MOVE_H)), f.word(START_H))
     col = f.add(f.mul(w0, f.word(MOVE_W)), f.word(START_W))
     count = f.add(f.mul(rows, f.word(MOVE_H)), f.word(SPAN_H))
-    start = f.at(f.word(X, "ptr"), "i8", f.add(
-        f.add(f.mul(image, f.word(X_BATCH)), f.mul(group, f.word(X_GROUP))),
-        f.add(f.mul(row, f.word(X_ROW)), f.mul(col, f.word(X_COL)))))
+    start = f.at(_image_start(f, image, group), "i8",
+                 f.add(f.mul(row, f.word(X_ROW)), f.mul(col, f.word(X_COL))))
     copy = f.helper(f"copy_lines_{way}", lambda: _copier(element, way))
-    with f.loop(0, f.word(INNER), carried=[lines, start], nonempty=True) as channel:
-        arguments = [*channel.values, *map(f.word, (LINE_ROW, LINE_PHASE, X_ROW, X_COL)), count,
-                     f.word(LINE_PHASE), f.word(PHASES), f.word(MOVE_W), f.word(HEIGHT), row,
+    with _each_plane(f, image, lines, start) as (to, source, height):
+        arguments = [to, source, *map(f.word, (LINE_ROW, LINE_PHASE, X_ROW, X_COL)), count,
+                     f.word(LINE_PHASE), f.word(PHASES), f.word(MOVE_W), height, row,
                      f.word(WIDTH), col]
         f.line(f"call void @{copy.name}({', '.join(a.typed for a in arguments)})")
-        channel.next(f.at(channel.values[0], "i8", f.word(LINE_PLANE)),
-                     f.at(channel.values[1], "i8", f.word(X_CHANNEL)))
+
+
+def _image_start(f: Function, image, group) -> Value:
+    """Where the channels of a group begin; an image is a plane of positions."""
+    batch = f.mul(f.udiv(image, f.word(OUT_D)), f.word(X_BATCH))
+    return f.at(f.word(X, "ptr"), "i8", f.add(batch, f.mul(group, f.word(X_GROUP))))
+
+
+@contextmanager
+def _each_plane(f: Function, image, lines: Value, start: Value):
+    """Yields (lines, source, height) for each plane that is met; outside of the image it has no rows."""
+    front = f.add(f.mul(f.urem(image, f.word(OUT_D)), f.word(MOVE_D)), f.word(START_D))
+    with f.loop(0, f.word(INNER), carried=[lines], nonempty=True) as plane:
+        depth = f.add(front, f.mul(f.urem(plane.index, f.word(TAPS_D)), f.word(STEP_D)))
+        channel = f.mul(f.udiv(plane.index, f.word(TAPS_D)), f.word(X_CHANNEL))
+        height = f.select(f.icmp("ult", depth, f.word(DEPTH)), f.word(HEIGHT), 0)
+        yield (plane.values[0], f.at(start, "i8", f.add(channel, f.mul(depth, f.word(X_PLANE)))), height)
+        plane.next(f.at(plane.values[0], "i8", f.word(LINE_PLANE)))
 
 
 def _copier(element: str, way: str) -> Function:
@@ -382,17 +404,13 @@ SPREAD_PARAMS = (("ptr", "dst"), ("ptr", "source"), *(("i64", name) for name in 
 def _spread_lines(f: Function, element: str, lines: Value, place) -> None:
     """The same where rows and columns of the image have zeros between them."""
     image, group, h0, rows, w0 = place
-    start = f.at(f.word(X, "ptr"), "i8", f.add(f.mul(image, f.word(X_BATCH)),
-                                               f.mul(group, f.word(X_GROUP))))
     spread = f.helper("spread_lines", lambda: _spreader(element))
-    with f.loop(0, f.word(INNER), carried=[lines, start], nonempty=True) as channel:
-        arguments = [*channel.values, f.word(LINE_ROW), f.word(X_ROW),
-                     f.add(rows, f.word(SPAN_H)), f.word(LINE_PHASE), f.word(HEIGHT),
+    with _each_plane(f, image, lines, _image_start(f, image, group)) as (to, source, height):
+        arguments = [to, source, f.word(LINE_ROW), f.word(X_ROW),
+                     f.add(rows, f.word(SPAN_H)), f.word(LINE_PHASE), height,
                      f.add(h0, f.word(START_H)), f.word(WIDTH), f.add(w0, f.word(START_W)),
                      f.word(SPREAD_H), f.word(SPREAD_W)]
         f.line(f"call void @{spread.name}({', '.join(a.typed for a in arguments)})")
-        channel.next(f.at(channel.values[0], "i8", f.word(LINE_PLANE)),
-                     f.at(channel.values[1], "i8", f.word(X_CHANNEL)))
 
 
 def _spreader(element: str) -> Function:
@@ -429,8 +447,8 @@ def _expanded(g: Function, element: str, source: Value, mask: Value) -> Value:
 
 # --- weight gradient ------------------------------------------------------------------------------
 
-(SUMS_AT, G, G_BATCH, G_GROUP, G_CHANNEL, G_ROW, IMAGES, PART_IMAGES, CHANNEL_SUMS, SUM_ROW, CHUNK,
- OFFSETS) = range(FIRST, FIRST + 12)
+(SUMS_AT, G, G_BATCH, G_PLANE, G_GROUP, G_CHANNEL, G_ROW, IMAGES, PART_IMAGES, CHANNEL_SUMS, SUM_ROW,
+ CHUNK, OFFSETS) = range(FIRST, FIRST + 13)
 (R_FINISH, R_WORDS, R_SUMS, R_PARTS, R_PART, R_GROUP, R_OUTPUTS, R_DEPTH, R_TILE) = range(9)
 R_HEADER = 9
 
@@ -438,19 +456,20 @@ R_HEADER = 9
 def weight_grad(p: Plan, g: View, images: int, groups: int, kind: dtype, result: Finisher,
                 temp: Temp, note: str) -> list[Call]:
     """dw[(group, output), (channel, taps)] = sum over (n, position); g has packed rows."""
-    taps, size = p.image.taps, kind.itemsize
+    taps, size, deep = p.image.taps, kind.itemsize, p.image.along[D]
     depth, offsets = p.inner * taps, [at for at, *_ in p.entries(1)]
+    images *= deep.out
     images_each = larger(1, ceil_div(images, ceil_div(PARTED, groups)))
     parts, group = larger(1, ceil_div(images, images_each)), p.outputs * depth * VECTOR_BYTES
     sums = temp(parts * groups * group)
-    batch, channel, row = (s * size for s in (g.strides[0], g.strides[1], g.strides[-2]))
-    row = row if len(g.shape) > 3 else channel
+    batch, channel, *inner = (s * size for s in g.strides)
+    plane, row, _ = (0, 0, *inner)[-3:]
     kernel = p.unrolled
-    own = (sums, g.ref, batch, p.outputs * channel, channel, row, images, images_each,
-           taps * VECTOR_BYTES, len(offsets) * VECTOR_BYTES,
+    own = (sums, g.ref, batch, plane, p.outputs * channel, channel, row, images, images_each,
+           taps // deep.taps * VECTOR_BYTES, len(offsets) * VECTOR_BYTES,
            ceil_div(len(offsets), ceil_div(len(offsets), SUMS // kernel.taps)), *offsets)
     words = p.words(result, 0, groups, len(offsets))
-    work = images * groups * p.outputs * p.inner * p.image.positions * taps
+    work = images // deep.out * groups * p.outputs * p.inner * p.image.positions * taps
     units = parts * groups
     head = (result.code, R_HEADER, sums, parts, groups * group, group, p.outputs, depth,
             p.outputs * depth * size + VECTOR_BYTES)
@@ -486,9 +505,10 @@ def _grad_tile(f: Function, element, way, kernel, lines, sums, image, group, til
     rest, w0, cols = _piece(f, tile, COL_TILES, TILE_COLS, OUT_W)
     _, h0, rows = _piece(f, rest, ROW_TILES, TILE_ROWS, OUT_H)
     _copy_lines(f, element, way, lines, (image, group, h0, rows, w0))
-    place = f.at(f.at(f.word(G, "ptr"), "i8", f.add(
-        f.add(f.mul(image, f.word(G_BATCH)), f.mul(group, f.word(G_GROUP))),
-        f.mul(h0, f.word(G_ROW)))), element, w0)
+    n, plane = f.udiv(image, f.word(OUT_D)), f.urem(image, f.word(OUT_D))
+    at = f.add(f.add(f.mul(n, f.word(G_BATCH)), f.mul(plane, f.word(G_PLANE))),
+               f.add(f.mul(group, f.word(G_GROUP)), f.mul(h0, f.word(G_ROW))))
+    place = f.at(f.at(f.word(G, "ptr"), "i8", at), element, w0)
     with f.loop(0, f.word(OUTPUTS), carried=[place, sums], nonempty=True) as output:
         with f.loop(0, f.word(INNER), carried=[lines, output.values[1]], nonempty=True) as inner:
             _grad_chunks(f, element, kernel, *inner.values, output.values[0], rows, cols)

@@ -150,7 +150,10 @@ class Emitter:
         with f.loop(0, n, nonempty=True) as loop:
             key, number = self.get(items, loop.index)
             number = f.and_(key, 0xFFFFFFFF) if number is None else number
-            f.store(number, f.at(y, "i64", f.mul(loop.index, f.word(self.w.result[-1]))))
+            f.store(number, f.at(y, "i64", f.mul(loop.index, self.result_step())))
+
+    def result_step(self) -> Value:
+        return self.f.word(self.w.result[-1])
 
     # -- short rows --------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """The first few of an order: a row is walked once, beside a sorted list of the best so far.
 
     for row in units:
-        items = the first k, sorted by insertion           key << 32 | number in one word
+        items = the first k, sorted by insertion           as in cpu/sort.py
         for 16 elements at a time:
             if one of their keys is below the last item's: insert those that are
 
@@ -19,7 +19,7 @@ from ..dtypes import dtype
 from ..layout import packed_strides
 from .emit import Function, Value
 from .scan import Axis, merged, numbers_of
-from .sort import Emitter as Sorter
+from .sort import Emitter as Sorter, Items
 
 MOST = 64               # items of a list
 SMALL = 16384           # elements that one thread does alone
@@ -32,6 +32,11 @@ class Structure(NamedTuple):
     outer: int
     step: str           # how the operand moves along the row: "1" or "s"
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether a number does not fit into one word with its key."""
+        return self.dtype.itemsize == 8
+
 
 @cache
 def topk_code(s: Structure) -> Code:
@@ -43,12 +48,14 @@ class Emitter(Sorter):
     def __init__(self, s: Structure):
         self.s, self.f, axes = s, Function("argtopk"), s.outer + 1
         self.sizes, self.strides, self.results = (range(HEADER + k * axes, HEADER + (k + 1) * axes) for k in range(3))
-        self.items = self.f.at(self.f.alloca("i64", MOST + 8), "i64", 8)
-        self.lanes = self.f.alloca("i32", LANES)
+        arrays = [self.f.at(self.f.alloca("i64", MOST + 8), "i64", 8) for _ in range(1 + s.is_wide)]
+        self.items = Items(*arrays, *[None] * (not s.is_wide))
+        self.lane = "i64" if s.is_wide else "i32"
+        self.lanes = self.f.alloca(self.lane, LANES)
 
     def code(self) -> Code:
         f = self.f
-        f.store(f.value(0), f.at(self.items, "i64", -1))        # ends every search
+        f.store(f.value(0), f.at(self.items.keys, "i64", -1))       # ends every search
         with f.loop(f.lo, f.hi) as unit:
             self.row(unit.index)
         return f.code()
@@ -69,9 +76,10 @@ class Emitter(Sorter):
             self.look(x, loop.index)
         with f.loop(whole, n) as loop:
             self.offer(self.key_at(x, loop.index), loop.index)
-        with f.loop(0, k, nonempty=True) as loop:
-            number = f.and_(f.load("i64", f.at(self.items, "i64", loop.index)), 0xFFFFFFFF)
-            f.store(number, f.at(y, "i64", f.mul(loop.index, f.word(self.results[-1]))))
+        self.write(self.items, y, k)
+
+    def result_step(self):
+        return self.f.word(self.results[-1])
 
     def step(self):
         return 1 if self.s.step == "1" else self.f.word(self.strides[-1])
@@ -83,18 +91,20 @@ class Emitter(Sorter):
     def look(self, x, at) -> None:
         """16 elements, of which mostly none is good enough."""
         f, bits = self.f, f"i{8 * self.s.dtype.itemsize}"
-        keys = f.cast("zext", self.key(f.load_strided(bits, f.at(x, bits, f.mul(at, self.step())), self.step())), "i32")
-        good = f.icmp("ult", keys, f.splat(f.cast("trunc", self.worst(), "i32")))
+        found = f.load_strided(bits, f.at(x, bits, f.mul(at, self.step())), self.step())
+        keys = f.cast("zext", self.key(found), self.lane)
+        good = f.icmp("ult", keys, f.splat(f.cast("trunc", self.worst(), self.lane)))
         with f.when(f.call("i1", "llvm.vector.reduce.or.v16i1", good)):
             f.store(keys, self.lanes)
             with f.loop(0, LANES, nonempty=True) as lane:
-                key = f.cast("zext", f.load("i32", f.at(self.lanes, "i32", lane.index)), "i64")
+                key = f.cast("zext", f.load(self.lane, f.at(self.lanes, self.lane, lane.index)), "i64")
                 self.offer(key, f.add(at, lane.index))
 
     def worst(self) -> Value:
         """The key of the last item."""
         f = self.f
-        return f.lshr(f.load("i64", f.at(self.items, "i64", f.sub(f.word(K), 1))), 32)
+        key, _ = self.get(self.items, f.sub(f.word(K), 1))
+        return key if self.s.is_wide else f.lshr(key, 32)
 
     def offer(self, key, number) -> None:
         with self.f.when(self.f.icmp("ult", key, self.worst())):
@@ -103,16 +113,15 @@ class Emitter(Sorter):
     def insert_one(self, key, number, last) -> None:
         """Into the items before `last`, whose own is lost."""
         f = self.f
-        item = f.or_(f.shl(key, 32), number)
-        above = lambda at: f.icmp("ugt", f.load("i64", f.at(self.items, "i64", f.sub(at, 1))), item)
-        with f.when(above(last), otherwise=[f.value(last)]) as branch:
+        item = key if self.s.is_wide else f.or_(f.shl(key, 32), number)
+        with f.when(self.is_above(self.items, last, item), otherwise=[f.value(last)]) as branch:
             with f.repeat([f.value(last)]) as search:
                 at = search.values[0]
                 below = f.sub(at, 1)
-                f.store(f.load("i64", f.at(self.items, "i64", below)), f.at(self.items, "i64", at))
-                search.again(above(below), below)
+                self.put(self.items, at, *self.get(self.items, below))
+                search.again(self.is_above(self.items, below, item), below)
             branch.give(*search.results)
-        f.store(item, f.at(self.items, "i64", branch.results[0]))
+        self.put(self.items, branch.results[0], item, number)
 
 
 # -- lowering --------------------------------------------------------------------------------------
@@ -120,7 +129,7 @@ class Emitter(Sorter):
 def can_select(v) -> bool:
     """Whether there is a kernel for this."""
     kind = v.uses[0].dtype if v.uses else None
-    return v.prim.name == "argtopk" and not kind.is_complex and kind.itemsize <= 4 and v.params["k"] <= MOST
+    return v.prim.name == "argtopk" and not kind.is_complex and v.params["k"] <= MOST
 
 
 def lower_topk(v, out, view) -> list[Call]:

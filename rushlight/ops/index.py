@@ -918,7 +918,7 @@ def _topk(input, k, dim, largest):
     d = wrap_dim(dim, input.dim())
     if not 0 <= k <= (input.shape[d] if input.dim() else 1):
         raise RuntimeError("selected index k out of range")
-    if input.dim() and k <= FEW and input.dtype.itemsize <= 4:
+    if input.dim() and k <= FEW:
         at = apply(argtopk_p, (input.detach(),), dict(dim=d, k=k, descending=bool(largest)))
     else:
         at = _order(input, d, largest)

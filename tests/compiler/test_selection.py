@@ -7,7 +7,7 @@ import rushlight as torch
 F = torch.nn.functional
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int32", "uint8"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int32", "uint8", "int64", "float64"])
 @pytest.mark.parametrize("largest", [True, False])
 def test_topk_is_the_beginning_of_a_stable_order(dtype, largest):
     x = torch.tensor(np.random.default_rng(3).integers(0, 40, (90, 70))).to(getattr(torch, dtype))

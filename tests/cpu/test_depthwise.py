@@ -23,6 +23,10 @@ CASES = [   # x, w, stride, padding, dilation, groups
     ((2, 3, 250, 70), (3, 1, 3, 3), (1, 1), (1, 1), (1, 1), 3),         # tiles of rows
     ((1, 5, 300), (10, 1, 31), (1,), (15,), (1,), 5),
     ((40, 2, 7, 9), (2, 1, 3, 3), (1, 1), (1, 1), (1, 1), 2),           # parts of the batch
+    ((2, 4, 5, 6, 20), (4, 1, 3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1), 4),
+    ((2, 4, 7, 6, 20), (4, 2, 3, 2, 5), (2, 1, 2), (2, 0, 1), (1, 2, 1), 2),
+    ((3, 2, 9, 8, 9), (4, 1, 4, 1, 3), (1, 2, 1), (3, 0, 2), (2, 1, 1), 2),
+    ((1, 3, 4, 130, 140), (3, 1, 2, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 3),
 ]
 
 
@@ -50,7 +54,19 @@ def test_random_geometries():
               tuple(stride), tuple(padding), tuple(dilation), groups, seed=turn)
 
 
-@pytest.mark.parametrize("case", [CASES[1], CASES[2], CASES[10]], ids=str)
+def test_random_volumes():
+    rnd = random.Random(5)
+    for turn in range(12):
+        kernel, stride, dilation = ([rnd.randint(1, n) for _ in range(3)] for n in (4, 2, 2))
+        padding = [rnd.randint(0, 3) for _ in range(3)]
+        size = [max(1, d * (k - 1) + 1 - 2 * p) + rnd.randint(0, most)
+                for k, d, p, most in zip(kernel, dilation, padding, (5, 9, 30))]
+        groups, inner, outer = rnd.randint(1, 4), rnd.randint(1, 3), rnd.randint(1, 3)
+        check((rnd.randint(1, 3), groups * inner, *size), (groups * outer, inner, *kernel),
+              tuple(stride), tuple(padding), tuple(dilation), groups, seed=turn)
+
+
+@pytest.mark.parametrize("case", [CASES[1], CASES[2], CASES[10], CASES[11]], ids=str)
 def test_threads_change_no_bit(case):
     rng = np.random.default_rng(3)
     xs, ws, *geometry = case
@@ -93,4 +109,7 @@ def test_depthwise_layers_are_direct():
     assert len(calls) == 1 and calls[0].note.endswith("direct")
     calls = lower_conv_input_grad(memory.new((2, 8, 32, 32)), x, w, (2, 2), (1, 1), (1, 1), 8,
                                   memory.temp)
+    assert len(calls) == 1 and calls[0].note.endswith("direct")
+    x, w = memory.new((2, 8, 6, 16, 16)), memory.new((8, 1, 3, 3, 3))
+    calls = lower_conv(memory.new((2, 8, 6, 16, 16)), x, w, (1,) * 3, (1,) * 3, (1,) * 3, 8, memory.temp)
     assert len(calls) == 1 and calls[0].note.endswith("direct")
