@@ -1,5 +1,6 @@
 """torch.fft: discrete Fourier transforms."""
 from .ops import fourier as _bodies
+from .ops.numpy_names import accepting as _accepting
 
 for _name in _bodies.NAMES:
-    globals()[_name] = getattr(_bodies, _name)
+    globals()[_name] = _accepting(getattr(_bodies, _name))

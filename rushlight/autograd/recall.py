@@ -555,7 +555,7 @@ def recalled(spec: str):
         scope = {"front": lambda: _front(front, fn, marks, scope)}
         front = types.FunctionType(_STUB, scope)
         front = functools.wraps(fn)(front)
-        front.is_cast = True
+        front.is_cast = front.takes_numpy_names = True
         return front
     return decorate
 
@@ -572,7 +572,7 @@ SEPARATE = """
     else:
         here_ = memo_"""
 FRONT = """
-def front({shown}):{precision}
+def front({shown}):{renaming}{precision}
     if SAVE_HOOKS_ or pending_.capture is not None or paused_:
         return fn_({passed})
     try:
@@ -594,21 +594,15 @@ def front({shown}):{precision}
 
 def _front(front, fn, marks, scope):
     """Give the public function, at its first call, its code: one look into the memo, made for its signature."""
-    from ..ops import cast_lists, casting, layouts
-    params, memo, policy = inspect.signature(fn).parameters.values(), {}, cast_lists.policy_of(fn)
+    from ..ops import cast_lists, casting, layouts, numpy_names
+    params, memo, policy = list(inspect.signature(fn).parameters.values()), {}, cast_lists.policy_of(fn)
     memos.append(memo)
-    shown, passed, starred = [], [], False
-    for p in params:
-        if p.kind is p.KEYWORD_ONLY and not starred:
-            shown.append("*")
-            starred = True
-        shown.append(p.name if p.default is p.empty else f"{p.name}=d_{p.name}")
-        passed.append(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name)
     given = [("*" if marks[p.name] == "*" else "") + p.name + ", " for p in params if _is_tensor(marks.get(p.name, "#"))]
-    text = FRONT.format(precision=_precision(params, policy), shown=", ".join(shown), passed=", ".join(passed),
+    text = FRONT.format(precision=_precision(params, policy), shown=numpy_names.shown(params),
+                        renaming=numpy_names.renaming(params), passed=numpy_names.passed(params),
                         inputs="".join(given), key=", ".join(_key_part(p.name, marks.get(p.name)) for p in params),
                         named=", ".join(f"{p.name}={p.name}" for p in params))
-    scope |= {f"d_{p.name}": p.default for p in params}
+    scope |= numpy_names.scope(params)
     scope |= dict(self_=front, casting_=casting.active, under_=casting.under, policy_=policy, memos_={},
                   memo_of_=_memo_of, memo_=memo, here_=memo)
     scope |= dict(fn_=layouts.by_layout(fn), mode_=mode, is_tracked_=is_tracked, pending_=pending, SAVE_HOOKS_=tape.SAVE_HOOKS,

@@ -1,5 +1,6 @@
 """torch.linalg: dense linear algebra. The bodies are in ops/linalg.py."""
 from ..ops import linalg as _bodies
+from ..ops.numpy_names import accepting as _accepting
 
 NAMES = """
     LinAlgError cholesky cholesky_ex cond cross det diagonal eig eigh eigvals eigvalsh
@@ -10,6 +11,6 @@ NAMES = """
 """.split()
 
 for _name in NAMES:
-    globals()[_name] = getattr(_bodies, _name)
+    globals()[_name] = _accepting(getattr(_bodies, _name))
 
 __all__ = NAMES

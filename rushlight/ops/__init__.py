@@ -1,6 +1,8 @@
 """Public operations, as compositions over primitives; `torch.NAME` and `Tensor.NAME` are these."""
 from importlib import import_module
 
+from .numpy_names import accepting
+
 # Functions of these rooms that serve other rooms and are not part of `torch`.
 INTERNAL = set("""
     as_element as_subclass axes binary border_index cast cdouble cfloat check_pairs check_parts
@@ -16,7 +18,7 @@ INTERNAL = set("""
 """.split())
 
 PUBLIC: list[str] = []
-ROOMS = ("create", "digits", "decompositions", "index", "interop", "legacy", "matmul", "neural", "pad",
+ROOMS = ("create", "digits", "decompositions", "fake_quantize", "index", "interop", "legacy", "matmul", "neural", "pad",
          "pointwise", "complex", "spectra", "recurrent", "reduce", "shape", "statistics", "random", "variates")
 
 
@@ -25,7 +27,7 @@ def _collect():
         module = import_module(f"{__name__}.{room}")
         for name, value in vars(module).items():
             if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == module.__name__:
-                globals()[name] = value
+                value = globals()[name] = accepting(value)
                 if name not in INTERNAL:
                     PUBLIC.append(name)
 

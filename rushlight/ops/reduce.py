@@ -45,9 +45,8 @@ def fold(prim, x, dim, keepdim):
 
 
 @recalled("input")
-def sum(input, dim=None, keepdim=False, *, dtype=None, out=None, axis=None):
+def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Sum over `dim` (all axes if None); bool and integers add up in int64."""
-    dim = axis if axis is not None else dim
     target = dtypes.as_dtype(dtype) or (dtypes.int64 if input.dtype.rank < 2 else input.dtype)
     y = (_sum_all if dim is None else _sum)(input if input.dtype is target else input.to(target), dims=axes(input, dim),
                                             keepdim=bool(keepdim))
@@ -89,9 +88,8 @@ _sum, _sum_all = _shaped("SumBackward1")(_sums), _shaped("SumBackward0")(_sums)
 
 
 @recalled("input")
-def mean(input, dim=None, keepdim=False, *, dtype=None, out=None, axis=None):
+def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Mean over `dim`."""
-    dim = axis if axis is not None else dim
     d = dtypes.as_dtype(dtype)
     x = input if d is None else input.to(d)
     if x.dtype.rank < 2:
@@ -241,16 +239,16 @@ def picked(x, d, at, keepdim, kind, gradient):
     return kind(named(values.squeeze(d), gradient), at)
 
 
-@recalled("input dim?")
-def max(input, dim=None, keepdim=False, *, out=None, axis=None):
+@recalled("input dim? other?")
+def max(input, dim=None, keepdim=False, *, out=None, other=None):
     """The largest element; with a dim (values, indices) along it; with a tensor the elementwise maximum."""
-    return _max_or_min(input, dim if axis is None else axis, keepdim, out, "max")
+    return _max_or_min(input, dim if other is None else other, keepdim, out, "max")
 
 
-@recalled("input dim?")
-def min(input, dim=None, keepdim=False, *, out=None, axis=None):
+@recalled("input dim? other?")
+def min(input, dim=None, keepdim=False, *, out=None, other=None):
     """The smallest element; with a dim (values, indices) along it; with a tensor the elementwise minimum."""
-    return _max_or_min(input, dim if axis is None else axis, keepdim, out, "min")
+    return _max_or_min(input, dim if other is None else other, keepdim, out, "min")
 
 
 def _max_or_min(x, dim, keepdim, out, name):
@@ -314,15 +312,15 @@ def aminmax(input, *, dim=None, keepdim=False):
 
 
 @recalled("input")
-def argmax(input, dim=None, keepdim=False, *, axis=None, out=None):
+def argmax(input, dim=None, keepdim=False, *, out=None):
     """Index of the largest element, over all elements or along `dim`."""
-    return _arg(p.argmax, "argmax", input, dim if axis is None else axis, keepdim, out)
+    return _arg(p.argmax, "argmax", input, dim, keepdim, out)
 
 
 @recalled("input")
-def argmin(input, dim=None, keepdim=False, *, axis=None, out=None):
+def argmin(input, dim=None, keepdim=False, *, out=None):
     """Index of the smallest element, over all elements or along `dim`."""
-    return _arg(p.argmin, "argmin", input, dim if axis is None else axis, keepdim, out)
+    return _arg(p.argmin, "argmin", input, dim, keepdim, out)
 
 
 def _arg(prim, name, x, dim, keepdim, out):
@@ -339,15 +337,15 @@ def _arg(prim, name, x, dim, keepdim, out):
 
 
 @recalled("input")
-def any(input, dim=None, keepdim=False, *, out=None, axis=None):
+def any(input, dim=None, keepdim=False, *, out=None):
     """Whether any element is true."""
-    return _logical(p.any, input, dim if axis is None else axis, keepdim, out)
+    return _logical(p.any, input, dim, keepdim, out)
 
 
 @recalled("input")
-def all(input, dim=None, keepdim=False, *, out=None, axis=None):
+def all(input, dim=None, keepdim=False, *, out=None):
     """Whether every element is true."""
-    return _logical(p.all, input, dim if axis is None else axis, keepdim, out)
+    return _logical(p.all, input, dim, keepdim, out)
 
 
 def _logical(prim, x, dim, keepdim, out):

@@ -17,7 +17,9 @@ from ..prims.index import concat as concat_p, copy
 from ..prims.table import Gradient, Variadic
 from ..tensor import Tensor, wrap
 from ..trace import record
+from .joining import at_once, joined_shape, stacked_shape
 from .layouts import Unstrided, answered
+from .numpy_names import renamed
 from .promote import apply, into, remember, result_type
 from .support import legacy_name
 
@@ -69,7 +71,7 @@ def remembered(fn):
         except (KeyError, TypeError, AttributeError) as error:
             if isinstance(input, Unstrided):
                 return answered(fn.__name__, (input, *args), kwargs)
-            found = View(*fn(input, *args, **kwargs))
+            found = View(*fn(input, *args, **renamed(kwargs)))
             if type(error) is KeyError:
                 remember(_known, (fn, input.layout, input.dtype, args, *kwargs.values()), found)
         return show(input, found)
@@ -729,6 +731,7 @@ def cat(tensors, dim=0, *, out=None):
     return into(out, y)
 
 
+cat = at_once(cat, joined_shape)
 concatenate = concat = cat
 
 
@@ -758,6 +761,9 @@ def stack(tensors, dim=0, *, out=None):
             raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(tensors[0].shape)} at entry 0 "
                                f"and {list(x.shape)} at entry {i}")
     return named(cat([unsqueeze(x, d) for x in tensors], d, out=out), "StackBackward0")
+
+
+stack = at_once(stack, stacked_shape)
 
 
 def hstack(tensors):

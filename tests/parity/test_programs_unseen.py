@@ -1,0 +1,66 @@
+"""What whole programs were found to need: each snippet gives the same values, or the same error, under PyTorch."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+oracle = pytest.importorskip("torch")
+import rushlight                # noqa: E402
+
+SNIPPETS = {}
+
+
+def snippet(fn):
+    SNIPPETS[fn.__name__] = fn
+    return fn
+
+
+def numbers(y):
+    if isinstance(y, (list, tuple)):
+        return [numbers(v) for v in y]
+    return y.detach().numpy() if hasattr(y, "detach") else y
+
+
+@pytest.mark.parametrize("name", ["numpy_names", "numpy_names_linalg", "fake_quantize"])
+def test_snippet(name):
+    found, expected = (numbers(SNIPPETS[name](T)) for T in (rushlight, oracle))
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
+
+
+@snippet
+def numpy_names(T):
+    x, i = T.arange(12.).reshape(3, 4), T.tensor([0, 2])
+    return [x.sum(axis=1, keepdims=True), T.mean(x, axis=0, keepdims=True), T.cumprod(x, axis=0), x.cumsum(axis=-1),
+            T.cat([x, x], axis=1), T.stack((x, x), axis=1), T.cat([x] * 10, axis=0), x.argmax(axis=1),
+            T.argsort(x, axis=0, descending=True), x.max(axis=1)[0], T.max(x, other=x + 1), x.std(axis=0),
+            T.softmax(x, axis=-1), x[None].squeeze(axis=0), x.unsqueeze(axis=1), T.index_select(x, axis=1, index=i),
+            T.gather(x, axis=1, index=i[None].expand(3, 2)), T.sort(x, axis=0)[1], x.topk(2, axis=1)[0],
+            T.unbind(x, axis=1)[0], x.chunk(2, axis=1)[1], T.diff(x, axis=0), T.logsumexp(x, axis=1, keepdims=True),
+            x.median(axis=0)[0], x.amax(axis=(0, 1)), x.narrow(axis=0, start=1, length=2), x.select(axis=0, index=1)]
+
+
+@snippet
+def numpy_names_linalg(T):
+    x = T.arange(12.).reshape(3, 4)
+    return [T.linalg.norm(x, axis=1), T.linalg.vector_norm(x, axis=1, keepdims=True), T.fft.rfft(x, axis=0).abs()]
+
+
+@snippet
+def fake_quantize(T):
+    x = T.tensor([[.1, .5, -3., 9., float("nan")], [.25, .35, .0, -.8, 1.2]], requires_grad=True)
+    y = T.fake_quantize_per_tensor_affine(x, .1, 0, -8, 7)
+    z = T.fake_quantize_per_channel_affine(x, T.tensor([.1, .2]), T.tensor([0, 1], dtype=T.int32), 0, -8, 7)
+    (y * 2 + z).sum().backward()
+    return [y, z, x.grad, T.fake_quantize_per_tensor_affine(x.detach(), T.tensor(.3), T.tensor(2, dtype=T.int32), 0, 15)]
+
+
+@pytest.mark.parametrize("call", [
+    lambda T: T.cumsum(T.ones(3)), lambda T: T.index_select(T.ones(3), 0),
+    lambda T: T.fake_quantize_per_tensor_affine(T.ones(3), .1, 300, 0, 255)])
+def test_errors_are_the_same(call):
+    with pytest.raises((TypeError, RuntimeError)) as expected:
+        call(oracle)
+    with pytest.raises(expected.type, match=str(expected.value).split("(")[0]):
+        call(rushlight)
