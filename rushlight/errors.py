@@ -13,6 +13,8 @@ INDEX_ERRORS = {
     "embedding": (IndexError, "index out of range in self (index {index}, number of rows {size})"),
     "target": (IndexError, "Target {index} is out of bounds. There are {size} classes"),
     "source": (RuntimeError, "Number of elements of source < number of ones in mask ({size} elements)"),
+    "division": (RuntimeError, "ZeroDivisionError"),
+    "probability": (RuntimeError, "all elements of {argument} should be between 0 and 1"),
     "take": (IndexError, "out of range: tried to access index {index} on a tensor of {size} elements."),
 }
 
@@ -26,7 +28,7 @@ LinAlgError = _LinAlgError
 
 def index_error(kind: str, index: int, axis: int, size: int) -> Exception:
     type_, text = INDEX_ERRORS[kind]
-    return type_(text.format(index=index, axis=axis, size=size))
+    return type_(text.format(index=index, axis=axis, size=size, argument="input" if index == 2 else "target"))
 
 
 def place(where) -> str:

@@ -93,7 +93,7 @@ class CustomFn(GradFn):
         if self.saved is RELEASED:
             self.unpack()
         if self.ctx.materialize:
-            grads = [_zeros(meta) if g is None else g for g, meta in zip(grads, self.metas)]
+            grads = [_zeros(meta) if g is None and meta is not None else g for g, meta in zip(grads, self.metas)]
         function = self.function
         if mode.by_jvp and function.jvp is not Function.jvp:
             return self._transposed(grads)

@@ -7,7 +7,7 @@ from .numpy_names import accepting
 INTERNAL = set("""
     as_element as_subclass axes binary border_index cast cdouble cfloat check_pairs check_parts
     check_value constant_pad contiguous conv conv_transpose copy_ cuda deepcopy_tensor each
-    embedding_rows expand expand_as Exporter fill_ fill_in filled finished fold from_array getitem H
+    embedding_rows expand expand_as Exporter fill_ fill_in filled finished fold from_array getitem good H
     imag_part in_memory_order index_put_ into into_complex is_channels_last L_inverse legacy_tensor
     linear max_pool memory_format mT new new_like new_storage numpy_T one_axis one_hot own_buffer
     picked pool_size Reader real_only real_part rebuild_tensor recast record_stream

@@ -130,7 +130,16 @@ divide = true_divide = div
 def _divide_whole(op, a, b):
     if type(b) in (int, bool) and b == 0 and isinstance(a, Tensor) and a.dtype.rank < 2:
         raise RuntimeError("ZeroDivisionError")
+    if isinstance(b, Tensor) and b.dtype.rank < 2 and (type(a) in (int, bool) or isinstance(a, Tensor) and a.dtype.rank < 2):
+        return _divided_whole(a, b, op=op)
     return op(a, b)
+
+
+def _divided_whole(a, b, *, op):
+    """Whole numbers divided by whole numbers, which a kernel has to look at: there is no infinity among them."""
+    from .index import good
+    y = op(a, b)
+    return good(y, (b == 0).any(), "division") if isinstance(y, Tensor) and b.numel() else y
 
 
 def floor_divide(input, other, *, out=None):

@@ -51,6 +51,26 @@ put(m.zeros(2, dtype=m.float16), 0, 1e6)
 put(m.zeros(2, dtype=m.float16), 0, -65510.)
 put(m.zeros(2, dtype=m.uint8), 0, -3)
 put(m.zeros(2, dtype=m.uint8), m.tensor([0]), 300)
+# whole numbers divided by zeros in a tensor
+m.tensor([1]) // m.tensor([0])
+m.tensor([1, 2]) % m.tensor([[1], [0]])
+m.tensor([1]).fmod(m.tensor([0]))
+m.div(m.tensor(1), m.tensor(0), rounding_mode='trunc')
+7 // m.tensor([[-3, 3], [1, 0]])
+m.tensor([7, 8], dtype=m.uint8).remainder_(m.tensor([3, 0], dtype=m.uint8))
+7. // m.tensor([[-3, 3], [1, 0]])
+m.tensor([7, 8], dtype=m.int8) % m.tensor([[-3, 3], [5, 1]])
+m.tensor([5])[:0] // m.tensor([0])[:0]
+# probabilities
+F.binary_cross_entropy(m.tensor([1.5]), m.tensor([1.]))
+F.binary_cross_entropy(m.tensor([-.5, 0.]), m.tensor([1., 0.]), reduction='none')
+F.binary_cross_entropy(m.tensor([.5]), m.tensor([5.]))
+F.binary_cross_entropy(m.tensor([m.nan]), m.tensor([1.]))
+F.binary_cross_entropy(m.tensor(.5), m.tensor(.5))
+F.binary_cross_entropy(m.tensor([.5], requires_grad=True), m.tensor([1.])).grad_fn.name()
+F.binary_cross_entropy_with_logits(m.tensor([.5], requires_grad=True), m.tensor([1.])).grad_fn.name()
+F.soft_margin_loss(m.tensor([.5], requires_grad=True), m.tensor([1.])).grad_fn.name()
+F.multi_margin_loss(m.tensor([[.5, 1]], requires_grad=True), m.tensor([0])).grad_fn.name()
 """
 
 
@@ -64,7 +84,7 @@ def outcome(m, line):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            y = eval(line, {"m": m, "put": put})
+            y = eval(line, {"m": m, "F": m.nn.functional, "put": put})
             return shown(y)
     except Exception as error:
         return type(error).__name__, str(error).split("\n")[0]

@@ -7,6 +7,7 @@ import warnings
 from ...ops.casting import listed
 from ... import dtypes, ops
 from ...autograd.function import differentiable
+from ...autograd.node import named
 from ...autograd.recall import recalled
 from ...ops.support import legacy_name as dtype_name, refuse
 from ...prims.index import gather
@@ -403,6 +404,13 @@ def _bce(x, t):
     return (t - 1) * ops.log1p(-x).clamp(min=-100) - t * ops.log(x).clamp(min=-100)
 
 
+@differentiable("BinaryCrossEntropyBackward0", vjp=(lambda g, _y, _loss, _x, _t: g, None, None))
+def _of_probabilities(loss, x, t):
+    """The loss; the flush raises an error if x or t is not between 0 and 1 somewhere."""
+    wrong = ops.where((x >= 0) & (x <= 1), ops.where((t >= 0) & (t <= 1), 0.0, 1.0), 2.0)
+    return ops.good(loss, wrong.amax(), "probability") if x.numel() else loss.clone()
+
+
 @recalled("input target weight?")
 def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
                          size_average=None, reduce=None, reduction: str = "mean") -> Tensor:
@@ -416,7 +424,8 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
         raise RuntimeError(f"Found dtype {dtype_name(target.dtype)} but expected "
                            f"{dtype_name(input.dtype)}")
     loss = _bce(input, target)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    loss = reduced(loss if weight is None else loss * weight, reduction)
+    return _of_probabilities(loss, input, target)
 
 
 @differentiable("BinaryCrossEntropyWithLogitsBackward0", vjp=(
@@ -439,7 +448,7 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
         loss = _bce_logits(x, t)
     else:
         loss = (1 - t) * x - ((pos_weight - 1) * t + 1) * logsigmoid(x)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    return named(reduced(loss if weight is None else loss * weight, reduction), "BinaryCrossEntropyWithLogitsBackward0")
 
 
 # -- margins ---------------------------------------------------------------------------------------
@@ -456,7 +465,8 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, siz
 def soft_margin_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
                      reduction: str = "mean") -> Tensor:
     """log(1 + exp(-t x))."""
-    return reduced(ops.log1p(ops.exp(-input * target)), _mode(size_average, reduce, reduction))
+    loss = ops.log1p(ops.exp(-input * target))
+    return named(reduced(loss, _mode(size_average, reduce, reduction)), "SoftMarginLossBackward0")
 
 
 @recalled("input1 input2 target")
@@ -504,7 +514,7 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
     excess = excess if p == 1 else excess * excess
     excess = excess if weight is None else excess * weight.index_select(0, t).unsqueeze(1)
     losses = ops.where(_class_mask(t, x.size(1)), 0.0, excess).sum(1) / x.size(1)
-    return reduced(losses if input.dim() == 2 else losses.squeeze(0), reduction)
+    return named(reduced(losses if input.dim() == 2 else losses.squeeze(0), reduction), "MultiMarginLossBackward0")
 
 
 @recalled("input target")
@@ -522,7 +532,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, size_average=None, red
     excess = (1 - x.gather(1, safe).unsqueeze(2) + x.unsqueeze(1)).clamp(min=0)
     counted = listed.unsqueeze(2) & ~is_label.unsqueeze(1)
     losses = ops.where(counted, excess, 0.0).sum((1, 2)) / x.size(1)
-    return reduced(losses if input.dim() == 2 else losses.squeeze(0), reduction)
+    return named(reduced(losses if input.dim() == 2 else losses.squeeze(0), reduction), "MultilabelMarginLossBackward0")
 
 
 @recalled("input target weight?")

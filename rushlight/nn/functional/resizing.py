@@ -76,7 +76,8 @@ def _per_axis(name, given, input, spatial):
                 else "scale_factor in (s1, s2, ...,sK)")
         raise ValueError("Input and " + what
                          + " must have the same number of spatial dimensions, but got input with "
-                         f"spatial dimensions of {list(input.shape[2:])} and {what} of {given}. "
+                         f"spatial dimensions of {list(input.shape[2:])} and {what} of "
+                         f"{'' if name == 'size' else 'shape '}{given}. "
                          f"Please provide input tensor in (N, C, d1, d2, ...,dK) format and {form} "
                          "format.")
     return list(given)
