@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from rushlight.io import allowed, legacy, pickling
-from rushlight.io.archive import Reader, Writer, replacing
+from rushlight.io.archive import DAMAGED, Reader, Writer, replacing
 from rushlight.io.machine import Machine
+from rushlight.io.rebuild import check_sparse
 from rushlight.io.storages import LoadedStorage, StorageType, native
 
 DEFAULT_PROTOCOL = 2
@@ -82,10 +83,13 @@ def load(f, map_location=None, pickle_module=None, *, weights_only: bool | None 
     weights_only = pickle_module is None if weights_only is None else weights_only
     if weights_only and pickle_module is not None:
         raise RuntimeError("Can not safely load weights when explicit pickle_module is specified")
-    run = run_as_data if weights_only else running(pickle_module, pickle_load_args)
+    run = AsData() if weights_only else running(pickle_module, pickle_load_args)
     try:
         with opened(f) as stream:
-            return load_stream(stream, Restore(map_location), run, mapped_path(f, mmap))
+            value = load_stream(stream, Restore(map_location), run, mapped_path(f, mmap))
+        if weights_only:
+            run.check()
+        return value
     except pickle.UnpicklingError as error:
         if not weights_only:
             raise
@@ -132,7 +136,9 @@ def load_stream(stream, restore, run, path):
 def load_zip(file: Reader, restore, run, path):
     if "constants.pkl" in file:
         raise RuntimeError("this is a TorchScript archive, which rushlight does not run")
-    byteorder = file.read("byteorder").decode() if "byteorder" in file else "little"
+    byteorder = file.read("byteorder").decode("ascii", "replace") if "byteorder" in file else "little"
+    if byteorder not in ("little", "big"):
+        raise RuntimeError(f"Unknown endianness type: {byteorder[:20]}")
     arrays, storages = Arrays(file, path, byteorder), {}
 
     def load_storage(name):
@@ -170,14 +176,26 @@ class Arrays:
                                f"{self.file.size(record)} bytes where a tensor needs {size}")
         if self.are_mapped:
             start = self.file.position(record)
+            if start + size > len(self.map):
+                raise RuntimeError(f"{DAMAGED}record {record!r} reaches beyond the end of the file")
             return self.map[start:start + size]
-        return native(np.frombuffer(self.file.read(record), np.uint8), dtype, self.byteorder)
+        return native(self.file.read_array(record), dtype, self.byteorder)
 
 
-def run_as_data(data, position, load_storage):
-    """Run one pickle in the machine that knows only the allowed globals."""
-    machine = Machine(data, allowed.Allowed(), load_storage, position)
-    return machine.run(), machine.position
+class AsData:
+    """Runs pickles in the machine that knows only the allowed globals."""
+
+    def __init__(self) -> None:
+        self.find = allowed.Allowed()
+
+    def __call__(self, data, position, load_storage):
+        machine = Machine(data, self.find, load_storage, position)
+        return machine.run(), machine.position
+
+    def check(self) -> None:
+        """What can be told only once all bytes are there: sparse indices that lie outside of their tensor."""
+        for tensor in self.find.sparse:
+            check_sparse(tensor)
 
 
 def running(pickle_module, options):

@@ -12,42 +12,60 @@ from pickle import UnpicklingError
 import rushlight
 from rushlight.dtypes import DTYPES
 from rushlight.io import rebuild
-from rushlight.io.machine import Constructor, checked_key
+from rushlight.io.machine import Constructor, Keys
 from rushlight.io.storages import DTYPE_OF, StorageType
 
 added: dict[str, object] = {}       # what the user allows: name in files -> function or class
 
 
-def dict_like(kind):
+# Arguments are shown in no message before it is sure that they are short: a tuple of tuples that are all
+# the same is endless.
+
+def dict_like(kind, keys):
     def make(items=()):
         pairs = items.items() if isinstance(items, dict) else items
-        return kind({checked_key(key): value for key, value in pairs})
+        return kind({keys(key): value for key, value in pairs})
     return Constructor(make, means=kind)
 
 
-def set_of(items=()):
-    return set(map(checked_key, items))
-
-
-def bytes_of(text: str, encoding: str) -> bytes:
+def bytes_of(text: str, encoding: str = "") -> bytes:
     """How protocol 2 writes bytes: as text in latin-1."""
     if encoding not in ("latin1", "latin-1"):
-        raise UnpicklingError(f"_codecs.encode with encoding {encoding!r}")
+        raise UnpicklingError("_codecs.encode with an encoding that is not latin-1")
     return text.encode("latin-1")
 
 
-def bytearray_of(*arguments) -> bytearray:
-    """From bytes, or from text and an encoding; never from a size."""
-    if any(isinstance(argument, int) for argument in arguments):
+def bytearray_of(content: bytes | str | list = b"", *encoding: str) -> bytearray:
+    """From bytes, or from text and its encoding; never from a size."""
+    if isinstance(content, int):
         raise UnpicklingError("bytearray of a number")
-    return bytearray(*arguments)
+    return bytearray(bytes_of(content, *encoding) if isinstance(content, str) else content)
+
+
+def size_of(items=()):
+    if not all(type(item) is int for item in items):
+        raise UnpicklingError("torch.Size of what is no number")
+    return rushlight.Size(items)
+
+
+def device_of(name: str, *index: int):
+    if not isinstance(name, str) or len(name) > 20 or not all(type(i) is int for i in index):
+        raise UnpicklingError("torch.device of what is no name of a device")
+    return rushlight.device(name, *index)
+
+
+def parameter_of(data, requires_grad: bool = True):
+    from rushlight.nn.parameter import Parameter
+    if not isinstance(data, rushlight.Tensor):
+        raise UnpicklingError(f"a Parameter of a {type(data).__name__}")
+    return Parameter(data, bool(requires_grad))
 
 
 def from_type(function, kind, arguments, state):
-    if function not in rebuild.REBUILDERS:
-        raise UnpicklingError(f"a tensor cannot be rebuilt by {function!r}")
+    if not any(function is known for known in rebuild.REBUILDERS):
+        raise UnpicklingError("a tensor is rebuilt by torch._utils only")
     if not (isinstance(kind, type) and issubclass(kind, rushlight.Tensor)):
-        raise UnpicklingError(f"{kind!r} is no class of tensors")
+        raise UnpicklingError("what should be a class of tensors is none")
     return rebuild._rebuild_from_type_v2(function, kind, arguments, state)
 
 
@@ -57,26 +75,26 @@ def tensor_class(*arguments):
 
 def serialization_layout(name: str):
     from rushlight.serialization import _get_layout
-    return _get_layout(name)
+    return _get_layout(name if isinstance(name, str) else "")
 
 
-def table() -> dict[str, object]:
+def table(keys: Keys) -> dict[str, object]:
     from rushlight.nn.parameter import Parameter
     known = {
-        "collections.OrderedDict": dict_like(OrderedDict),
-        "collections.Counter": dict_like(Counter),
+        "collections.OrderedDict": dict_like(OrderedDict, keys),
+        "collections.Counter": dict_like(Counter, keys),
         "_codecs.encode": Constructor(bytes_of, means=codecs.encode),
-        "torch.Size": Constructor(rushlight.Size),
-        "torch.device": Constructor(rushlight.device),
+        "torch.Size": Constructor(size_of, means=rushlight.Size),
+        "torch.device": Constructor(device_of, means=rushlight.device),
         "torch.serialization._get_layout": Constructor(serialization_layout),
         "torch.Tensor": Constructor(tensor_class, means=rushlight.Tensor),
-        "torch.nn.parameter.Parameter": Constructor(Parameter),
+        "torch.nn.parameter.Parameter": Constructor(parameter_of, means=Parameter),
         "torch._tensor._rebuild_from_type_v2":
             Constructor(from_type, means=rebuild._rebuild_from_type_v2),
     }
     known |= {
-        "builtins.set": Constructor(set_of, means=set),
-        "builtins.frozenset": Constructor(lambda items=(): frozenset(set_of(items)), frozenset),
+        "builtins.set": Constructor(lambda items=(): set(map(keys, items)), means=set),
+        "builtins.frozenset": Constructor(lambda items=(): frozenset(map(keys, items)), means=frozenset),
         "builtins.bytes": Constructor(lambda: b"", means=bytes),
         "builtins.bytearray": Constructor(bytearray_of, means=bytearray),
         "builtins.complex": Constructor(complex),
@@ -89,10 +107,16 @@ def table() -> dict[str, object]:
 
 
 class Allowed:
-    """Looks a name up: the table, then what the user allows."""
+    """Looks a name up: the table, then what the user allows. `sparse` are the sparse tensors that were made."""
 
     def __init__(self) -> None:
-        self.known = table()
+        self.keys, self.sparse = Keys(), []
+        self.known = table(self.keys)
+        self.known["torch._utils._rebuild_sparse_tensor"] = Constructor(self.sparse_tensor)
+
+    def sparse_tensor(self, layout, data):
+        self.sparse.append(rebuild._rebuild_sparse_tensor(layout, data))
+        return self.sparse[-1]
 
     def __call__(self, name: str):
         if name in self.known:

@@ -13,11 +13,15 @@ import tempfile
 import zipfile
 import zlib
 
+import numpy as np
+
 ALIGNMENT = 64
 LOCAL_HEADER = struct.Struct("<4s22xHH")    # signature, ..., length of name, length of extra field
 PADDING_ID = b"FB"
 ZIP64_EXTRA = 20                            # what zipfile adds to the header of a huge record
 DAMAGED = "PytorchStreamReader failed reading zip archive: "
+EXPANSION = 2                               # how much larger than the file its records may be together
+CHUNK = 1 << 20
 
 
 class Writer:
@@ -60,13 +64,11 @@ class Reader:
     """Reads records of a zip file, whatever its folder is called."""
 
     def __init__(self, stream):
-        try:
+        with blaming("the file is damaged or was not written to its end"):
+            self.available = EXPANSION * stream.seek(0, os.SEEK_END)
             self.zip = zipfile.ZipFile(stream)
-        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise RuntimeError(f"{DAMAGED}{error}. The file is damaged or was not written "
-                               "to its end") from None
-        first = next(iter(self.zip.namelist()), "")
-        self.name = first.partition("/")[0]
+            first = next(iter(self.zip.namelist()), "")
+            self.name = first.partition("/")[0]
 
     def __contains__(self, record: str) -> bool:
         return f"{self.name}/{record}" in self.zip.NameToInfo
@@ -82,23 +84,43 @@ class Reader:
 
     def read(self, record: str) -> bytes:
         """The bytes of a record; RuntimeError if its checksum is wrong."""
-        try:
-            return self.zip.read(self.info(record))
-        except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError,
-                OSError, struct.error) as error:
-            raise RuntimeError(f"{DAMAGED}record {record!r} is damaged ({error})") from None
+        return self.read_array(record).tobytes()
+
+    def read_array(self, record: str) -> np.ndarray:
+        """The same in memory of its own, which is all that is taken."""
+        info = self.info(record)
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise RuntimeError(f"{DAMAGED}record {record!r} is compressed in a way that checkpoints do not know")
+        self.available -= info.file_size
+        if self.available < 0:
+            raise RuntimeError(f"{DAMAGED}its records are more than {EXPANSION} times as large as the file")
+        out, at = np.empty(info.file_size, np.uint8), 0
+        with blaming(f"record {record!r} is damaged"), self.zip.open(info) as stream:
+            while piece := stream.read(CHUNK):      # the checksum is compared at the end
+                out[at:at + len(piece)] = np.frombuffer(piece, np.uint8)
+                at += len(piece)
+            if at < len(out):
+                raise EOFError(f"{at} bytes of {len(out)}")
+        return out
 
     def position(self, record: str) -> int:
         """Where the bytes of an uncompressed record start in the file."""
         info = self.info(record)
         if info.compress_type != zipfile.ZIP_STORED:
             raise RuntimeError(f"{DAMAGED}record {record!r} is compressed and cannot be mapped")
-        self.zip.fp.seek(info.header_offset)
-        header = self.zip.fp.read(LOCAL_HEADER.size)
-        if len(header) < LOCAL_HEADER.size:
-            raise RuntimeError(f"{DAMAGED}record {record!r} has no header")
-        _, name, extra = LOCAL_HEADER.unpack(header)
+        with blaming(f"record {record!r} has no header"):
+            self.zip.fp.seek(info.header_offset)
+            _, name, extra = LOCAL_HEADER.unpack(self.zip.fp.read(LOCAL_HEADER.size))
         return info.header_offset + LOCAL_HEADER.size + name + extra
+
+
+@contextlib.contextmanager
+def blaming(trouble: str):
+    """Whatever zipfile, or what it calls, stumbles over is told as one error."""
+    try:
+        yield
+    except Exception as error:
+        raise RuntimeError(f"{DAMAGED}{trouble} ({str(error)[:200]})") from None
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from pickle import UnpicklingError
 
 MAX_DEPTH = 500         # of containers that are open at the same time
 MAX_KEY_DEPTH = 16      # of tuples in a key: hashing recurses in C
+MAX_ALIKE = 50          # keys that differ and have one hash: whoever looks one up compares it with all of them
 MAX_INT_BYTES = 4096
 PYTHON_2 = "__builtin__"    # what pickles up to protocol 2 call the module builtins
 PLAIN_KEYS = (str, bytes, int, float, complex, type(None))
@@ -42,18 +43,51 @@ class Constructor:
         self.new = function if new is None else new
 
 
+class Keys:
+    """Lets pass what can be a key and costs no more than its place in the file.
+
+    A tuple of tuples that are all the same is short in a file and endless to hash; numbers and tuples
+    can be chosen so that all have one hash.
+    """
+
+    def __init__(self) -> None:
+        self.left, self.alike = 10_000, {}
+
+    def __call__(self, key):
+        self.count(key, 0)
+        if isinstance(key, (tuple, frozenset, complex)) or isinstance(key, int) and not -2**60 < key < 2**60:
+            same = self.alike.setdefault(hash(key), [])
+            if key not in same:
+                same.append(key)
+            if len(same) > MAX_ALIKE:
+                raise UnpicklingError("keys are chosen to have one hash")
+        return key
+
+    def count(self, key, depth: int) -> None:
+        self.left -= 1
+        if self.left < 0 or depth > MAX_KEY_DEPTH:
+            raise UnpicklingError(f"keys are too large, or one is nested more than {MAX_KEY_DEPTH} deep")
+        if isinstance(key, (tuple, frozenset)):
+            for item in key:
+                self.count(item, depth + 1)
+        elif not isinstance(key, PLAIN_KEYS) and type(key).__module__.partition(".")[0] == "builtins":
+            raise UnpicklingError(f"a {type(key).__name__} cannot be a key")
+
+
 class Machine:
     """Runs one pickle.
 
     Args:
         data: the pickle; bytes after its STOP are left alone, `position` tells where they start.
-        find: name -> Constructor or a value; raises UnpicklingError for what it does not know.
+        find: name -> Constructor or a value; raises UnpicklingError for what it does not know. Its `keys`
+            are what lets keys pass.
         load_storage: what to do with a persistent id.
     """
 
     def __init__(self, data: bytes, find: Callable, load_storage: Callable, position: int = 0):
         self.data, self.position = memoryview(data), position
-        self.find, self.load_storage = find, load_storage
+        self.find, self.load_storage, self.keys = find, load_storage, find.keys
+        self.keys.left += 4 * len(data)
         self.stack, self.marks, self.memo = [], [], {}
 
     def run(self):
@@ -65,7 +99,7 @@ class Machine:
                     return unwrapped(self.stack.pop())
                 STEPS.get(opcode, unknown_opcode)(self)
         except (IndexError, KeyError, ValueError, TypeError, struct.error, RecursionError) as error:
-            raise UnpicklingError(f"the pickle is damaged: {error!r} "
+            raise UnpicklingError(f"the pickle is damaged: {type(error).__name__}: {str(error)[:200]} "
                                   f"at byte {self.position}") from None
 
     def take(self, size: int) -> memoryview:
@@ -119,8 +153,8 @@ class Machine:
             raise UnpicklingError(f"the arguments of {target.name} are no tuple")
         try:
             self.push(getattr(target.value, way)(*arguments))
-        except (TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
-            raise UnpicklingError(f"{target.name}: {error}") from None
+        except (TypeError, ValueError, AttributeError, OverflowError, MemoryError, RuntimeError) as error:
+            raise UnpicklingError(f"{target.name}: {str(error)[:500]}") from None
 
     def put(self, index: int) -> None:
         self.memo[index] = self.stack[-1]
@@ -136,13 +170,13 @@ class Machine:
         if type(target) not in (dict, OrderedDict, Counter):
             raise UnpicklingError(f"can only set items of dicts, not of {type(target).__name__}")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            target[checked_key(key)] = value
+            target[self.keys(key)] = value
 
     def add_items(self, items: list) -> None:
         target = self.stack[-1]
         if type(target) is not set:
             raise UnpicklingError(f"can only add to sets, not to {type(target).__name__}")
-        target.update(map(checked_key, items))
+        target.update(map(self.keys, items))
 
     def build(self) -> None:
         state, target = self.pop(), self.stack[-1]
@@ -176,17 +210,6 @@ def set_state(target, state) -> None:
     target.__dict__.update(state or {})
     for name, value in (slots or {}).items():
         setattr(target, name, value)
-
-
-def checked_key(key, depth: int = 0):
-    if depth > MAX_KEY_DEPTH:
-        raise UnpicklingError(f"a key is nested more than {MAX_KEY_DEPTH} deep")
-    if isinstance(key, (tuple, frozenset)):
-        for item in key:
-            checked_key(item, depth + 1)
-    elif not isinstance(key, PLAIN_KEYS) and type(key).__module__.partition(".")[0] == "builtins":
-        raise UnpicklingError(f"a {type(key).__name__} cannot be a key")
-    return key
 
 
 def checked_int(data) -> int:
@@ -280,7 +303,7 @@ STEPS = {opcode[0]: step for opcode, step in [
     (pickle.TUPLE2,           tuple_of(2)),
     (pickle.TUPLE3,           tuple_of(3)),
     (pickle.LIST,             lambda m: m.push(m.pop_mark())),
-    (pickle.FROZENSET,        lambda m: m.push(frozenset(map(checked_key, m.pop_mark())))),
+    (pickle.FROZENSET,        lambda m: m.push(frozenset(map(m.keys, m.pop_mark())))),
     (pickle.APPEND,           lambda m: m.extend([m.pop()])),
     (pickle.APPENDS,          lambda m: m.extend(m.pop_mark())),
     (pickle.SETITEM,          set_one),

@@ -40,10 +40,16 @@ def _rebuild_parameter_with_state(data, requires_grad, backward_hooks, state):
 
 
 def with_state(tensor, state):
-    """Set a tensor's attributes: a dict, or a pair of a dict and a dict of slots."""
+    """Set a tensor's attributes: a dict, or a pair of a dict and a dict of slots.
+
+    Attributes that all tensors have are not set: they say where its memory is.
+    """
+    from rushlight import Tensor
     parts = state if isinstance(state, tuple) else (state,)
     for part in parts:
         for name, value in (part or {}).items():
+            if not isinstance(name, str) or name in FIELDS or hasattr(Tensor, name):
+                raise ValueError(f"a file cannot set a tensor's {name if isinstance(name, str) else 'attributes'}")
             setattr(tensor, name, value)
     return tensor
 
@@ -57,10 +63,32 @@ def _rebuild_from_type_v2(func, new_type, args, state):
 def _rebuild_sparse_tensor(layout, data):
     """A sparse tensor from its parts: indices, values, size and whether it is coalesced, or the like by rows."""
     from rushlight.sparse.tensor import Compressed, Coo
-    count = {"torch.sparse_coo": (3, 4), "torch.sparse_csr": (4,), "torch.sparse_csc": (4,)}.get(str(layout))
-    if count is None or len(data) not in count:
-        raise NotImplementedError(f"rebuilding sparse tensor for layout {layout}")
-    return Coo(*data) if str(layout) == "torch.sparse_coo" else Compressed(layout, *data)
+    from rushlight.ops.layouts import sparse_coo, sparse_csc, sparse_csr
+    count = (3, 4) if layout is sparse_coo else (4,) if layout in (sparse_csr, sparse_csc) else ()
+    if len(data) not in count:
+        raise NotImplementedError("rebuilding sparse tensor for layout "
+                                  + (str(layout) if type(layout) is type(sparse_coo) else "that is none"))
+    return Coo(*data) if layout is sparse_coo else Compressed(layout, *data)
+
+
+def check_sparse(x) -> None:
+    """RuntimeError where the parts of a sparse tensor do not fit each other."""
+    from rushlight import Tensor, dtypes
+    from rushlight.sparse.convert import check_compressed, check_coordinates
+    from rushlight.sparse.tensor import Coo
+    places = (x._at,) if type(x) is Coo else (x._starts, x._plain)
+    whole = (dtypes.int64,) if type(x) is Coo else (dtypes.int32, dtypes.int64)
+    if not all(type(part) is Tensor for part in (*places, x._data)) or not all(p.dtype in whole for p in places) \
+            or not all(type(n) is int and n >= 0 for n in x._size) or not x._data.dim():
+        raise RuntimeError("the parts of a sparse tensor are not what they should be")
+    if type(x) is not Coo:
+        if len(x._size) != 2 or x._data.dim() != 1 or any(p.dim() != 1 for p in places):
+            raise RuntimeError("the parts of a sparse tensor have other dimensions than they should")
+        return check_compressed(x)
+    dense = x._size[x._at.shape[0]:] if x._at.dim() == 2 else None
+    if dense is None or x._at.shape[0] > len(x._size) or x._data.shape != (x._at.shape[1], *dense):
+        raise RuntimeError("indices, values and size of a sparse tensor do not fit each other")
+    check_coordinates(x)
 
 
 REBUILDERS = (_rebuild_tensor, _rebuild_tensor_v2, _rebuild_tensor_v3,

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 
 from rushlight import dtypes
+from rushlight.storage import recast
 
 DTYPE_OF = {
     "FloatStorage": dtypes.float32, "DoubleStorage": dtypes.float64,
@@ -64,9 +65,10 @@ class LoadedStorage:
 
     def core(self, dtype):
         if dtype not in self.made:
+            base = next((s for d, s in self.made.items() if dtypes.bool not in (d, dtype)), None)
             flat = self.elements(dtype)
-            self.made[dtype] = share_storage(flat, dtype) if self.shared \
-                else make_storage(flat, dtype)
+            self.made[dtype] = share_storage(flat, dtype) if self.shared else make_storage(flat, dtype) \
+                if base is None else recast(base, dtype)
         return self.made[dtype]
 
     def elements(self, dtype) -> np.ndarray:
@@ -81,7 +83,8 @@ class LoadedStorage:
         """Set all bytes, also of tensors that were already made on this storage."""
         self.array = data
         for dtype, storage in self.made.items():
-            write_storage(storage, data.view(dtype.numpy))
+            if storage is storage.base:
+                write_storage(storage, data.view(dtype.numpy))
 
     def cpu(self):
         return self
@@ -96,7 +99,9 @@ class LoadedStorage:
 
 def check_view(numel, offset, shape, strides):
     integers = (offset, *shape, *strides)
-    if len(shape) != len(strides) or not all(type(i) is int and 0 <= i < 2**62 for i in integers):
+    if not all(type(i) is int and 0 <= i < 2**62 for i in integers):
+        raise ValueError("shape, strides or offset of a tensor are no whole numbers")
+    if len(shape) != len(strides):
         raise ValueError(f"no view has shape {shape}, strides {strides} and offset {offset}")
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides))
     if 0 not in shape and last >= numel:

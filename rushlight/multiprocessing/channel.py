@@ -54,8 +54,14 @@ class Channel:
         return self.socket.fileno()
 
     def close(self) -> None:
+        """Also lets go of what came and was not asked for."""
         self.socket.close()
+        for descriptor in (*self.descriptors, *(d for _, descriptors in self.inbox for d in descriptors)):
+            os.close(descriptor)
+        del self.descriptors[:]
+        self.inbox.clear()
         self.mapped.clear()
+        self.pool.close()
 
     def send(self, value) -> None:
         """Send a value; Closed if nobody is there."""

@@ -124,6 +124,12 @@ class Pool:
             self.fresh[segment.name] = descriptor
         self.drop(segment)
 
+    def close(self) -> None:
+        """No more will be sent: descriptors that never were are not needed."""
+        for descriptor in self.fresh.values():
+            os.close(descriptor)
+        self.fresh.clear()
+
     def returned(self, name: int) -> None:
         self.drop(self.segments[name])
 

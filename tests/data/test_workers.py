@@ -14,6 +14,7 @@ import pytest
 
 import rushlight
 from rushlight.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, get_worker_info
+from tests.data import kills
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are forked here")
 ROOT = Path(__file__).resolve().parents[2]
@@ -260,6 +261,19 @@ def test_a_killed_worker_is_named_at_once():
     assert all(is_gone(pid) for pid in pids)
     with pytest.raises(RuntimeError, match="exited unexpectedly"):
         next(it)
+
+
+def test_workers_killed_at_random_moments_leave_nothing():
+    assert max(kills.run(6, seed=3)) < 2
+
+
+def test_a_loop_that_is_left_keeps_no_descriptor():
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        for _ in DataLoader(Squares(size=40, shape=(100, 100)), batch_size=2, num_workers=1, prefetch_factor=8):
+            time.sleep(0.1)
+            break
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def is_gone(pid):
