@@ -89,6 +89,8 @@ class Builder:
         self.calls: list = []
         self.checks: list[Check] = []
         self.donors: dict[int, int] = {}
+        self.owners: dict[int, list] = {}   # slot of the arena -> the vertices whose values it holds, one after the other
+        self.taken: dict = {}               # vertices of the group at hand -> the slot that they take over
         self.scalars: dict = {}
         self.asked: list = []               # keys of `scalars`, since the group began
         self.users: dict = {}
@@ -124,6 +126,7 @@ class Builder:
 
     def group(self, group: Group) -> None:
         """The calls of a group, or of one that looks like it."""
+        self.taken = self.takeovers(group)
         roles = roles_of(group, self)
         known = roles and self.lowered.get(roles.form)
         if known:
@@ -171,13 +174,23 @@ class Builder:
     def result(self, v) -> Ref:
         """Where a vertex' value goes."""
         slot = self.slot_of.get(v)
-        if slot is None:
+        if slot is None and v in self.taken:
+            slot = self.slot_of[v] = self.taken[v]
+            self.hold(v, slot)
+        elif slot is None:
             nbytes = v.numel * v.dtype.itemsize
             kind = OUTPUT if v.is_output else ARENA
             slot = self.slot_of[v] = self.new_slot(kind, nbytes, v.number)
+            self.owners[slot] = [v]
             if v.is_output:
                 self.donate(v, slot, nbytes)
         return Ref(slot)
+
+    def hold(self, v, slot: int) -> None:
+        """From now on the slot holds v."""
+        self.owners.setdefault(slot, []).append(v)
+        if v.is_output:
+            self.slots[slot].kind, self.slots[slot].number = OUTPUT, v.number
 
     def is_needed(self, v, group) -> bool:
         return v.is_output or any(self.home.get(user) is not group for user, _ in self.users.get(v, ()))
@@ -196,12 +209,40 @@ class Builder:
         return len(self.checks)
 
     # -- reuse ----------------------------------------------------------------------------------------------
+    def takeovers(self, group) -> dict:
+        """Which results of a group take over the memory of a value that nobody reads after it, element by element."""
+        found: dict = {}
+        for v in self.written_last(group):
+            if v.prim.kind == "pointwise" and v not in self.slot_of and self.is_needed(v, group):
+                slot = self.replaced(v, group, found)
+                if slot is not None:
+                    found[v] = slot
+        return found
+
+    def written_last(self, group) -> list:
+        """The vertices of a loop or an epilogue whose elements are written when the group has read that element for good."""
+        if group.kind not in ("loop", "contract"):
+            return []
+        return RowGroup(group, self).stages()[-1] if group.passes else group.vertices
+
+    def replaced(self, v, group, found) -> int | None:
+        """The slot of the arena that v may take over."""
+        nbytes, at = v.numel * v.dtype.itemsize, self.position[group]
+        for w in upstream(v, group):
+            for use in w.uses:
+                slot = self.slot_of.get(use.source) if isinstance(use.source, Vertex) else None
+                if slot in self.owners and slot not in found.values() and self.slots[slot].kind == ARENA \
+                        and use.dtype.itemsize == v.dtype.itemsize and self.slots[slot].nbytes == nbytes and nbytes \
+                        and all(self.is_read_before(at, group, r) for x in self.owners[slot] for r in self.users[x]):
+                    return slot
+        return None
+
     def donate(self, v, slot, nbytes) -> None:
         """Let an output take over the memory of an input that it replaces, element by element."""
         group = self.home[v]
         at = self.position[group]
-        if group.kind != "loop" or group.passes or at <= self.last_failure:
-            return          # a row nest may read what it overwrote in an earlier pass
+        if at <= self.last_failure or v not in self.written_last(group):
+            return
         for w in upstream(v, group):
             for use in w.uses:
                 source = use.source
@@ -212,6 +253,7 @@ class Builder:
                     return
 
     def is_read_before(self, at, group, reader) -> bool:
+        """Whether a reader is through with an element when `group`, at position `at`, overwrites it."""
         w, use = reader
         home = self.home.get(w)
         if home is group:
@@ -225,6 +267,7 @@ class Builder:
         if self.is_constant(old) and old not in self.slot_of:
             kind = OUTPUT if v.is_output else ARENA         # of its own: what is filled first takes over no input
             slot = self.slot_of[v] = self.new_slot(kind, v.numel * v.dtype.itemsize, v.number)
+            self.owners[slot] = [v]
             self.calls += self.filled(old, v)
             return Ref(slot, offset * v.dtype.itemsize)
         slot = self.slot_of[v] = self.overwritten(v, old) if self.may_overwrite(v, old) else self.copied(v, old)
@@ -235,9 +278,7 @@ class Builder:
 
     def overwritten(self, v, old) -> int:
         if isinstance(old, Vertex):
-            slot = self.slot_of[old]
-            if v.is_output:
-                self.slots[slot].kind, self.slots[slot].number = OUTPUT, v.number
+            self.hold(v, slot := self.slot_of[old])
             return slot
         slot = self.new_slot(OUTPUT, v.numel * v.dtype.itemsize, v.number)
         self.donors[slot] = old.leaf
@@ -245,6 +286,7 @@ class Builder:
 
     def copied(self, v, old) -> int:
         slot = self.new_slot(OUTPUT if v.is_output else ARENA, v.numel * v.dtype.itemsize, v.number)
+        self.owners[slot] = [v]
         whole = Ref(self.new_slot(LEAF, 0, old.leaf)) if isinstance(old, Input) else self.ref(old, 0, v.dtype)
         self.calls += copy_calls(self, Access(whole, v.dtype, (1,)), (v.numel,), Ref(slot))
         return slot

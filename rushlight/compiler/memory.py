@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from itertools import accumulate
 from operator import itemgetter
 
 import numpy as np
@@ -12,6 +13,7 @@ from .lower import Program
 ALIGN = 64
 SLACK = 64
 FEW = 400               # so many slots are searched through one by one
+TIGHT = 1.02            # an arena of so many times what is alive at once is as good as can be
 
 
 def refs_of(step) -> set[int]:
@@ -37,13 +39,43 @@ def lifetimes(program: Program) -> Program:
 def lay_out(arena, nbytes) -> tuple[dict[int, int], int]:
     """Offsets for (slot, first step, last step) such that slots alive at the same time do not overlap.
 
-    First fit by decreasing size: big slots, which cost most, are placed before small ones.
+    First fit, in several orders where that is quick, until one needs hardly more than what is alive at once.
     """
+    arena = [(slot, first, last, -(-(nbytes[slot] + SLACK) // ALIGN) * ALIGN) for slot, first, last in arena]
+    if len(arena) > FEW:
+        return first_fit(sorted(arena, key=ORDERS[0]))
+    enough, found = TIGHT * most_alive(arena), None
+    for order in ORDERS:
+        tried = first_fit(sorted(arena, key=order))
+        found = tried if found is None or tried[1] < found[1] else found
+        if found[1] <= enough:
+            break
+    return found
+
+
+ORDERS = (                          # of (slot, first, last, bytes): what is hard to place, first
+    lambda s: (-s[3], s[1]),
+    lambda s: (-s[3] * (s[2] - s[1] + 1), s[1]),
+    lambda s: (-s[3], -s[2]),
+    lambda s: (-s[3]**2 * (s[2] - s[1] + 1), s[1]),
+    lambda s: (s[1] - s[2], -s[3]))
+
+
+def most_alive(arena) -> int:
+    """The most bytes that are alive at a step."""
+    change: dict = {}
+    for _, first, last, need in arena:
+        change[first] = change.get(first, 0) + need
+        change[last + 1] = change.get(last + 1, 0) - need
+    return max(accumulate(change[at] for at in sorted(change)), default=0)
+
+
+def first_fit(arena) -> tuple[dict[int, int], int]:
+    """Each slot at the lowest place that is free as long as it lives, in this order."""
     placed = Few() if len(arena) <= FEW else Many(len(arena))
     offsets: dict = {}
     total = 0
-    for slot, first, last in sorted(arena, key=lambda s: (-nbytes[s[0]], s[1])):
-        need = -(-(nbytes[slot] + SLACK) // ALIGN) * ALIGN
+    for slot, first, last, need in arena:
         at = offsets[slot] = placed.hole(first, last, need)
         placed.add(at, at + need, first, last)
         total = max(total, at + need)

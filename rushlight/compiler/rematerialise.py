@@ -4,7 +4,8 @@ before:  A: y = tanh(x) -> memory            after:  A: ...
          B: loads x and y, g * (1 - y * y)           B: loads x, y = tanh(x), g * (1 - y * y)
 
 The backward pass is full of this: what it needs of the forward pass is often a few pointwise steps
-from something that it reads anyway. Instructions are the same wherever they stand, so no bit changes.
+from something that it reads anyway. So are epilogues: of a product y that is kept, y * y need not be.
+Instructions are the same wherever they stand, so no bit changes.
 """
 from __future__ import annotations
 
@@ -23,10 +24,14 @@ def rematerialise(groups: Groups) -> Groups:
     position = {g: i for i, g in enumerate(order)}
     last = last_readers(groups, position)
     for group in order:
-        if group.kind != "loop":
-            continue
-        for source in sources(group, groups):
+        for source in sources(group, groups, ("loop",)):
             recompute(group, source, groups, position, last)
+    tidy(groups)
+    readers = readers_of(groups)
+    for group in order:
+        for source in sources(group, groups, ("loop", "contract")):
+            for v in loaded(group, source, groups):
+                recompute_last_steps(v, group, source, groups, position, readers)
     tidy(groups)
     return groups
 
@@ -47,24 +52,29 @@ def tidy(groups) -> None:
     groups.graph.vertices = sorted(constants + homed, key=groups.place_of.__getitem__)
 
 
-def last_readers(groups, position) -> dict:
-    """The position of the last group that reads each vertex from memory."""
-    last: dict = {}
+def readers_of(groups) -> dict:
+    """The groups that read each vertex from memory."""
+    readers: dict = {}
     for g in groups.groups:
         for v in g.vertices:
             for use in v.uses:
                 if groups.home.get(use.source) is not g:
-                    last[use.source] = max(last.get(use.source, -1), position[g])
-    return last
+                    readers.setdefault(use.source, set()).add(g)
+    return readers
 
 
-def sources(group, groups) -> list:
-    """The loop groups whose values this group loads."""
+def last_readers(groups, position) -> dict:
+    """The position of the last group that reads each vertex from memory."""
+    return {x: max(position[g] for g in found) for x, found in readers_of(groups).items()}
+
+
+def sources(group, groups, kinds) -> list:
+    """The groups of these kinds whose values a loop group loads."""
     found = []
-    for v in group.vertices:
+    for v in group.vertices if group.kind == "loop" else ():
         for use in v.uses:
             home = groups.home.get(use.source)
-            if home is not None and home is not group and home.kind == "loop" and home not in found:
+            if home is not None and home is not group and home.kind in kinds and home not in found:
                 found.append(home)
     return found
 
@@ -92,6 +102,28 @@ def recompute(group, source, groups, position, last) -> None:
         copy_steps(group, wanted, sorted(steps, key=groups.place_of.__getitem__), groups)
 
 
+def recompute_last_steps(v, group, source, groups, position, readers) -> None:
+    """Replace loads of v by its last steps, made of what is in memory anyway."""
+    if group.dims is not None and any(w.prim.kind == "gather" for w in group.vertices):
+        return
+    kept = {x for x in source.vertices if x is not v and (x.is_output or readers.get(x, ()))}
+    steps = tree(v, source, groups, kept)
+    if steps is None or not fits(v, steps, group, groups) or len(group.vertices) + len(steps) > GROUP_LIMIT:
+        return
+    spares = not v.is_output and readers[v] == {group}
+    leaves = {u.source for w in steps for u in w.uses if u.source not in steps and not is_constant(u.source)}
+    new = [x for x in leaves if group not in readers.get(x, ())]
+    longer = [x for x in new if isinstance(x, Vertex) and not x.is_output and share(x, steps) == 1 and
+              all(position[g] < position[group] for g in readers.get(x, ()))]
+    gain = MOVE * v.dtype.itemsize / 4 * (1 + spares)
+    cost = MOVE * sum(share(x, steps) for x in new) + sum(price(w) for w in steps)
+    if cost < gain and len(longer) <= spares:
+        copy_steps(group, [v], sorted(steps, key=groups.place_of.__getitem__), groups)
+        readers[v].discard(group)
+        for x in leaves:
+            readers.setdefault(x, set()).add(group)
+
+
 def share(leaf, steps) -> float:
     """How much of a load for each element a leaf is: what is spread is seldom fetched."""
     seen = [u.layout for w in steps for u in w.uses if u.source is leaf]
@@ -109,13 +141,13 @@ def loaded(group, source, groups) -> list:
     return [v for v, good in found.items() if good]
 
 
-def tree(v, source, groups):
-    """The vertices of `source` that v is made of; None if one of them is no pointwise step."""
+def tree(v, source, groups, kept=()):
+    """The vertices of `source` that v is made of, but for those that are kept; None if one of them is no pointwise step."""
     found, todo = {v}, [v]
     while todo:
         for use in todo.pop().uses:
             w = use.source
-            if groups.home.get(w) is not source or is_number_of_rows(w, source):
+            if groups.home.get(w) is not source or is_number_of_rows(w, source) or w in kept:
                 continue
             if w.prim.kind != "pointwise" or w.prim.name == "iota" or not is_same_walk(use):
                 return None

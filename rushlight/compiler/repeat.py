@@ -62,6 +62,7 @@ def roles_of(group, builder) -> Roles | None:
                 else:
                     at = ~slots.setdefault(builder.ref(source, 0, use.dtype).slot, len(slots))
             form += at, told(use.offset)
+    form += [(inside[v], slots[slot]) for v, slot in builder.taken.items()]
     return Roles(tuple(form), list(slots), list(numbers))
 
 
@@ -108,6 +109,8 @@ def keep(lowered: dict, roles: Roles, made: Lowered | None) -> None:
 def repeat(known: Lowered, group, builder, roles) -> list[Call]:
     """The calls of a group by those of another one of its form."""
     slots = roles.slots
+    for v in builder.taken:
+        builder.result(v)
     for what in known.made:
         slots.append(builder.temp(*what).slot if type(what) is tuple else builder.result(group.vertices[what]).slot)
     for part, dtype in known.kept:

@@ -167,7 +167,7 @@ class RowGroup(LoopGroup):
 
     def hosts(self, levels) -> dict:
         """Dear steps that a later stage needs again: each waits where a result will be, until that is made, or on the stack."""
-        own, short = 0, prod(self.space[self.first:]) <= OWN_ROW
+        own, short, taken = 0, prod(self.space[self.first:]) <= OWN_ROW, self.builder.taken
         goals = [self.goals(members) for members in levels]
         known, found = {v for v in self.group.vertices if self.is_value(v)}, {}
         for s, targets in enumerate(goals):
@@ -177,7 +177,7 @@ class RowGroup(LoopGroup):
                 later = [t for t in range(s + 1, len(goals))
                          if v in self.needed(goals[t], known | found.keys())[0]]
                 free = (h for t in range(max(later, default=len(goals)), len(goals)) for h in goals[t]
-                        if not self.is_value(h) and h.dtype is v.dtype and h not in found.values())
+                        if not self.is_value(h) and h.dtype is v.dtype and h not in found.values() and h not in taken)
                 host = next(free, None)
                 if host is None and later and own < OWN_ROWS and short:
                     host, own = Own(own), own + 1

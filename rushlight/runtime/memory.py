@@ -18,7 +18,7 @@ ALIGNMENT = 64
 SLACK = 64
 PAGE = 4096
 FINE = 1024             # size classes: multiples of 64 up to here, then eighths of powers of two
-LARGE = 4 << 20         # from here on a block may serve smaller wishes, and makes room for a larger one
+LARGE = 4 << 20         # from here on 32nds; a block may serve smaller wishes, and makes room for a larger one
 SHARE_OF_MEMORY = 4     # one part in so many of the machine's memory may be cached
 
 
@@ -47,7 +47,7 @@ class Allocator:
         if nbytes <= FINE:
             capacity = (nbytes + 63) & -64 or 64
         else:
-            shift = nbytes.bit_length() - 4
+            shift = nbytes.bit_length() - (4 if nbytes < LARGE else 6)
             capacity = (nbytes + (1 << shift) - 1) >> shift << shift
         with self.lock:
             blocks = self.free.get(capacity)

@@ -8,7 +8,7 @@ import pytest
 from rushlight.compiler.kernel import Call, Code, Ref
 from rushlight.compiler.lower import ARENA, INPUT, Program, Slot
 from rushlight.compiler import memory
-from rushlight.compiler.memory import ALIGN, SLACK, lay_out, lifetimes
+from rushlight.compiler.memory import ALIGN, SLACK, first_fit, lay_out, lifetimes
 
 from tests.compiler.graphs import through_all
 
@@ -71,15 +71,29 @@ def test_arena_of_a_real_program():
     assert 0 < total <= 3 * (40000 + 2 * ALIGN) + 100000      # values and the packing of products
 
 
+def random_arena(seed):
+    rng = random.Random(seed)
+    spans = [sorted((rng.randrange(200), rng.randrange(200))) for _ in range(rng.randrange(1, 120))]
+    sizes = [rng.choice((0, 64, 1000, 1000, rng.randrange(1, 5000))) for _ in spans]
+    return [(slot, *span) for slot, span in enumerate(spans)], sizes
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_few_and_many_slots_are_laid_out_alike(seed, monkeypatch):
-    rng = random.Random(seed)
-    n = rng.randrange(1, 120)
-    spans = [sorted((rng.randrange(200), rng.randrange(200))) for _ in range(n)]
-    arena = [(slot, *span) for slot, span in enumerate(spans)]
-    sizes = [rng.choice((0, 64, 1000, 1000, rng.randrange(1, 5000))) for _ in range(n)]
+    arena, sizes = random_arena(seed)
+    arena = [(*span, sizes[span[0]] + SLACK) for span in arena]
     laid = []
     for few in (0, 1000):
         monkeypatch.setattr(memory, "FEW", few)
-        laid.append(lay_out(arena, sizes))
+        laid.append(first_fit(arena))
     assert laid[0] == laid[1]
+
+
+def test_other_orders_are_tried_where_big_slots_first_waste_memory(monkeypatch):
+    arenas = [random_arena(seed) for seed in range(20)]
+    totals = [lay_out(*a)[1] for a in arenas]
+    monkeypatch.setattr(memory, "ORDERS", memory.ORDERS[:1])
+    alone = [lay_out(*a)[1] for a in arenas]
+    assert all(t <= a for t, a in zip(totals, alone)) and sum(totals) < sum(alone)
+    for (arena, sizes), total in zip(arenas, totals):
+        assert total >= max(sum(sizes[n] + SLACK for n, first, last in arena if first <= at <= last) for at in range(200))

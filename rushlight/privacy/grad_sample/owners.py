@@ -22,7 +22,7 @@ from ...prims.recurrent import Planes, back_planes, recurrence_grad
 from ...tensor import Tensor, wrap
 from ...trace import record
 from .pieces import Given, Outer, Part, Scaled, Summed
-from .rules import rule_of
+from .rules import input_of, rule_of
 
 TRACED = (nn.RNN, nn.LSTM, nn.GRU, nn.MultiheadAttention)
 
@@ -119,7 +119,7 @@ class Layer(Untaped):
     """A layer with a rule."""
 
     def observed(self, args, kwargs, result):
-        x = value_of(args[0] if args else next(iter(kwargs.values())))
+        x = input_of(self.module, args[0] if args else next(iter(kwargs.values())), result)
         rule, generation = rule_of(self.module), self.hooks.number
 
         def report(grads):

@@ -1,14 +1,17 @@
 """Which layers have a rule of their own: from input and gradient at the output to pieces.
 
 A rule is called with the module, its first input and the gradient at its output, samples along
-`axis` of both, and gives {parameter's name: piece}. Norms compute their normalised input again.
+`axis` of both, and gives {parameter's name: piece}. What norms multiply by their weight they take from the
+tape, where it is found (`input_of`), or compute again.
 """
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from ... import nn
 from ...nn import functional as F
+from ...nn.functional import norms
 from ...tensor import Tensor
 from .pieces import Given, Kernel, Outer, Piece, Rows, Scaled, Summed
 
@@ -54,9 +57,35 @@ def embedding(module, index, g, axis):
     return {"weight": Rows(index, Scaled(g, axis), module.weight, module.padding_idx)}
 
 
+class Normed(NamedTuple):
+    """A norm's input x as its own gradient needs it, seen as `shape`: (x - mean) rstd is what the weight sees."""
+    x: Tensor
+    mean: Tensor
+    rstd: Tensor
+    shape: tuple
+
+    def value(self) -> Tensor:
+        return ((self.x - self.mean) * self.rstd).reshape(self.shape)
+
+
+def input_of(module, x: Tensor, result: Tensor) -> Tensor | Normed:
+    """What the module's rule is to be given for its input x, which is as it was when `result` was made."""
+    tape = ON_TAPE.get(type(module))
+    fn = result.grad_fn
+    if tape and fn is not None and getattr(fn, "gradient", None) not in tape:
+        fn = fn.edges[0][0] if fn.edges and fn.edges[0] else None       # seen in another shape
+    if not tape or getattr(fn, "gradient", None) not in tape or x.dtype.itemsize < 4:
+        return x.detach().clone()
+    return Normed(*(t.detach() for t in fn.unpack()[1:4]), tuple(x.shape))
+
+
+ON_TAPE = {nn.LayerNorm: {f.gradient for f in norms._layer.values()},
+           nn.GroupNorm: {f.gradient for f in norms._group.values()}}
+
+
 @rule_for(nn.LayerNorm)
 def layer_norm(module, x, g, axis):
-    normed = F.layer_norm(x, module.normalized_shape, None, None, module.eps)
+    normed = x.value() if isinstance(x, Normed) else F.layer_norm(x, module.normalized_shape, None, None, module.eps)
     return _last_axes(module, normed, g, axis)
 
 
@@ -72,9 +101,11 @@ def _last_axes(module, normed, g, axis):
 
 @rule_for(nn.GroupNorm)
 def group_norm(module, x, g, axis):
+    normed = x.value() if isinstance(x, Normed) else x
     if axis:
-        x, g = x.movedim(axis, 0), g.movedim(axis, 0)
-    normed = F.group_norm(x, module.num_groups, None, None, module.eps)
+        normed, g = normed.movedim(axis, 0), g.movedim(axis, 0)
+    if not isinstance(x, Normed):
+        normed = F.group_norm(normed, module.num_groups, None, None, module.eps)
     return _affine(normed, g, range(2, g.dim()))
 
 
