@@ -25,6 +25,8 @@ from .ops.methods import attach as _attach
 from .ops.legacy import TYPES as _TYPES
 from .ops.neural import SHARED as _SHARED
 from .ops.out import NAMES as _OUTS, accepting_out as _accepting_out
+from .ops.overridable import is_caught as _is_caught
+from .ops.overriding import catching as _catching
 from . import autograd as autograd
 from .autograd import enable_grad as enable_grad, inference_mode as inference_mode, no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
@@ -69,7 +71,8 @@ newaxis = None
 
 for _name in _ops.PUBLIC:        # after every import: torch.tensor is the function, not the room
     _op = getattr(_ops, _name)
-    globals()[_name] = _accepting_out(_name, _op) if _name in _OUTS else _op
+    _op = _accepting_out(_name, _op) if _name in _OUTS else _op
+    globals()[_name] = _catching(_op) if _is_caught(_name, _op) else _op
 for _name in _INPLACE:
     globals()[_name] = getattr(Tensor, _name)
 
@@ -85,7 +88,7 @@ _SPARSE = frozenset(("sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tenso
 _ROOMS = frozenset(("nn", "optim", "utils", "io", "cpu", "testing", "jit", "linalg", "fft", "special", "func", "amp",
                     "accelerator", "multiprocessing", "metrics", "learn", "profiler",
                     "distributions", "signal", "privacy", "vision", "viz", "distributed", "sparse", "serialization", "backends",
-                    "compiler", "cuda", "config", "random", "replay", "types", "_dynamo", "_utils", "version"))
+                    "compiler", "cuda", "config", "overrides", "_C", "random", "replay", "types", "_dynamo", "_utils", "version"))
 
 
 def __getattr__(name):

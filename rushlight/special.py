@@ -1,4 +1,5 @@
 """torch.special: special functions, those of the main namespace and more."""
+from .ops.overridable import caught as _caught
 from . import ops as _ops
 from .ops import families as _families
 from .ops import special as _bodies
@@ -16,3 +17,4 @@ for _name, _other in ELSEWHERE.items():
 modified_bessel_i0, modified_bessel_i1 = _bodies.i0, _bodies.i1
 for _name in _families.FUNCTIONS:
     globals()[_name] = getattr(_families, _name)
+_caught(globals())

@@ -85,6 +85,29 @@ class Tensor:
     def __init__(self, *args, **kwargs):
         """Arguments are those of __new__; subclasses may define their own."""
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        from .ops import overriding
+        if overriding.overrides(cls):
+            overriding.arm("a class")
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        """What calls with a tensor of a subclass do: results are of the subclass, too."""
+        from .ops.overriding import by_default
+        return by_default(cls, func, types, args, kwargs or {})
+
+    @staticmethod
+    def _make_subclass(cls, data, require_grad=False, **kwargs):
+        """An instance of a subclass on the memory of `data`, outside of its history."""
+        return wrap(cls, data.storage, data.layout, data.offset).requires_grad_(require_grad)
+
+    @staticmethod
+    def _make_wrapper_subclass(cls, size, *args, **kwargs):
+        """An instance of a subclass that has a shape and a dtype, and no elements of its own."""
+        from .ops.overriding import shell
+        return shell(cls, size, *args, **kwargs)
+
     # -- what it is ----------------------------------------------------------------------------------
     @property
     def shape(self) -> Size:

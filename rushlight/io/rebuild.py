@@ -101,7 +101,19 @@ def reduce_tensor(tensor, storage_of=None):
     Args:
         storage_of: what stands for a tensor's storage; by default a copy of its bytes.
     """
-    from rushlight import Tensor, dtypes
+    from rushlight import Tensor
+    from rushlight.ops.overriding import switched
+    with switched(subclasses=False):
+        function, arguments = taken_apart(tensor, storage_of)
+    state = public_state(tensor)
+    if type(tensor) is Tensor and not state:
+        return function, arguments
+    return _rebuild_from_type_v2, (function, type(tensor), arguments, state)
+
+
+def taken_apart(tensor, storage_of):
+    """What rebuilds a tensor without its class and attributes, and its arguments."""
+    from rushlight import dtypes
     saved = saved_storage(tensor)
     storage = storage_of(saved) if storage_of else loaded(saved)
     function, arguments = _rebuild_tensor_v2, (
@@ -109,10 +121,7 @@ def reduce_tensor(tensor, storage_of=None):
         tensor.requires_grad, OrderedDict())
     if saved.type.dtype is dtypes.uint8 and tensor.dtype is not dtypes.uint8:
         function, arguments = _rebuild_tensor_v3, (*arguments, tensor.dtype)
-    state = public_state(tensor)
-    if type(tensor) is Tensor and not state:
-        return function, arguments
-    return _rebuild_from_type_v2, (function, type(tensor), arguments, state)
+    return function, arguments
 
 
 def loaded(saved: SavedStorage) -> LoadedStorage:

@@ -1,4 +1,5 @@
 """torch.linalg: dense linear algebra. The bodies are in ops/linalg.py."""
+from ..ops.overridable import caught as _caught
 from ..ops import linalg as _bodies
 from ..ops.numpy_names import accepting as _accepting
 
@@ -14,3 +15,4 @@ for _name in NAMES:
     globals()[_name] = _accepting(getattr(_bodies, _name))
 
 __all__ = NAMES
+_caught(globals())

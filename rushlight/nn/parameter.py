@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 from .. import ops
 from ..autograd.grad_mode import no_grad
+from ..ops.overriding import disabled
 from ..tensor import Tensor, wrap
 
 __all__ = ["Parameter", "Buffer", "UninitializedParameter", "UninitializedBuffer", "is_lazy"]
@@ -28,6 +29,8 @@ class _ParameterMeta(type(Tensor)):
 
 class Parameter(Tensor, metaclass=_ParameterMeta):
     """A tensor that is a parameter of the module it is assigned to; shares memory with `data`."""
+
+    __torch_function__ = disabled
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True):
         data = ops.empty(0) if data is None else data
@@ -74,6 +77,8 @@ class _BufferMeta(type(Tensor)):
 
 class Buffer(Tensor, metaclass=_BufferMeta):
     """A tensor that is registered as a buffer of the module it is assigned to."""
+
+    __torch_function__ = disabled
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True):
         data = ops.empty(0) if data is None else data
@@ -131,6 +136,8 @@ class UninitializedParameter(_Uninitialized, Parameter):
 
 class UninitializedBuffer(_Uninitialized, Tensor):
     """A buffer without shape, of lazy modules."""
+
+    __torch_function__ = disabled
 
     cls_to_become = Tensor
 

@@ -505,8 +505,8 @@ def legacy_tensor(cls, *args, dtype=None, device=None, requires_grad=False):
     """Tensor(sizes...) is uninitialised (here: zero), Tensor(data) copies, always in the default dtype."""
     d = dtype or dtypes.default
     if len(args) == 1 and isinstance(args[0], Tensor):
-        return args[0].detach() if args[0].dtype is d else args[0].to(d)
-    if len(args) == 1 and not isinstance(args[0], (int, np.integer)) and not type(args[0]).__name__ == "Size":
+        y = args[0].detach() if args[0].dtype is d else args[0].detach().to(d)
+    elif len(args) == 1 and not isinstance(args[0], (int, np.integer)) and not type(args[0]).__name__ == "Size":
         y = tensor(args[0], dtype=d)
     else:
         y = filled(sizes(args) if args else (0,), 0, d)

@@ -22,6 +22,7 @@ from ..storage import Storage
 from ..tensor import Tensor, wrap
 from ..trace.record import pending, record_write
 from .create import arange, tensor, triu_indices
+from .overriding import stranger
 from .promote import SAME, apply, into, operand, remember
 from .shape import _ALIAS as ALIAS
 from .support import as_element, beyond, legacy_name, need, refuse
@@ -202,8 +203,14 @@ def getitem(x, index):
         spot = _spot(x, index)
         if spot is not None:
             return _shown(x, *spot)
-    spelled = _spelled(index)
-    return _getitem(x, index) if spelled is None else _indexed(x, *spelled)
+    try:
+        spelled = _spelled(index)
+        return _getitem(x, index) if spelled is None else _indexed(x, *spelled)
+    except IndexError:
+        found = stranger(getitem, (x, index), {})
+        if found is None:
+            raise
+        return found[0]
 
 
 _spots: dict = {}           # (layout, entries of an index without its numbers) -> (layout, offset change)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 
 from ..tensor import Tensor
+from .overriding import disabled
 
 
 class layout:
@@ -39,6 +40,8 @@ sparse_coo, sparse_csr, sparse_csc = layout("sparse_coo"), layout("sparse_csr"),
 
 class Unstrided(Tensor):
     """Base of tensors whose elements do not lie in one storage."""
+
+    __torch_function__ = disabled
 
 
 in_use: list = []       # not empty once such tensors may exist

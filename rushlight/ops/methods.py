@@ -8,6 +8,7 @@ from .. import dtypes, ops
 from . import inplace, interop
 from .complex import PROPERTIES
 from .index import getitem, setitem
+from .overriding import stranger
 from .pointwise import _base, _modulo_operator, _operator, _power_operator
 from .shape import contiguous_format
 
@@ -48,13 +49,19 @@ def guarded(op):
     """A public operation as an operator: what is no operand is left to its own class."""
     def call(a, b):
         a, b = (ops.tensor(x) if isinstance(x, np.ndarray) else x for x in (a, b))
-        return op(a, b) if all(isinstance(x, (Tensor, int, float, np.generic)) for x in (a, b)) else NotImplemented
+        if all(isinstance(x, (Tensor, int, float, np.generic)) for x in (a, b)):
+            return op(a, b)
+        found = stranger(op, (a, b), {})
+        return NotImplemented if found is None else found[0]
     return call
 
 
 def times_matrix(a, b):
     """a @ b."""
-    return ops.matmul(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else NotImplemented
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return ops.matmul(a, b)
+    found = stranger(ops.matmul, (a, b), {})
+    return NotImplemented if found is None else found[0]
 
 
 OPERATORS = {
@@ -62,6 +69,8 @@ OPERATORS = {
     "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "shift_left", "rshift": "shift_right"}
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 COMMUTATIVE = {"add", "mul", "and", "or", "xor"}
+NAMED_ANEW = """__eq__ __ne__ __and__ __or__ __xor__ __floordiv__ __rsub__ __rtruediv__ __rpow__ __rmod__ __rfloordiv__
+    __rmatmul__ __lshift__ __rshift__ __getitem__ __setitem__"""
 IN_PLACE = {"__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_", "__ifloordiv__":
             "floor_divide_", "__imod__": "remainder_", "__ipow__": "pow_", "__iand__": "bitwise_and_", "__ior__":
             "bitwise_or_", "__ixor__": "bitwise_xor_"}
@@ -90,13 +99,16 @@ def attach() -> None:
         setattr(Tensor, name, method)
     for name, op in IN_PLACE.items():
         setattr(Tensor, name, inplace.METHODS[op])
+    Tensor.__getitem__, Tensor.__setitem__ = getitem, setitem
+    for name in NAMED_ANEW.split():
+        fn = vars(Tensor)[name]
+        fn.__name__, fn.__qualname__ = name, f"Tensor.{name}"
     Tensor.where = where_method
     Tensor.__rdiv__ = Tensor.__rtruediv__
     Tensor.polygamma = lambda self, n: ops.polygamma(n, self)
     Tensor.__neg__, Tensor.__abs__ = ops.neg, _base["abs"]
     Tensor.__pos__ = ops.positive
     Tensor.__invert__ = ops.bitwise_not
-    Tensor.__getitem__, Tensor.__setitem__ = getitem, setitem
     Tensor.T, Tensor.mT, Tensor.H = (property(f) for f in (ops.numpy_T, ops.mT, ops.H))
     for kind in ("zeros", "ones", "empty", "full", "tensor"):
         setattr(Tensor, f"new_{kind}", interop.new(kind))

@@ -8,6 +8,8 @@ import functools
 import inspect
 import types
 
+from . import overriding
+
 OTHER_NAMES = {"dim": "axis", "keepdim": "keepdims"}
 OURS = {other: name for name, other in OTHER_NAMES.items()}
 missing = object()      # the default of what must be given by either name
@@ -20,7 +22,13 @@ def renamed(arguments: dict) -> dict:
 
 FRONT = """
 def front({shown}):{renaming}
-    return fn_({passed})
+    try:
+        return fn_({passed})
+    except Exception:
+        answer_ = stranger_(self_, ({positional}), dict({keywords}))
+        if answer_ is None:
+            raise
+        return answer_[0]
 """
 
 
@@ -41,6 +49,12 @@ def shown(params) -> str:
 def passed(params) -> str:
     """The arguments handed on."""
     return ", ".join(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in params)
+
+
+def by_kind(params) -> dict:
+    """How the arguments are handed on as a tuple and keywords."""
+    names = [[p.name for p in params if (p.kind is p.KEYWORD_ONLY) == is_named] for is_named in (False, True)]
+    return dict(positional="".join(f"{n}, " for n in names[0]), keywords=", ".join(f"{n}={n}" for n in names[1]))
 
 
 def renaming(params) -> str:
@@ -78,7 +92,7 @@ def accepting(fn):
         return fn
     front = types.FunctionType(_STUB, {"front": lambda: _written(front, fn)})
     front = functools.wraps(fn)(front)
-    front.takes_numpy_names = True
+    front.takes_numpy_names, front.remade = True, lambda: accepting(fn)
     return front
 
 
@@ -89,8 +103,9 @@ def _written(front, fn):
     """Give the function its code, at its first call."""
     params = list(inspect.signature(fn).parameters.values())
     names = front.__globals__
-    names |= scope(params) | {"fn_": fn}
-    exec(FRONT.format(shown=shown(params), renaming=renaming(params), passed=passed(params)), names)
+    names |= scope(params) | {"fn_": fn, "self_": front, "stranger_": overriding.stranger}
+    text = FRONT.format(shown=shown(params), renaming=renaming(params), passed=passed(params), **by_kind(params))
+    exec(compile(text, __file__, "exec"), names)        # the file: its frames are ours
     made = names["front"]
     front.__code__, front.__defaults__, front.__kwdefaults__ = made.__code__, made.__defaults__, made.__kwdefaults__
     return front

@@ -16,6 +16,7 @@ from ..tensor import Tensor, wrap
 from ..trace.flush import snapshot
 from ..trace.record import Signature, emit, record
 from .layouts import Unstrided, answered
+from .overriding import answer_one, stranger
 from .support import check_supported, legacy_name, native_name
 
 NUMBERS = (bool, int, float)
@@ -321,7 +322,10 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
     refusal = FOUND if prim.name in STRICT else None
 
     def unary(input, *, out=None):
-        key = (input.layout, input.dtype)
+        try:
+            key = (input.layout, input.dtype)
+        except AttributeError:
+            return answer_one(unary, (input,), out)
         sig = memo.get(key)
         if sig is None or input.storage.share is not None:
             y = slow((input,), key)
@@ -356,7 +360,10 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
     def with_number(a, b):
         if type(a) in NUMBERS:
             raise TypeError(f"{prim.name}(): argument 'input' (position 1) must be Tensor, not {type(a).__name__}")
-        key = (a.layout, a.dtype, type(b))
+        try:
+            key = (a.layout, a.dtype, type(b))
+        except AttributeError:
+            return foreign(a, b)
         sig = memo.get(key)
         if sig is None or a.storage.share is not None:
             return slow((a, b), key)
@@ -366,7 +373,10 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
         return y
 
     def number_first(a, b):
-        key = (type(a), b.layout, b.dtype)
+        try:
+            key = (type(a), b.layout, b.dtype)
+        except AttributeError:
+            return foreign(a, b)
         sig = memo.get(key)
         if sig is None or b.storage.share is not None:
             return slow((a, b), key)
@@ -384,6 +394,9 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
             return pointwise(prim, (a, b), kind, second if type(b) is complex else first)
         if all(isinstance(x, Tensor) or type(x) in NUMBERS for x in (a, b)):
             return binary(a, b)
+        found = stranger(getattr(Tensor, prim.name) if operator else binary, (a, b), {})
+        if found is not None:
+            return found[0]
         if operator:
             return NotImplemented
         bad = a if not isinstance(a, Tensor) else b

@@ -20,6 +20,7 @@ from ..trace import record
 from .joining import at_once, joined_shape, stacked_shape
 from .layouts import Unstrided, answered
 from .numpy_names import renamed
+from .overriding import answer_one
 from .promote import apply, into, remember, result_type
 from .support import legacy_name
 
@@ -71,6 +72,8 @@ def remembered(fn):
         except (KeyError, TypeError, AttributeError) as error:
             if isinstance(input, Unstrided):
                 return answered(fn.__name__, (input, *args), kwargs)
+            if not isinstance(input, Tensor):
+                return answer_one(op, (input, *args), None)
             found = View(*fn(input, *args, **renamed(kwargs)))
             if type(error) is KeyError:
                 remember(_known, (fn, input.layout, input.dtype, args, *kwargs.values()), found)
