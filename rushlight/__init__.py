@@ -53,6 +53,7 @@ from .amp.autocast_mode import (
     set_autocast_gpu_dtype as set_autocast_gpu_dtype,
 )
 from . import random as random
+from . import return_types as return_types
 from .version import __version__ as __version__
 
 _attach()
@@ -138,19 +139,19 @@ def set_default_tensor_type(t) -> None:
 
 class _Settings:
     """Accepted for programs that set them; nothing here depends on them."""
-    device = device("cpu")
     precision, deterministic, warn_only = "highest", False, False
 
 
 def set_default_device(d) -> None:
     """The device of new tensors: only the CPU exists."""
-    from .tensor import check_device
+    from .tensor import check_device, defaults
     check_device(d)
-    _Settings.device = device("cpu") if d is None else device(d)
+    defaults[0] = device("cpu") if d is None else device(d)
 
 
 def get_default_device() -> device:
-    return _Settings.device
+    from .tensor import defaults
+    return defaults[-1]
 
 
 def set_float32_matmul_precision(precision: str) -> None:

@@ -14,7 +14,7 @@ from .layout import Size, is_dense
 
 
 class device:
-    """Where a tensor lives. The CPU is the only one."""
+    """Where a tensor lives. The CPU is the only one; in `with torch.device("cpu"):` new tensors are made there."""
 
     __slots__ = ("type", "index")
 
@@ -22,7 +22,7 @@ class device:
         if isinstance(type, device):
             return type
         if isinstance(type, int):
-            raise RuntimeError("rushlight has no accelerator: only the device 'cpu' exists")
+            raise RuntimeError("Cannot access accelerator device when none is available. Only the device 'cpu' exists")
         name, _, number = str(type).partition(":")
         if name not in ("cpu", "meta", "cuda", "mps", "xpu"):
             raise RuntimeError("Expected one of cpu, cuda, ipu, xpu, mkldnn, opengl, opencl, ideep, hip, ve, fpga, maia, "
@@ -47,8 +47,17 @@ class device:
     def __reduce__(self):
         return device, (str(self),)
 
+    def __enter__(self):
+        check_device(self)
+        defaults.append(self)
+        return self
+
+    def __exit__(self, *_):
+        defaults.pop()
+
 
 CPU = device("cpu")
+defaults = [CPU]        # what set_default_device has said, then the devices whose blocks we are in
 
 
 def check_device(x) -> None:

@@ -11,7 +11,7 @@ import rushlight
 
 ROOT = os.path.dirname(os.path.dirname(rushlight.__file__))
 PROGRAMS = ("mlp", "cnn", "vae", "gan", "char_lstm", "gru_tagger", "gpt", "transformer", "unet",
-            "graph_conv", "reinforce", "actor_critic", "curve_fit")
+            "graph_conv", "reinforce", "actor_critic", "curve_fit", "mixed_precision")
 LOSS = re.compile(r"loss (\S+)")
 NEEDS = {"vae": "sklearn", "reinforce": "gymnasium", "actor_critic": "gymnasium"}
 
@@ -38,6 +38,13 @@ def test_two_steps(name, tmp_path):
     script = os.path.join(ROOT, "examples", f"{name}.py")
     printed = losses(run(tmp_path, "-m", "rushlight", "run", script, "--steps", "2"))
     assert len(printed) >= 2 and all(abs(loss) < 1e4 for loss in printed)
+
+
+def test_mixed_precision_keeps_its_accuracy(tmp_path):
+    script = os.path.join(ROOT, "examples", "mixed_precision.py")
+    printed = run(tmp_path, "-m", "rushlight", "run", script, "--steps", "60", "--width", "128")
+    single, reduced = (float(text) for text in re.findall(r"accuracy (\S+)", printed))
+    assert single > 0.85 and abs(single - reduced) < 0.03
 
 
 NOTES = {"code_toolbox": (), "pytorch_toolbox": (), "intro_to_pytorch": ("PIL",),

@@ -12,7 +12,7 @@ INTERNAL = set("""
     imag_part in_memory_order index_put_ into into_complex is_channels_last L_inverse legacy_tensor
     linear max_pool memory_format mT new new_like new_storage numpy_T one_axis one_hot own_buffer
     picked pool_size Reader real_only real_part rebuild_tensor recast record_stream
-    repeat reshape_as return_type rows sample_dirichlet set_data setitem shift_left shift_right
+    repeat reshape_as rows sample_dirichlet set_data setitem shift_left shift_right
     sizes slice_ standard_gamma storage_of storage_of_elements TensorType times_i to to_array
     to_numpy trigamma truth type_ type_named TypedStorage UntypedStorage vector_norm view view_as
     view_dtype view_of where_method window_index windows within_vmap zero_ zero_of

@@ -10,7 +10,7 @@ from ..prims import linalg as p
 from . import linalg as _l
 from .linalg import order_of, row_order
 from .promote import SAME, into
-from .reduce import return_type
+from ..return_types import return_type
 
 
 def inverse(input, *, out=None):

@@ -14,7 +14,7 @@ from .create import arange, tensor, zeros_like
 from .matmul import matmul
 from .pointwise import where
 from .promote import elementwise, into
-from .reduce import return_type
+from ..return_types import return_type
 from .support import need
 
 _gcd, _lcm, _nextafter = (elementwise(prim) for prim in (p.gcd, p.lcm, p.nextafter))

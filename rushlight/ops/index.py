@@ -19,6 +19,7 @@ from ..prims.host import argsort as argsort_p, argtopk as argtopk_p
 from ..prims.index import copy, gather as gather_p, scatter as scatter_p
 from ..prims.pointwise import full as full_p
 from ..storage import Storage
+from ..return_types import return_type
 from ..tensor import Tensor, wrap
 from ..trace.record import pending, record_write
 from .create import arange, tensor, triu_indices
@@ -897,7 +898,6 @@ def sort(input, dim=-1, descending=False, *, stable=None, out=None):
 
 @recalled("input")
 def _sort(input, dim, descending, stable):
-    from .reduce import return_type
     d = wrap_dim(dim, input.dim())
     values, at = in_memory_order(lambda x, k: _sorted(x, k, descending), input, (d,))
     return return_type("sort", ("values", "indices"))(
@@ -929,7 +929,6 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
 
 @recalled("input")
 def _topk(input, k, dim, largest):
-    from .reduce import return_type
     d = wrap_dim(dim, input.dim())
     if not 0 <= k <= (input.shape[d] if input.dim() else 1):
         raise RuntimeError("selected index k out of range")
@@ -943,7 +942,6 @@ def _topk(input, k, dim, largest):
 
 def kthvalue(input, k, dim=-1, keepdim=False):
     """The k-th smallest value of an axis and its index."""
-    from .reduce import return_type
     need("kthvalue_cpu", input.dtype, {0, 1, 2})
     d = wrap_dim(dim, input.dim())
     if not 1 <= k <= (input.shape[d] if input.dim() else 1):
@@ -972,7 +970,7 @@ def nanmedian(input, dim=None, keepdim=False):
 
 
 def _median(x, dim, keepdim, name, place):
-    from .reduce import one_axis, return_type
+    from .reduce import one_axis
     need("median_cpu" if dim is None else "median_out", x.dtype, {1, 2})
     kind = return_type(name, ("values", "indices"))
     if dim is None:
@@ -1024,7 +1022,7 @@ def _lower_middle_of_numbers(x, d):
 
 def mode(input, dim=-1, keepdim=False):
     """The most frequent value of an axis (the smallest of several) and the last place where it stands."""
-    from .reduce import one_axis, picked, return_type
+    from .reduce import one_axis, picked
     need("mode_cpu", input.dtype, {0, 1, 2})
     one_axis("mode", dim)
     d = wrap_dim(dim, input.dim())

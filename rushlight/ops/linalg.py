@@ -18,7 +18,7 @@ from ..prims import linalg as p
 from ..tensor import Tensor
 from ..trace.record import pending
 from .promote import SAME, into
-from .reduce import return_type
+from ..return_types import return_type
 from .reduce import vector_norm as vector_norm
 from .support import legacy_name, refuse
 

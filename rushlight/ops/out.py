@@ -13,9 +13,9 @@ from .promote import FOUND, SAME, into
 CONVERTING = """ldexp mvlgamma deg2rad fmax fmin rad2deg sinc angle xlogy kron logit float_power nanmean
     nansum diff inner""".split()
 JOINING = "column_stack hstack vstack row_stack dstack".split()
-JOINING = "column_stack hstack vstack row_stack dstack".split()
-REFUSALS = dict.fromkeys("""cross isin aminmax slice_scatter triangular_solve index_copy index_add index_reduce scatter
-    scatter_add scatter_reduce msort renorm take_along_dim tril triu diag lu_unpack softmax log_softmax""".split(), SAME)
+REFUSALS = dict.fromkeys("""cross isin aminmax slice_scatter triangular_solve index_copy index_add index_reduce median
+    nanmedian scatter scatter_add scatter_reduce msort renorm take_along_dim tril triu diag
+    lu_unpack softmax log_softmax""".split(), SAME)
 REFUSALS |= dict.fromkeys("frac sgn hardshrink softshrink softplus gelu".split(), FOUND)
 REFUSALS |= dict.fromkeys("cummax cummin".split(), "expected scalar_type {Wanted} but found {Given}")
 REFUSALS |= {

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections import namedtuple
 
 from .casting import listed
 from .. import dtypes
@@ -12,12 +11,13 @@ from ..autograd.node import named
 from ..autograd.recall import recalled
 from ..layout import wrap_dim, wrap_dims
 from ..prims import reduce as p
+from ..return_types import return_type
 from ..tensor import Tensor
 from .complex import real_part
 from .pointwise import into, truth
 from .promote import SAME
 from .precision import rounded_once
-from .support import legacy_name, need
+from .support import legacy_name, native_name, need
 
 
 def axes(x, dim) -> tuple[int, ...]:
@@ -47,10 +47,20 @@ def fold(prim, x, dim, keepdim):
 @recalled("input")
 def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Sum over `dim` (all axes if None); bool and integers add up in int64."""
-    target = dtypes.as_dtype(dtype) or (dtypes.int64 if input.dtype.rank < 2 else input.dtype)
+    target = _dtype_of_fold(input, dtype, out)
     y = (_sum_all if dim is None else _sum)(input if input.dtype is target else input.to(target), dims=axes(input, dim),
                                             keepdim=bool(keepdim))
     return y if out is None else into(out, y)
+
+
+def _dtype_of_fold(input, dtype, out):
+    """The dtype that elements have when they are folded: that asked for, or out's, or theirs, int64 for whole numbers."""
+    if dtype is None:
+        return out.dtype if isinstance(out, Tensor) else dtypes.int64 if input.dtype.rank < 2 else input.dtype
+    target = dtypes.as_dtype(dtype)
+    if isinstance(out, Tensor) and out.dtype is not target:
+        raise RuntimeError(f"Expected out tensor to have dtype {native_name(target)}, but got {native_name(out.dtype)} instead")
+    return target
 
 
 def sum_to_size(input, *size):
@@ -90,7 +100,8 @@ _sum, _sum_all = _shaped("SumBackward1")(_sums), _shaped("SumBackward0")(_sums)
 @recalled("input")
 def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Mean over `dim`."""
-    d = dtypes.as_dtype(dtype)
+    floats = isinstance(out, Tensor) and out.dtype.rank >= 2 and input.dtype.rank >= 2
+    d = dtypes.as_dtype(dtype) or (out.dtype if floats else None)
     x = input if d is None else input.to(d)
     if x.dtype.rank < 2:
         raise RuntimeError("mean(): could not infer output dtype. Input dtype must be either a floating point or "
@@ -189,24 +200,16 @@ def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 
 @recalled("input")
-def prod(input, dim=None, keepdim=False, *, dtype=None):
+def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Product over one axis (all axes if None)."""
-    target = dtypes.as_dtype(dtype) or (dtypes.int64 if input.dtype.rank < 2 else input.dtype)
+    target = _dtype_of_fold(input, dtype, out)
     if dim is not None:
         one_axis("prod", dim)
-    return named(fold(p.prod, input.to(target), dim, keepdim), "ProdBackward0" if dim is None else "ProdBackward1")
+    y = named(fold(p.prod, input.to(target), dim, keepdim), "ProdBackward0" if dim is None else "ProdBackward1")
+    return y if out is None else into(out, y)
 
 
 # -- extremes ------------------------------------------------------------------------------------------------
-def return_type(name, fields):
-    """A named tuple that prints as torch.return_types.NAME."""
-    made = namedtuple(name, fields)
-    made.__module__ = "torch.return_types"
-    made.__repr__ = lambda self: f"torch.return_types.{name}(\n" + ",\n".join(
-        f"{f}={v!r}" for f, v in zip(fields, self)) + ")"
-    return made
-
-
 Max, Min = return_type("max", ("values", "indices")), return_type("min", ("values", "indices"))
 
 
@@ -350,7 +353,7 @@ def all(input, dim=None, keepdim=False, *, out=None):
 
 def _logical(prim, x, dim, keepdim, out):
     y = prim(truth(x), dims=()) if dim == () else fold(prim, truth(x), dim, keepdim)
-    y = y.to(dtypes.uint8) if x.dtype is dtypes.uint8 else y
+    y = y.to(dtypes.uint8) if dtypes.uint8 in (x.dtype, getattr(out, "dtype", None)) else y
     return y if out is None else into(out, y, prim.name + " only supports bool tensor for result, got: {Given}")
 
 

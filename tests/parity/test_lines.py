@@ -71,6 +71,26 @@ F.binary_cross_entropy(m.tensor([.5], requires_grad=True), m.tensor([1.])).grad_
 F.binary_cross_entropy_with_logits(m.tensor([.5], requires_grad=True), m.tensor([1.])).grad_fn.name()
 F.soft_margin_loss(m.tensor([.5], requires_grad=True), m.tensor([1.])).grad_fn.name()
 F.multi_margin_loss(m.tensor([[.5, 1]], requires_grad=True), m.tensor([0])).grad_fn.name()
+# named results, results that are given
+str(m.return_types.max)
+type(m.max(m.ones(2, 2), 0)) is m.return_types.max
+isinstance(m.sort(m.ones(2)), m.return_types.sort)
+m.return_types.topk((m.ones(1), m.zeros(1)))
+m.return_types.linalg_lu((1, 2, 3)).L
+m.prod(m.ones(2, 2), 0, out=m.empty(2, dtype=m.float64))
+m.prod(m.tensor([1.6, 2.6]), 0, out=m.empty((), dtype=m.int64))
+m.prod(m.ones(2, 2) * 1j, 0, out=m.empty(2, dtype=m.complex64))
+m.sum(m.tensor([.6, .6]), 0, out=m.empty((), dtype=m.int64))
+m.sum(m.ones(2, 2) * 1j, 0, out=m.empty(2, dtype=m.complex128))
+m.sum(m.ones(2, 2) * 1j, 0, out=m.empty(2))
+m.sum(m.ones(2), 0, dtype=m.float64, out=m.empty(()))
+m.mean(m.tensor([1.6, 2.6]), 0, out=m.empty((), dtype=m.float64))
+m.all(m.tensor([3, 4]), 0, out=m.empty((), dtype=m.uint8))
+m.median(m.tensor([3., 4]), 0, out=(m.empty(()), m.empty((), dtype=m.int64))).indices
+# devices
+within(m.device("cpu"), lambda: [m.zeros(2), str(m.get_default_device())])
+[m.set_default_device("cpu"), m.get_default_device(), m.set_default_device(None)]
+m.device(0)
 """
 
 
@@ -79,12 +99,17 @@ def put(x, place, value):
     return x
 
 
+def within(context, fn):
+    with context:
+        return fn()
+
+
 def outcome(m, line):
     """What a line gives, or what it raises."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            y = eval(line, {"m": m, "F": m.nn.functional, "put": put})
+            y = eval(line, {"m": m, "F": m.nn.functional, "put": put, "within": within})
             return shown(y)
     except Exception as error:
         return type(error).__name__, str(error).split("\n")[0]
