@@ -86,7 +86,7 @@ class OutOfMemoryError(RuntimeError):
 
 _SPARSE = frozenset(("sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tensor", "sparse_compressed_tensor", "smm",
                      "hspmm", "sspaddmm", "spmm", "dsmm", "hsmm"))
-_ROOMS = frozenset(("nn", "optim", "utils", "io", "cpu", "testing", "jit", "linalg", "fft", "special", "func", "amp",
+_ROOMS = frozenset(("nn", "hub", "optim", "utils", "io", "cpu", "testing", "jit", "linalg", "fft", "special", "func", "amp",
                     "accelerator", "multiprocessing", "metrics", "learn", "profiler",
                     "distributions", "signal", "privacy", "vision", "viz", "distributed", "sparse", "serialization", "backends",
                     "compiler", "cuda", "config", "overrides", "_C", "random", "replay", "types", "_dynamo", "_utils", "version"))

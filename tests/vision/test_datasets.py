@@ -11,7 +11,7 @@ import pytest
 
 import rushlight
 from rushlight.vision import datasets
-from rushlight.vision.datasets.download import download
+from rushlight.utils.download import download
 
 Image = pytest.importorskip("PIL.Image")
 PIXELS = np.random.RandomState(0).randint(0, 255, (5, 28, 28), dtype=np.uint8)

@@ -1,4 +1,6 @@
 """Models and operations on boxes, without torchvision to compare with."""
+import re
+
 import pytest
 
 import rushlight
@@ -6,9 +8,12 @@ from rushlight.vision import models, ops
 
 # Parameters of the models as published (torchvision's documentation, 2024).
 PUBLISHED = {"resnet18": 11689512, "resnet50": 25557032, "squeezenet1_1": 1235496, "mobilenet_v2": 3504872,
-             "densenet121": 7978856, "alexnet": 61100840}
+             "densenet121": 7978856, "alexnet": 61100840, "mobilenet_v3_small": 2542856,
+             "efficientnet_b0": 5288548, "shufflenet_v2_x1_0": 2278604, "mnasnet0_5": 2218512, "regnet_y_400mf": 4344144,
+             "swin_t": 28288354, "swin_v2_t": 28351570, "inception_v3": 27161264}
 
 
+@pytest.mark.filterwarnings("ignore:The default weight initialization")
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_numbers_of_parameters(name):
     assert sum(p.numel() for p in models.get_model(name).parameters()) == PUBLISHED[name]
@@ -28,12 +33,71 @@ def test_a_step_of_training():
     assert losses[2] < losses[0]
 
 
-def test_unknown_models_and_weights():
+def test_unknown_models():
     with pytest.raises(ValueError, match="Unknown model resnet1"):
         models.get_model("resnet1")
-    with pytest.raises(NotImplementedError, match="pretrained weights: rushlight downloads none"):
-        models.resnet18(weights="DEFAULT")
-    assert {"resnet18", "vgg16", "fcn_resnet50", "vit_b_16"} <= set(models.list_models())
+    assert {"resnet18", "vgg16", "fcn_resnet50", "vit_b_16", "swin_t", "regnet_y_400mf"} <= set(models.list_models())
+
+
+@pytest.fixture
+def fetched(tmp_path, monkeypatch):
+    """The folder in which downloaded weights lie."""
+    monkeypatch.setattr(rushlight.hub, "_folder", [str(tmp_path)])
+    (tmp_path / "checkpoints").mkdir()
+    return tmp_path / "checkpoints"
+
+
+def test_published_weights(fetched):
+    trained = models.squeezenet1_1()
+    rushlight.save(trained.state_dict(), fetched / "squeezenet1_1-b8a52dc0.pth")
+    kind = models.SqueezeNet1_1_Weights
+    for weights in ("DEFAULT", "IMAGENET1K_V1", kind.DEFAULT, kind.IMAGENET1K_V1):
+        model = models.squeezenet1_1(weights=weights)
+        assert all(map(rushlight.equal, model.parameters(), trained.parameters()))
+    with pytest.warns(UserWarning, match="'pretrained' is deprecated since 0.13"):
+        model = models.get_model("squeezenet1_1", pretrained=True)
+    assert rushlight.equal(model.features[0].weight, trained.features[0].weight)
+    with pytest.raises(ValueError, match="'num_classes' expected value 1000 but got 7 instead"):
+        models.squeezenet1_1(weights="DEFAULT", num_classes=7)
+    with pytest.raises(TypeError, match="expected SqueezeNet1_1_Weights but received ResNet18_Weights"):
+        models.squeezenet1_1(weights=models.ResNet18_Weights.DEFAULT)
+    with pytest.raises(KeyError):
+        models.squeezenet1_1(weights="IMAGENET1K_V7")
+
+
+def test_facts_about_weights():
+    best = models.get_weight("ResNet50_Weights.DEFAULT")
+    assert repr(best) == "ResNet50_Weights.IMAGENET1K_V2" and best.url.endswith("/resnet50-11ad3fa6.pth")
+    assert models.get_model_weights("resnet50") is models.ResNet50_Weights is models.get_model_weights(models.resnet50)
+    assert len(best.meta["categories"]) == 1000 and best.meta["categories"][208] == "Labrador retriever"
+    assert best.transforms()(rushlight.zeros(3, 300, 400, dtype=rushlight.uint8)).shape == (3, 224, 224)
+    assert "resize_size=[232]" in repr(best.transforms())
+    with pytest.raises(ValueError, match="'ResNet5_Weights' for the specific method couldn't be retrieved"):
+        models.get_weight("ResNet5_Weights.DEFAULT")
+
+
+def test_weights_with_names_of_an_older_time(fetched):
+    trained = models.densenet121()
+    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])\.", r"\1.\2.", name): t
+           for name, t in trained.state_dict().items()}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    rushlight.save(old, fetched / "densenet121-a639ec97.pth")
+    model = models.densenet121(weights="DEFAULT")
+    assert all(map(rushlight.equal, model.parameters(), trained.parameters()))
+
+
+def test_weights_with_auxiliary_heads(fetched):
+    trained = models.googlenet(init_weights=False)
+    rushlight.save(trained.state_dict(), fetched / "googlenet-1378be20.pth")
+    model = models.googlenet(weights="DEFAULT")
+    assert model.transform_input and model.aux1 is None
+    assert model.train()(rushlight.zeros(2, 3, 64, 64)).shape == (2, 1000)
+
+
+@pytest.mark.parametrize("name", ["deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"])
+def test_scores_for_each_pixel(name):
+    model = getattr(models.segmentation, name)(weights_backbone=None, num_classes=4)
+    assert model.eval()(rushlight.zeros(1, 3, 40, 56))["out"].shape == (1, 4, 40, 56)
 
 
 def test_nms_keeps_the_best_of_what_overlaps():

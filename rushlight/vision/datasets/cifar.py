@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 
-from rushlight.vision.datasets.download import download, is_whole, unpack_tar
+from rushlight.utils.download import download, is_whole, unpack_tar
 from rushlight.vision.datasets.vision import VisionDataset
 from rushlight.vision.pillow import pillow
 

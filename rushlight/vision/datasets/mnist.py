@@ -12,7 +12,7 @@ import struct
 import numpy as np
 
 import rushlight
-from rushlight.vision.datasets.download import download, is_whole
+from rushlight.utils.download import download, is_whole
 from rushlight.vision.datasets.vision import GreyImages
 
 DTYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}

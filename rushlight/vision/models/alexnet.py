@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import rushlight as torch
 from rushlight import nn
-from rushlight.vision.models._weights import builder, refuse_weights
+from rushlight.vision.models.registry import builder
 
 
 class AlexNet(nn.Module):
@@ -28,7 +28,6 @@ class AlexNet(nn.Module):
 
 
 @builder
-def alexnet(*, weights=None, **kwargs) -> AlexNet:
+def alexnet(**kwargs) -> AlexNet:
     """AlexNet with 61 million parameters."""
-    refuse_weights(weights, kwargs)
     return AlexNet(**kwargs)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import rushlight as torch
 from rushlight import nn
 from rushlight.nn import functional as F
-from rushlight.vision.models._weights import builder, refuse_weights
+from rushlight.vision.models.registry import builder
 from rushlight.vision.ops.misc import Conv2dNormActivation, Permute
 from rushlight.vision.ops.stochastic_depth import StochasticDepth
 
@@ -82,8 +82,7 @@ class ConvNeXt(nn.Module):
 
 
 def make_builder(name: str, channels, counts, depth_prob):
-    def build(*, weights=None, **kwargs) -> ConvNeXt:
-        refuse_weights(weights, kwargs)
+    def build(**kwargs) -> ConvNeXt:
         stages = [CNBlockConfig(*stage) for stage in zip(channels, (*channels[1:], None), counts)]
         return ConvNeXt(stages, kwargs.pop("stochastic_depth_prob", depth_prob), **kwargs)
     build.__name__ = build.__qualname__ = name

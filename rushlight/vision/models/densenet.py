@@ -1,13 +1,14 @@
 """DenseNet: Huang et al., Densely Connected Convolutional Networks (2016)."""
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 
 import rushlight as torch
 from rushlight import nn
 from rushlight.nn import functional as F
 from rushlight.utils.checkpoint import checkpoint
-from rushlight.vision.models._weights import builder, refuse_weights
+from rushlight.vision.models.registry import builder, fill
 
 
 class _DenseLayer(nn.Module):
@@ -102,13 +103,19 @@ class DenseNet(nn.Module):
         return self.classifier(torch.flatten(x, 1))
 
 
+def filled(function, options, state, chosen) -> DenseNet:
+    """The published tensors have names of an older time: norm.1 for norm1."""
+    renamed = {re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.", r"\1\2.", name): tensor
+               for name, tensor in state.items()}
+    return fill(function, options, renamed, chosen)
+
+
 def make_builder(name: str, *shape):
-    def build(*, weights=None, **kwargs) -> DenseNet:
-        refuse_weights(weights, kwargs)
+    def build(**kwargs) -> DenseNet:
         return DenseNet(*shape, **kwargs)
     build.__name__ = build.__qualname__ = name
     build.__doc__ = f"A DenseNet of growth rate {shape[0]} with {shape[1]} layers in its blocks."
-    return builder(build)
+    return builder(build, filled=filled)
 
 
 densenet121 = make_builder("densenet121", 32, (6, 12, 24, 16), 64)

@@ -3,11 +3,12 @@ from __future__ import annotations
 
 import warnings
 from collections import namedtuple
+from functools import partial
 
 import rushlight as torch
 from rushlight import nn
 from rushlight.nn import functional as F
-from rushlight.vision.models._weights import builder, refuse_weights
+from rushlight.vision.models.registry import builder, fill
 
 GoogLeNetOutputs = namedtuple("GoogLeNetOutputs", ["logits", "aux_logits2", "aux_logits1"])
 
@@ -112,8 +113,7 @@ class GoogLeNet(nn.Module):
 
     def forward(self, x):
         if self.transform_input:
-            x = torch.cat([x[:, k:k + 1] * (std / 0.5) + (mean - 0.5) / 0.5
-                           for k, (std, mean) in enumerate(NORMALISED)], 1)
+            x = from_imagenet(x)
         x = self.maxpool2(self.conv3(self.conv2(self.maxpool1(self.conv1(x)))))
         with_aux, extra = self.training and self.aux_logits, []
         for name in INCEPTIONS:
@@ -126,6 +126,11 @@ class GoogLeNet(nn.Module):
         return GoogLeNetOutputs(x, extra[1], extra[0]) if with_aux else x
 
 
+def from_imagenet(x):
+    """Images normalised by ImageNet's means and deviations as numbers of -1 .. 1."""
+    return torch.cat([x[:, k:k + 1] * (std / 0.5) + (mean - 0.5) / 0.5 for k, (std, mean) in enumerate(NORMALISED)], 1)
+
+
 def initialise(module) -> None:
     if isinstance(module, (nn.Conv2d, nn.Linear)):
         nn.init.trunc_normal_(module.weight, mean=0.0, std=0.01, a=-2, b=2)
@@ -134,8 +139,21 @@ def initialise(module) -> None:
         nn.init.constant_(module.bias, 0)
 
 
-@builder
-def googlenet(*, weights=None, **kwargs) -> GoogLeNet:
+def filled_with_aux(function, options, state, chosen, heads, is_warned):
+    """The published tensors want images of -1 .. 1, and have auxiliary classifiers, which may not be wanted."""
+    with_aux = options.pop("aux_logits", not is_warned)
+    model = fill(function, {"transform_input": True, "init_weights": False, **options, "aux_logits": True}, state, chosen)
+    if not with_aux:
+        model.aux_logits = False
+        for head in heads:
+            setattr(model, head, None)
+    elif is_warned:
+        warnings.warn(f"auxiliary heads in the pretrained {function.__name__} model are NOT pretrained, "
+                      "so make sure to train them", stacklevel=3)
+    return model
+
+
+@builder(filled=partial(filled_with_aux, heads=("aux1", "aux2"), is_warned=True))
+def googlenet(**kwargs) -> GoogLeNet:
     """GoogLeNet with 13 million parameters, auxiliary classifiers included."""
-    refuse_weights(weights, kwargs)
     return GoogLeNet(**kwargs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import rushlight as torch
 from rushlight import nn
 from rushlight.nn import functional as F
-from rushlight.vision.models._weights import builder, refuse_weights
+from rushlight.vision.models.registry import builder
 from rushlight.vision.ops.misc import Conv2dNormActivation
 
 # Table 2 of the paper: expansion, channels, repetitions, stride.
@@ -90,7 +90,6 @@ def initialise(module) -> None:
 
 
 @builder
-def mobilenet_v2(*, weights=None, **kwargs) -> MobileNetV2:
+def mobilenet_v2(**kwargs) -> MobileNetV2:
     """MobileNetV2 with 3.5 million parameters."""
-    refuse_weights(weights, kwargs)
     return MobileNetV2(**kwargs)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import rushlight as torch
 from rushlight import nn
-from rushlight.vision.models._weights import builder, refuse_weights
+from rushlight.vision.models.registry import builder
 
 
 def conv3x3(in_planes, out_planes, stride=1, groups=1, dilation=1) -> nn.Conv2d:
@@ -137,8 +137,7 @@ class ResNet(nn.Module):
 
 
 def make_builder(name: str, block, layers, **fixed):
-    def build(*, weights=None, **kwargs) -> ResNet:
-        refuse_weights(weights, kwargs)
+    def build(**kwargs) -> ResNet:
         return ResNet(block, layers, **{**fixed, **kwargs})
     build.__name__ = build.__qualname__ = name
     build.__doc__ = f"A residual network, {layers} blocks of kind {block.__name__}."

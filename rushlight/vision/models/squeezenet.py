@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import rushlight as torch
 from rushlight import nn
-from rushlight.vision.models._weights import builder, refuse_weights
+from rushlight.vision.models.registry import builder
 
 # Channels of the fire modules: squeezed, then expanded by 1 x 1 and by 3 x 3 alike.
 FIRES = [(16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256)]
@@ -61,14 +61,12 @@ class SqueezeNet(nn.Module):
 
 
 @builder
-def squeezenet1_0(*, weights=None, **kwargs) -> SqueezeNet:
+def squeezenet1_0(**kwargs) -> SqueezeNet:
     """SqueezeNet as in the paper."""
-    refuse_weights(weights, kwargs)
     return SqueezeNet("1_0", **kwargs)
 
 
 @builder
-def squeezenet1_1(*, weights=None, **kwargs) -> SqueezeNet:
+def squeezenet1_1(**kwargs) -> SqueezeNet:
     """SqueezeNet with less work and the same accuracy."""
-    refuse_weights(weights, kwargs)
     return SqueezeNet("1_1", **kwargs)

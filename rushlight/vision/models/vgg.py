@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import rushlight as torch
 from rushlight import nn
-from rushlight.vision.models._weights import builder, refuse_weights
+from rushlight.vision.models.registry import builder
 
 # Table 1 of the paper: channels of the 3 x 3 convolutions, M for a max-pooling.
 LAYERS = {
@@ -61,8 +61,7 @@ def initialise(module) -> None:
 
 
 def make_builder(depth: int, batch_norm: bool):
-    def build(*, weights=None, **kwargs) -> VGG:
-        refuse_weights(weights, kwargs)
+    def build(**kwargs) -> VGG:
         return VGG(make_layers(LAYERS[depth].split(), batch_norm), **kwargs)
     build.__name__ = build.__qualname__ = f"vgg{depth}{'_bn' if batch_norm else ''}"
     build.__doc__ = f"VGG with {depth} layers{' and batch normalisation' if batch_norm else ''}."

@@ -7,7 +7,7 @@ from functools import partial
 
 import rushlight as torch
 from rushlight import nn
-from rushlight.vision.models._weights import builder, refuse_weights
+from rushlight.vision.models.registry import builder, fill
 from rushlight.vision.ops.misc import MLP
 
 NORM = partial(nn.LayerNorm, eps=1e-6)
@@ -112,14 +112,21 @@ class VisionTransformer(nn.Module):
         return self.heads(self.encoder(x)[:, 0])
 
 
+def filled(function, options, state, chosen) -> VisionTransformer:
+    """Positions were learnt for images of one size."""
+    side = chosen.transforms.keywords["crop_size"]
+    if options.setdefault("image_size", side) != side:
+        raise ValueError(f"The parameter 'image_size' expected value {side} but got {options['image_size']} instead.")
+    return fill(function, options, state, chosen)
+
+
 def make_builder(name: str, patch_size, num_layers, num_heads, hidden_dim, mlp_dim):
-    def build(*, weights=None, **kwargs) -> VisionTransformer:
-        refuse_weights(weights, kwargs)
+    def build(**kwargs) -> VisionTransformer:
         return VisionTransformer(kwargs.pop("image_size", 224), patch_size, num_layers, num_heads, hidden_dim,
                                  mlp_dim, **kwargs)
     build.__name__ = build.__qualname__ = name
     build.__doc__ = f"A vision transformer of {num_layers} layers, {hidden_dim} wide, patches of {patch_size}."
-    return builder(build)
+    return builder(build, filled=filled)
 
 
 vit_b_16 = make_builder("vit_b_16", 16, 12, 12, 768, 3072)

@@ -13,8 +13,8 @@ CHUNK = 1 << 18
 TRIES = 3
 
 
-def md5_of(path: str) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
+def digest_of(path: str, kind: str = "md5") -> str:
+    digest = hashlib.new(kind, usedforsecurity=False)
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
@@ -23,7 +23,7 @@ def md5_of(path: str) -> str:
 
 def is_whole(path: str, md5: str | None) -> bool:
     """Whether a file is there with this checksum."""
-    return os.path.isfile(path) and (md5 is None or md5_of(path) == md5)
+    return os.path.isfile(path) and (md5 is None or digest_of(path) == md5)
 
 
 def download(urls, path: str, md5: str | None) -> None:
@@ -48,12 +48,12 @@ def download(urls, path: str, md5: str | None) -> None:
             if is_whole(part, md5):
                 os.replace(part, path)
                 return
-            reasons.append(f"{url}: the file's MD5 is {md5_of(part)}, not {md5}")
+            reasons.append(f"{url}: the file's MD5 is {digest_of(part)}, not {md5}")
             os.remove(part)
     raise RuntimeError(f"Error downloading {os.path.basename(path)}:\n" + "\n".join(reasons))
 
 
-def fetch(url: str, part: str) -> None:
+def fetch(url: str, part: str, is_shown: bool = True) -> None:
     """Append to a file what an address has beyond it."""
     have = os.path.getsize(part) if os.path.exists(part) else 0
     request = urllib.request.Request(url, headers={"User-Agent": "rushlight", "Range": f"bytes={have}-"}
@@ -67,7 +67,7 @@ def fetch(url: str, part: str) -> None:
     with answer:
         continued = answer.status == 206
         total = int(answer.headers.get("Content-Length") or 0) + (have if continued else 0)
-        with open(part, "ab" if continued else "wb") as file, Progress(os.path.basename(part)[:-5], total) as bar:
+        with open(part, "ab" if continued else "wb") as file, Progress(os.path.basename(part)[:-5], total, is_shown) as bar:
             while chunk := answer.read(CHUNK):
                 file.write(chunk)
                 bar.show(file.tell())
@@ -78,14 +78,15 @@ def fetch(url: str, part: str) -> None:
 class Progress:
     """A line on the terminal that says how much of a file is there; nothing where there is none."""
 
-    def __init__(self, name: str, total: int):
+    def __init__(self, name: str, total: int, is_shown: bool = True):
         self.name, self.total, self.shown = name, total, 0.0
+        self.is_shown = is_shown and sys.stderr.isatty()
 
     def __enter__(self):
         return self
 
     def show(self, done: int) -> None:
-        if not sys.stderr.isatty() or time.monotonic() - self.shown < 0.1:
+        if not self.is_shown or time.monotonic() - self.shown < 0.1:
             return
         self.shown = time.monotonic()
         part = f" ({100 * done // self.total}%)" if self.total else ""
