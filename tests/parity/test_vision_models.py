@@ -22,11 +22,15 @@ def small_convnext(vision):
 
 
 def small_fcn(vision):
-    module = vision.models.segmentation if vision is OURS else vision.models.segmentation.fcn
-    getter = module.IntermediateLayerGetter if vision is OURS \
-        else vision.models._utils.IntermediateLayerGetter
-    body = getter(vision.models.resnet18(), {"layer3": "aux", "layer4": "out"})
+    module = vision.models.segmentation.fcn
+    body = vision.models._utils.IntermediateLayerGetter(vision.models.resnet18(), {"layer3": "aux", "layer4": "out"})
     return module.FCN(body, module.FCNHead(512, 4), module.FCNHead(256, 4))
+
+
+def small_swin(vision, second=False):
+    module = vision.models.swin_transformer
+    kinds = {"block": module.SwinTransformerBlockV2, "downsample_layer": module.PatchMergingV2} if second else {}
+    return module.SwinTransformer([4, 4], 16, [2, 2], [2, 4], [3, 3], num_classes=5, **kinds)
 
 
 MODELS = {
@@ -41,6 +45,15 @@ MODELS = {
                                                         representation_size=16),
     "googlenet": lambda v: v.models.googlenet(num_classes=5, init_weights=False, transform_input=True),
     "fcn": small_fcn,
+    "mobilenet_v3": lambda v: v.models.mobilenet_v3_small(num_classes=5, reduced_tail=True),
+    "efficientnet": lambda v: v.models.efficientnet_b0(num_classes=5),
+    "shufflenet": lambda v: v.models.shufflenet_v2_x0_5(num_classes=5),
+    "mnasnet": lambda v: v.models.mnasnet0_5(num_classes=5),
+    "regnet": lambda v: v.models.regnet_y_400mf(num_classes=5),
+    "swin": small_swin,
+    "swin_v2": lambda v: small_swin(v, True),
+    "deeplab": lambda v: v.models.segmentation.deeplabv3_mobilenet_v3_large(weights_backbone=None, aux_loss=True),
+    "lraspp": lambda v: v.models.segmentation.lraspp_mobilenet_v3_large(weights_backbone=None),
 }
 
 

@@ -1,5 +1,6 @@
 """Models and operations on boxes, without torchvision to compare with."""
 import re
+from urllib.error import URLError
 
 import pytest
 
@@ -92,6 +93,16 @@ def test_weights_with_auxiliary_heads(fetched):
     model = models.googlenet(weights="DEFAULT")
     assert model.transform_input and model.aux1 is None
     assert model.train()(rushlight.zeros(2, 3, 64, 64)).shape == (2, 1000)
+
+
+def test_usual_weights_that_cannot_be_fetched(monkeypatch):
+    def nobody(*_, **__):
+        raise URLError("no network")
+    monkeypatch.setattr(rushlight.hub, "load_state_dict_from_url", nobody)
+    with pytest.warns(UserWarning, match="cannot be fetched \\(no network\\), so the backbone starts from random"):
+        models.segmentation.fcn_resnet50()
+    with pytest.raises(URLError):
+        models.segmentation.fcn_resnet50(weights_backbone="IMAGENET1K_V1")
 
 
 @pytest.mark.parametrize("name", ["deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"])

@@ -25,7 +25,7 @@ globals().update(_builders)
 __all__ = [
     "AlexNet", "ConvNeXt", "DenseNet", "EfficientNet", "GoogLeNet", "GoogLeNetOutputs", "Inception3",
     "InceptionOutputs", "MNASNet", "MobileNetV2", "MobileNetV3", "RegNet", "ResNet", "ShuffleNetV2", "SqueezeNet",
-    "SwinTransformer", "VGG", "VisionTransformer", "Weights", "WeightsEnum", "get_model", "get_model_builder", "get_model_weights",
-    "get_weight", "list_models", "segmentation",
+    "SwinTransformer", "VGG", "VisionTransformer", "Weights", "WeightsEnum", "get_model", "get_model_builder",
+    "get_model_weights", "get_weight", "list_models", "segmentation",
 ]
 __all__ += list(_builders)

@@ -5,7 +5,7 @@ from collections import OrderedDict
 
 from rushlight import nn
 from rushlight.nn import functional as F
-from rushlight.vision.models.intermediate import IntermediateLayerGetter
+from rushlight.vision.models._utils import USUAL, IntermediateLayerGetter, backbone
 from rushlight.vision.models.mobilenetv3 import mobilenet_v3_large
 from rushlight.vision.models.registry import builder, fill
 from rushlight.vision.models.resnet import resnet50, resnet101
@@ -39,15 +39,15 @@ class FCNHead(nn.Sequential):
                          nn.ReLU(), nn.Dropout(0.1), nn.Conv2d(between, channels, 1))
 
 
-def resnet_features(backbone, weights, aux: bool):
+def resnet_features(build, weights, aux: bool):
     """(features, their channels, those of the auxiliary head): strides of the last stages are dilations."""
-    body = backbone(weights=weights, replace_stride_with_dilation=[False, True, True])
+    body = backbone(build, weights, replace_stride_with_dilation=[False, True, True])
     layers = {"layer4": "out", **({"layer3": "aux"} if aux else {})}
     return IntermediateLayerGetter(body, layers), 2048, 1024
 
 
 def mobilenet_features(weights, aux: bool):
-    body = mobilenet_v3_large(weights=weights, dilated=True).features
+    body = backbone(mobilenet_v3_large, weights, dilated=True).features
     stages = [0, *(k for k, block in enumerate(body) if getattr(block, "_is_cn", False)), len(body) - 1]
     layers = {str(stages[-1]): "out", **({str(stages[-4]): "aux"} if aux else {})}
     return IntermediateLayerGetter(body, layers), body[stages[-1]].out_channels, body[stages[-4]].out_channels
@@ -65,13 +65,13 @@ def filled(function, options, state, chosen):
     return fill(function, {**options, "weights_backbone": None}, state, chosen)
 
 
-def make_builder(kind: type, prefix: str, head, backbone: str):
+def make_builder(kind: type, prefix: str, head, body: str):
     """The builder of a model of a kind, with heads over a backbone."""
-    def build(*, num_classes=None, aux_loss=None, weights_backbone="IMAGENET1K_V1"):
+    def build(*, num_classes=None, aux_loss=None, weights_backbone=USUAL):
         classes = 21 if num_classes is None else num_classes
-        features, channels, aux_channels = BACKBONES[backbone](weights_backbone, bool(aux_loss))
+        features, channels, aux_channels = BACKBONES[body](weights_backbone, bool(aux_loss))
         aux = FCNHead(aux_channels, classes) if aux_loss else None
         return kind(features, head(channels, classes), aux)
-    build.__name__ = build.__qualname__ = f"{prefix}_{backbone}"
-    build.__doc__ = f"{kind.__name__} on {backbone}, trained for classes if `weights_backbone` is; `aux_loss` adds a head."
+    build.__name__ = build.__qualname__ = f"{prefix}_{body}"
+    build.__doc__ = f"{kind.__name__} on {body}, trained for classes if `weights_backbone` is; `aux_loss` adds a head."
     return builder(build, filled=filled)

@@ -1,9 +1,14 @@
-"""Parts of models whose outputs on the way are wanted."""
+"""Models as parts of others: their layers' outputs, their published weights. (The module's name is torchvision's.)"""
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
+from urllib.error import URLError
 
 from rushlight import nn
+
+
+USUAL = "IMAGENET1K_V1 if it can be had"     # the default of weights_backbone
 
 
 class IntermediateLayerGetter(nn.ModuleDict):
@@ -24,3 +29,15 @@ class IntermediateLayerGetter(nn.ModuleDict):
             if name in self.return_layers:
                 outputs[self.return_layers[name]] = x
         return outputs
+
+
+def backbone(build, weights, **options):
+    """A model made by `build`; without the usual weights where nobody asked for them and none can be fetched."""
+    if weights is not USUAL:
+        return build(weights=weights, **options)
+    try:
+        return build(weights="IMAGENET1K_V1", **options)
+    except URLError as error:
+        warnings.warn(f"the published weights of {build.__name__} cannot be fetched ({error.reason}), so the backbone "
+                      "starts from random numbers. Pass weights_backbone=None if that is meant", stacklevel=4)
+        return build(**options)
