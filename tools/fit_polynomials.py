@@ -55,6 +55,21 @@ def _erfinv(w):
     return mp.erfinv(x) / x
 
 
+def _bessel_near(order):
+    """I(x), divided by x / 2 for order 1, at t = x^2 / 4: all terms of its series are positive."""
+    return lambda t: mp.besseli(order, 2 * mp.sqrt(t)) / mp.sqrt(t) ** order if t > mp.mpf("1e-30") else mp.mpf(1)
+
+
+def _bessel_far(order):
+    """sqrt(x) exp(-x) I(x) at x = 16 / (1 + s); its limit is reached before s = -1."""
+    def g(s):
+        if s < mp.mpf("-0.99999"):
+            s = mp.mpf("-0.99999")
+        x = 16 / (1 + s)
+        return mp.sqrt(x) * mp.exp(-x) * mp.besseli(order, x)
+    return g
+
+
 ROWS = {
     # (exp(r) - 1 - r) / r^2
     "exp": (near_zero(lambda r: (mp.expm1(r) - r) / r ** 2, series(mp.mpf(1) / 2, mp.mpf(1) / 6, mp.mpf(1) / 24)),
@@ -106,6 +121,11 @@ ROWS = {
     "erfinv": (_erfinv, (0, mp.mpf("6.26")), lambda w: mp.mpf(1), dict(mixed=13)),
     "erfinv_tail": (lambda v: _erfinv(v * v), (mp.mpf("2.49"), mp.mpf("6.1")), lambda v: mp.mpf(1),
                     dict(mixed=14)),
+    # modified Bessel functions up to 8, and from there on
+    "i0": (_bessel_near(0), (0, mp.mpf("16.001")), lambda t: 1 / _bessel_near(0)(t), dict(mixed=10, double=20)),
+    "i0_far": (_bessel_far(0), (-1, mp.mpf("1.0001")), lambda s: mp.mpf("2.5"), dict(mixed=8, double=25)),
+    "i1": (_bessel_near(1), (0, mp.mpf("16.001")), lambda t: 1 / _bessel_near(1)(t), dict(mixed=10, double=20)),
+    "i1_far": (_bessel_far(1), (-1, mp.mpf("1.0001")), lambda s: mp.mpf("2.5"), dict(mixed=8, double=25)),
 }
 
 

@@ -83,6 +83,10 @@ CASES = {       # name: NumPy's, mpmath's, the intervals
     "lgamma": (None, lambda x: mp.loggamma(x).real, (uniform(0.01, 3), uniform(2.5, 1e5))),
     "digamma": (None, mp.digamma, (uniform(0.01, 1.3), uniform(1.6, 1e3))),
     "trigamma": (None, lambda x: mp.polygamma(1, x), (uniform(0.01, 3), uniform(2.5, 1e3))),
+    "bessel_i0": (np.i0, lambda x: mp.besseli(0, x), (uniform(-9, 9), by_type(uniform(0, 90), uniform(0, 710)))),
+    "bessel_i0e": (None, lambda x: mp.besseli(0, x) * mp.exp(-abs(x)), (uniform(-9, 9), uniform(0, 1e3))),
+    "bessel_i1": (None, lambda x: mp.besseli(1, x), (uniform(-9, 9), by_type(uniform(0, 90), uniform(0, 710)))),
+    "bessel_i1e": (None, lambda x: mp.besseli(1, x) * mp.exp(-abs(x)), (uniform(-9, 9), uniform(0, 1e3))),
 }
 
 

@@ -6,6 +6,7 @@ from math import inf, nan, pi
 from .circular import cosine_from, quarter_turns, sine_from
 from .lanes import (
     Lanes,
+    at_least,
     at_most,
     copysign,
     exported,
@@ -166,3 +167,39 @@ def trigamma(x):
     above = series + skipped
     sine = pi / sine_from(*pi_turns(x))
     return select(whole_up_to_zero(x), inf, select(below, sine * sine - above, above))
+
+
+# --- modified Bessel functions of the first kind --------------------------------------------------
+
+def modified_bessel(x: Lanes, order: int, is_scaled: bool) -> Lanes:
+    """I(x), or exp(-|x|) I(x): up to 8 the series in x^2 / 4, then a polynomial in 1/x times exp(x) / sqrt(x)."""
+    a = fabs(x)
+    capped = at_most(a, 8.0)
+    near = horner(capped * capped * 0.25, f"i{order}")
+    near = near * (capped * 0.5) if order else near
+    far = horner(16.0 / at_least(a, 8.0) - 1.0, f"i{order}_far") / sqrt(a)
+    if is_scaled:
+        y = select(a > 8.0, far, near * exp(-capped))
+    else:
+        large = a > 700.0           # I(x) may be there where exp(x) is not
+        power = exp(select(large, a * 0.5, a))
+        y = far * power
+        y = select(a > 8.0, select(a.equals(inf), inf, select(large, y * power, y)), near)
+    y = select(a.differs(a), x, y)
+    return copysign(y, x) if order else y
+
+
+@in_double
+def bessel_i0(x): return modified_bessel(x, 0, False)
+
+
+@in_double
+def bessel_i0e(x): return modified_bessel(x, 0, True)
+
+
+@in_double
+def bessel_i1(x): return modified_bessel(x, 1, False)
+
+
+@in_double
+def bessel_i1e(x): return modified_bessel(x, 1, True)

@@ -22,7 +22,7 @@ def _placed(y, out):
 
 
 def _bessel(x, order, scaled, out):
-    return _placed(p.bessel(_as_float(x), order=order, scaled=scaled), out)
+    return _placed(p.bessel[order, scaled](_as_float(x)), out)
 
 
 def i0(input, *, out=None):

@@ -159,10 +159,16 @@ def renorm(input, p, dim, maxnorm):
 
 
 def _euclidean_gradient(side):
-    """g (a - b) / |a - b|, 0 where they are equal; by differences, which are exact where the product is not."""
+    """g (a - b) / |a - b|, 0 where they are equal, summed by a product as in PyTorch.
+
+    Rows are counted from the others' mean, so that where all of them lie costs no digits.
+    """
     def rule(g, y, a, b):
-        scale = where(y == 0, 0, g / y).unsqueeze(-1)
-        return ((a.unsqueeze(-2) - b.unsqueeze(-3)) * (scale if side == -2 else -scale)).sum(side)
+        scale = where(y == 0, 0, g / y)
+        here, there = (a, b) if side == -2 else (b, a)
+        scale = scale if side == -2 else scale.transpose(-2, -1)
+        middle = there.detach().mean(-2, keepdim=True)
+        return (here - middle) * scale.sum(-1, keepdim=True) - scale @ (there - middle)
     return rule
 
 

@@ -31,7 +31,8 @@ REAL = {    # primitive: what it says of complex operands; a kernel's name stand
     "lgamma": "lgamma_vml_cpu", "erf": "erf_vml_cpu", "erfc": "erfc_vml_cpu", "erfinv": "erfinv_vml_cpu",
     "round": "round_vml_cpu", "remainder": "remainder_cpu", "fmod": "fmod_cpu", "floor_divide": "div_floor_cpu",
     "trunc_divide": "div_trunc_cpu", "atan2": "atan2_cpu", "copysign": "copysign_cpu",
-    "bessel_i": "i0_vml_cpu", "amax": "max_values_cpu", "amin": "min_values_cpu", "argcummax": "cummax_cpu",
+    "bessel_i0": "i0_vml_cpu", "bessel_i0e": "i0e_cpu", "bessel_i1": "i1_cpu", "bessel_i1e": "i1e_cpu",
+    "amax": "max_values_cpu", "amin": "min_values_cpu", "argcummax": "cummax_cpu",
     "argcummin": "cummin_cpu",
     "lt": "lt_cpu", "le": "le_cpu", "gt": "gt_cpu", "ge": "ge_cpu",
 }

@@ -1,4 +1,4 @@
-"""Special functions on the host, in float64 whatever the dtype: Bessel, incomplete gamma, erfcx."""
+"""Special functions, in float64 whatever the dtype: Bessel; on the host incomplete gamma, erfcx."""
 from __future__ import annotations
 
 import inspect
@@ -9,19 +9,23 @@ import numpy as np
 from .. import ops as o
 from .pointwise import erfc, lgamma
 from .samples import draws
-from .table import Primitive, _slope_tangent, elementwise_shape, same_dtype
+from .table import Primitive, _slope_tangent, elementwise_shape, pointwise, same_dtype
 from .table import _batch_pointwise as _batch
 
 ASYMPTOTIC, NODES, TERMS = 40.0, 128, 10_000
 
 
-def _special(name, reference, slopes, samples):
+def _in_float64(reference):
     def meaning(*xs, **params):
         with np.errstate(all="ignore"):
             wide = reference(*[x.astype(np.float64) for x in xs], **params)
         return np.asarray(wide).astype(xs[0].dtype)
+    return meaning
+
+
+def _special(name, reference, slopes, samples):
     rules = tuple(s and _rule(s) for s in slopes)
-    return Primitive(name, "host", meaning, elementwise_shape, same_dtype, rules,
+    return Primitive(name, "host", _in_float64(reference), elementwise_shape, same_dtype, rules,
                      _slope_tangent(slopes), _batch, samples=samples)
 
 
@@ -63,21 +67,25 @@ def _bessel_far(x, order):
     return total / np.sqrt(2 * math.pi * x)
 
 
-def _bessel_slope(_y, x, *, order, scaled):
-    below = o.where(x == 0, 0.5, bessel(x, order=1, scaled=scaled) / o.where(x == 0, 1.0, x))
-    if order == 0:
-        slope = bessel(x, order=1, scaled=scaled)
-    else:
-        slope = bessel(x, order=0, scaled=scaled) - below
-    return slope - x.sign() * bessel(x, order=order, scaled=True) if scaled else slope
+def _bessel_slope(order, scaled):
+    def slope(_y, x):
+        one = bessel[1, scaled](x)
+        below = bessel[0, scaled](x) - o.where(x == 0, 0.5, one / o.where(x == 0, 1.0, x)) if order else one
+        return below - x.sign() * bessel[order, True](x) if scaled else below
+    return slope
+
+
+def _bessel_meaning(order, scaled):
+    return _in_float64(lambda x: _bessel(x, order=order, scaled=scaled))
 
 
 def _bessel_samples(rng):
-    return [(xs, dict(order=n, scaled=s)) for xs, _ in draws(-60, 60)(rng) for n in (0, 1)
-            for s in (False, True) if xs[0].dtype in (np.float32, np.float64)]
+    return [pair for pair in draws(-60, 60)(rng) if pair[0][0].dtype in (np.float32, np.float64)]
 
 
-bessel = _special("bessel_i", _bessel, (_bessel_slope,), _bessel_samples)
+bessel = {(order, scaled): pointwise(
+    f"bessel_i{order}{'e' * scaled}", numpy=_bessel_meaning(order, scaled), slope=_bessel_slope(order, scaled),
+    samples=_bessel_samples, ulp=4) for order in (0, 1) for scaled in (False, True)}
 
 
 # -- incomplete gamma functions --------------------------------------------------------------------

@@ -79,3 +79,24 @@ def test_dear_steps_of_a_row_wait_and_change_no_bit():
         mean, sine = z.mean(1, keepdim=True), z.sin()
         mean.tolist(), sine.tolist()
         assert torch.equal(fused, ((z - mean) * sine).square().mean(1))
+
+
+def test_distances_of_pairs_with_equal_rows():
+    x = torch.randn(7, 4, dtype=torch.float64)
+    x[5] = x[2]
+    x.requires_grad_()
+    seed = torch.randn(21, dtype=torch.float64)
+    i, j = torch.triu_indices(7, 7, 1)
+    made = F.pdist(x), torch.linalg.vector_norm(x[i] - x[j], 2, -1)
+    assert torch.equal(*made)
+    assert np.allclose(*(torch.autograd.grad(y, x, seed)[0].numpy() for y in made), rtol=1e-13)
+
+
+def test_gradients_of_distances_far_from_zero():
+    """Whole numbers, whose distances are exact: where rows lie costs no digits of the gradient either."""
+    a, b = (torch.randint(-8, 8, (40, 5)).float() for _ in range(2))
+    seed = torch.randn(40, 40)
+    def gradient(x, y):
+        x = x.clone().requires_grad_()
+        return torch.autograd.grad(torch.cdist(x, y), x, seed)[0].numpy()
+    assert np.allclose(gradient(a + 1000, b + 1000), gradient(a, b), rtol=1e-4, atol=1e-4)

@@ -57,6 +57,7 @@ FUNCTIONS = {
     "erf": (elementwise(math.erf), 1.2, 2.0, [uniform(-6, 6), uniform(-1, 1)]),
     "erfc": (elementwise(math.erfc), 0.51, 6.0, [uniform(-6, 9), uniform(-1, 1)]),
     "lgamma": (elementwise(math.lgamma), 0.52, 24, [uniform(3.5, 60), uniform(0.01, 0.7)]),      # Python's is off by 14
+    "bessel_i0": (np.i0, 0.52, 8.0, [uniform(-9, 9), uniform(0, 85)]),
 }
 each = pytest.mark.parametrize
 
@@ -166,6 +167,8 @@ SPECIAL = {
     "lgamma": [(1, 0), (2, 0), (0, inf), (-0.0, inf), (-1, inf), (-7, inf), (inf, inf), (-inf, inf)],
     "digamma": [(0, -inf), (-0.0, inf), (-1, nan), (inf, inf), (-inf, nan)],
     "trigamma": [(0, inf), (-1, inf), (inf, 0)],
+    "bessel_i0": [(0, 1), (inf, inf), (-inf, inf)], "bessel_i0e": [(0, 1), (inf, 0), (-inf, 0)],
+    "bessel_i1": [(0, 0), (-0.0, -0.0), (inf, inf), (-inf, -inf)], "bessel_i1e": [(0, 0), (inf, 0), (-inf, -0.0)],
 }
 KINDS = [d.float32, d.float64]
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ... import dtypes, ops
+from ...autograd.function import differentiable
 from ...autograd.recall import lasting, recalled
 from ...ops.promote import into
 from ...tensor import Tensor
@@ -50,5 +51,21 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """Distances between all pairs of rows i < j: (N, M) to (N (N - 1) / 2,)."""
     if input.dim() != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
+    if p == 2:
+        return _apart(input)
     i, j = _pairs(input.size(0))
     return ops.vector_norm(input[i] - input[j], p, -1)
+
+
+def _from_all_others(g, y, x):
+    """The sum of g (x_i - x_j) / y over all j, 0 where rows are equal: no gradient is scattered."""
+    n, scale = x.size(0), ops.where(y == 0, 0, g / y)
+    upper = ops.zeros(n, n, dtype=y.dtype).index_put(tuple(_pairs(n)), scale)
+    both = (upper + upper.t()).unsqueeze(-1)
+    return ((x.unsqueeze(1) - x.unsqueeze(0)) * both).sum(1)
+
+
+@differentiable("PdistBackward0", vjp=(_from_all_others,))
+def _apart(x):
+    i, j = _pairs(x.size(0))
+    return ops.vector_norm(x[i] - x[j], 2, -1)
