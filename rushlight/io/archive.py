@@ -96,7 +96,7 @@ class Reader:
             raise RuntimeError(f"{DAMAGED}its records are more than {EXPANSION} times as large as the file")
         out, at = np.empty(info.file_size, np.uint8), 0
         with blaming(f"record {record!r} is damaged"), self.zip.open(info) as stream:
-            while piece := stream.read(CHUNK):      # the checksum is compared at the end
+            while piece := stream.read(min(CHUNK, len(out) - at + 1)):     # the checksum is compared at the end
                 out[at:at + len(piece)] = np.frombuffer(piece, np.uint8)
                 at += len(piece)
             if at < len(out):
