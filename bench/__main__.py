@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import accuracy, costs, kernels, others, overheads, private, report, sweep, workloads
+from . import accuracy, costs, kernels, loading, others, overheads, private, report, sweep, workloads
 from .machine import has_module, threads, torch_python
 
 SECTIONS = {"workloads": workloads.measure, "programs": workloads.measure_further, "others": others.measure,
             "kernels": kernels.measure, "memory": costs.measure_memory, "compiling": costs.measure_compiling,
-            "overheads": overheads.measure, "sweep": sweep.measure, "private": private.measure, "accuracy": accuracy.measure}
+            "overheads": overheads.measure, "sweep": sweep.measure, "private": private.measure, "loading": loading.measure,
+            "accuracy": accuracy.measure}
 
 
 def arguments(words=None) -> argparse.Namespace:

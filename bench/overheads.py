@@ -77,10 +77,10 @@ HEADER = ("what", "rushlight", "PyTorch")
 MEASURE = """
 import importlib, json, sys
 sys.path.insert(0, {root!r})
-from bench import overheads
+from bench import {module}
 torch = importlib.import_module({library!r})
 torch.set_num_threads(1)
-print(json.dumps(overheads.{what}(torch)))
+print(json.dumps({module}.{what}(torch)))
 """
 
 
@@ -110,9 +110,10 @@ def both(options, what) -> list:
             in_process(sys.executable, "rushlight", what).items()]
 
 
-def in_process(python, library, what) -> dict[str, float]:
+def in_process(python, library, what, module="overheads") -> dict[str, float]:
+    """What a function of a module of this folder measures with a library, in a process of its own with one thread."""
     from .report import ROOT
-    code = MEASURE.format(root=ROOT, library=library, what=what)
+    code = MEASURE.format(root=ROOT, library=library, what=what, module=module)
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 

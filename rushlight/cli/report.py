@@ -11,6 +11,9 @@ USAGE = "usage: rushlight report RUN_FOLDER... [-o PAGE.html] [--smoothing 0.6]"
 
 def report(arguments: list[str]) -> int:
     """Write the page and print its name."""
+    if {"-h", "--help"} & set(arguments):
+        print(USAGE)
+        return 0
     folders, page, smoothing = parse(arguments)
     from rushlight.cli.report_page import page_of
     from rushlight.utils.tensorboard.reading import read_runs

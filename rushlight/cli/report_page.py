@@ -9,22 +9,43 @@ import math
 from base64 import b64encode
 from html import escape
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#6a3d9a")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7f7f7f", "#6a3d9a")
+ON_DARK = ("#4aa8e0", "#ff8c42", "#2dc99a", "#e0a3c5", "#e6b93c", "#9ad5f5", "#a8a8a8", "#b494dd")
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 420, 240, 56, 22, 8
 MOST = 1000             # points of a curve that are drawn
 SHOWN = 6               # steps of a picture or histogram that are shown
+CHARTS = "Curves", "Histograms"     # sections that are laid out as a grid
 BINS = 40               # parts of the axis of a histogram
 
-STYLE = """
-body{font:14px system-ui,sans-serif;margin:1.5em;color:#222;background:#fff}
+
+def palette(text, faint, page, panel, border, grid, colours) -> str:
+    """The colours of the page as CSS variables."""
+    named = {"text": text, "faint": faint, "page": page, "panel": panel, "border": border, "grid": grid,
+             **{f"run{k}": c for k, c in enumerate(colours)}}
+    return ":root{" + "".join(f"--{name}:{value};" for name, value in named.items()) + "}"
+
+
+STYLE = f"""
+{palette("#222", "#555", "#fff", "#f7f7f7", "#ddd", "#e4e4e4", COLOURS)}
+@media(prefers-color-scheme:dark){{
+{palette("#ddd", "#aaa", "#17191c", "#202327", "#3a3f45", "#33383e", ON_DARK)}
+:root{{color-scheme:dark}}}}
+""" + """
+body{font:14px system-ui,sans-serif;margin:0 1.5em 1.5em;color:var(--text);background:var(--page)}
 section>div{display:flex;flex-wrap:wrap;gap:1em}figure{margin:0;max-width:100%}
-figcaption{font-weight:600;margin:.3em 0}svg text{font-size:10px;fill:#555}
-svg{background:#fafafa;border:1px solid #ddd}
-path{fill:none;stroke-width:1.6;stroke-linecap:round}path.raw{opacity:.25;stroke-width:1}path.dot{stroke-width:6}
-table{border-collapse:collapse}td,th{border:1px solid #ddd;padding:.2em .6em;text-align:right}
-th{cursor:pointer;background:#f4f4f4}td:first-child,th:first-child{text-align:left}
-pre{white-space:pre-wrap;background:#f7f7f7;padding:.6em;margin:.2em 0}.bar{position:sticky;top:0;background:#fff;padding:.5em 0}
-.bar label{margin-right:1em;white-space:nowrap}img{max-width:320px;min-width:64px;image-rendering:pixelated}
+section>.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(340px,100%),1fr))}
+.charts svg{width:100%;height:auto;display:block}
+figcaption{font-weight:600;margin:.3em 0;overflow-wrap:anywhere}svg text{font-size:10px;fill:var(--faint)}
+svg{background:var(--panel);border:1px solid var(--border);box-sizing:border-box}svg line{stroke:var(--grid)}
+path{fill:none;stroke-width:1.6;stroke-linecap:round}path.raw{opacity:.3;stroke-width:1}path.dot{stroke-width:6}
+.wide{overflow-x:auto;max-width:100%}table{border-collapse:collapse}
+td,th{border:1px solid var(--border);padding:.2em .6em;text-align:right}
+th{cursor:pointer;background:var(--panel)}td:first-child,th:first-child{text-align:left}
+pre{white-space:pre-wrap;background:var(--panel);padding:.6em;margin:.2em 0}
+.bar{position:sticky;top:0;background:var(--page);padding:.7em 0;border-bottom:1px solid var(--border);z-index:1}
+.bar label{margin-right:1em;white-space:nowrap}.bar label input{vertical-align:middle}
+.steps{display:flex;flex-wrap:wrap;gap:.6em;align-items:end}.steps small{display:block;color:var(--faint)}
+img{max-width:min(320px,100%);min-width:96px;image-rendering:pixelated;display:block}
 """
 
 SCRIPT = """
@@ -68,7 +89,8 @@ def page_of(runs, smoothing: float = 0.6) -> str:
              section("Texts", texts(runs)), section("Sounds", sounds(runs))]
     curves = json.dumps([chart.data() for chart in charts]).replace("<", "\\u003c")
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{len(runs)} runs</title>'
-            f"<style>{STYLE}</style></head><body>{head(runs, smoothing)}{''.join(parts)}"
+            f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
+            f"<body>{head(runs, smoothing)}{''.join(parts)}"
             f'<script type="application/json" id="curves">{curves}</script><script>{SCRIPT}</script>'
             "</body></html>\n")
 
@@ -78,7 +100,7 @@ def tags(runs, kind: str) -> list[str]:
 
 
 def colour(k: int) -> str:
-    return COLOURS[k % len(COLOURS)]
+    return f"var(--run{k % len(COLOURS)})"
 
 
 def head(runs, smoothing) -> str:
@@ -89,7 +111,8 @@ def head(runs, smoothing) -> str:
 
 
 def section(title: str, parts) -> str:
-    return f"<section><h2>{title}</h2><div>{''.join(parts)}</div></section>" if parts else ""
+    kind = ' class="charts"' if title in CHARTS else ""
+    return f"<section><h2>{title}</h2><div{kind}>{''.join(parts)}</div></section>" if parts else ""
 
 
 def figure(title: str, body: str, k: int | None = None) -> str:
@@ -155,7 +178,7 @@ class Chart:
             known = [y for y in ys if y is not None]
             last = f"{known[-1]:.6g}" if known else "no number"
             kind = ' class="dot"' if len(line) == 1 else ""
-            drawn.append(f'<g data-run="{k}" stroke="{colour(k)}"><title>{escape(name)}: {last}</title>'
+            drawn.append(f'<g data-run="{k}" style="stroke:{colour(k)}"><title>{escape(name)}: {last}</title>'
                          f'<path class="raw" d="{self.path(xs, ys)}"/>'
                          f'<path{kind} id="c{self.number}_{j}" d="{self.path(xs, smoothed(ys, smoothing))}"/></g>')
         return figure(self.tag, svg(self.axes() + "".join(drawn)))
@@ -175,7 +198,7 @@ class Chart:
                 for x in ticks(*self.x)]
         for y in ticks(*self.y):
             at = self.ay + self.by * y
-            made.append(f'<line x1="{LEFT}" x2="{WIDTH - 10}" y1="{at:.1f}" y2="{at:.1f}" stroke="#e4e4e4"/>'
+            made.append(f'<line x1="{LEFT}" x2="{WIDTH - 10}" y1="{at:.1f}" y2="{at:.1f}"/>'
                         f'<text x="{LEFT - 4}" y="{at + 3:.1f}" text-anchor="end">{y:.4g}</text>')
         return "".join(made)
 
@@ -196,8 +219,8 @@ def span(values) -> tuple[float, float]:
 
 
 def ticks(least: float, most: float) -> list[float]:
-    """About four round numbers in between."""
-    raw = (most - least) / 4
+    """About five round numbers in between."""
+    raw = (most - least) / 6
     unit = 10.0 ** math.floor(math.log10(raw))
     step = next(m * unit for m in (1, 2, 5, 10) if m * unit >= raw * 0.999)
     first = math.ceil(least / step)
@@ -211,9 +234,9 @@ def table(runs) -> str:
     names = sorted({name for run in tried for name in run.hparams})
     metrics = tags(tried, "scalars")
     titles = "".join(f"<th>{escape(t)}</th>" for t in ("run", *names, *metrics))
-    rows = "".join(f"<tr>{''.join(f'<td>{escape(x)}</td>' for x in row(run, names, metrics))}</tr>"
-                   for run in tried)
-    return f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
+    rows = "".join(f"<tr data-run=\"{k}\">{''.join(f'<td>{escape(x)}</td>' for x in row(run, names, metrics))}</tr>"
+                   for k, run in enumerate(runs) if run.hparams)
+    return f'<div class="wide"><table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
 def row(run, names, metrics):
@@ -245,15 +268,18 @@ def texts(runs) -> list[str]:
 
 
 def pictures(runs) -> list[str]:
-    return [figure(title, "".join(f'<img title="step {step}" alt="step {step}" src="{inside(file)}">'
-                                  for step, file in some(values)), k)
+    return [figure(title, in_steps((step, f'<img alt="step {step}" src="{inside(file)}">') for step, file in some(values)), k)
             for k, title, values in each(runs, "images")]
 
 
 def sounds(runs) -> list[str]:
-    return [figure(title, "".join(f'<div>step {step} <audio controls src="{inside(file)}"></audio></div>'
-                                  for step, file in some(values)), k)
+    return [figure(title, in_steps((step, f'<audio controls src="{inside(file)}"></audio>') for step, file in some(values)), k)
             for k, title, values in each(runs, "sounds")]
+
+
+def in_steps(parts) -> str:
+    """Things side by side, each with its step above it."""
+    return f'<div class="steps">{"".join(f"<div><small>step {step}</small>{part}</div>" for step, part in parts)}</div>'
 
 
 def inside(file: bytes) -> str:
@@ -285,7 +311,8 @@ def ridge(step, heights, floor, room, k) -> str:
     """One histogram as an outline that stands on `floor` and is `room` high."""
     tallest = max(heights) or 1
     line = "".join(f"L{place(j + 0.5, 0, BINS):.1f} {floor - room * h / tallest:.1f}" for j, h in enumerate(heights))
-    return (f'<path style="fill:{colour(k)};fill-opacity:.35" stroke="{colour(k)}" '
+    return (f'<text x="{LEFT - 4}" y="{floor:.1f}" text-anchor="end">{step}</text>'
+            f'<path style="fill:{colour(k)};fill-opacity:.35;stroke:{colour(k)}" '
             f'd="M{place(0, 0, BINS):.1f} {floor:.1f}{line}L{place(BINS, 0, BINS):.1f} {floor:.1f}Z">'
             f"<title>step {step}</title></path>")
 

@@ -14,7 +14,7 @@ import pytest
 import rushlight as torch
 from rushlight.__main__ import main
 from rushlight.cli import report_page
-from rushlight.cli.report_page import page_of, smoothed, spread, thinned, ticks
+from rushlight.cli.report_page import COLOURS, STYLE, page_of, smoothed, spread, thinned, ticks
 from rushlight.utils.tensorboard import SummaryWriter
 from rushlight.utils.tensorboard.reading import Run, event_files, read_runs
 
@@ -170,7 +170,7 @@ def test_smoothing_thinning_ticks():
     points[51_234] = (51_234, 9.0)
     kept = thinned(points)
     assert len(kept) <= 1000 and (51_234, 9.0) in kept and kept[0] == points[0] and kept[-1] == points[-1]
-    assert ticks(0, 1) == pytest.approx([0, 0.5, 1]) and all(3 <= x <= 7 for x in ticks(3, 7))
+    assert ticks(0, 1) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1]) and all(3 <= x <= 7 for x in ticks(3, 7))
 
 
 def test_one_point_is_a_dot(tmp_path):
@@ -211,3 +211,9 @@ def test_a_command_that_makes_no_sense(arguments, words, capsys):
 def test_a_folder_without_event_files(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 2
     assert "no event files" in capsys.readouterr().err
+
+
+def test_page_is_light_or_dark_and_runs_have_a_colour_in_both():
+    assert "@media(prefers-color-scheme:dark)" in STYLE
+    light, dark = STYLE.split("@media")
+    assert all(f"--run{k}:" in part for part in (light, dark) for k in range(len(COLOURS)))
