@@ -1,7 +1,9 @@
 """The base of all distributions: shapes, checks, and what follows from a few methods."""
 from __future__ import annotations
 
+import functools
 import math
+import operator
 
 from .. import ops as o
 from ..autograd.grad_mode import no_grad
@@ -49,17 +51,22 @@ class Distribution:
         Distribution.__init__(self, value.size(), validate_args=validate_args)
 
     def _check_parameters(self):
-        for name, constraint in self.arg_constraints.items():
-            if constraints.is_dependent(constraint):
-                continue
-            if name not in self.__dict__ and isinstance(getattr(type(self), name), lazy_property):
-                continue                # given by another parameter, which is checked
-            value = getattr(self, name)
-            if not constraint.check(value).all():
+        checks = [(name, constraint, constraint.check(getattr(self, name)).all())
+                  for name, constraint in self.arg_constraints.items() if self._is_checked(name, constraint)]
+        if len(checks) > 1 and functools.reduce(operator.and_, [ok for *_, ok in checks]):
+            return              # one look for all
+        for name, constraint, ok in checks:
+            if not ok:
+                value = getattr(self, name)
                 raise ValueError(
                     f"Expected parameter {name} ({type(value).__name__} of shape "
                     f"{tuple(value.shape)}) of distribution {self!r} to satisfy the constraint "
                     f"{constraint!r}, but found invalid values:\n{value}")
+
+    def _is_checked(self, name, constraint) -> bool:
+        """Whether a parameter is one that was given: others follow from those, which are checked."""
+        return not constraints.is_dependent(constraint) and (
+            name in self.__dict__ or not isinstance(getattr(type(self), name), lazy_property))
 
     @property
     def batch_shape(self) -> Size:

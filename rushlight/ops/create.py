@@ -259,32 +259,52 @@ def linspace(start, end, steps, *, dtype=None, layout=None, device=None, require
     if complex in (type(start), type(end)):
         return _complex_linspace(start, end, steps, dtypes.as_dtype(dtype), requires_grad, out)
     d = dtypes.as_dtype(dtype) or (dtypes.default if out is None else out.dtype)
-    kind = d.numpy if d.is_floating_point and d.itemsize >= 4 else np.float32 if d.is_floating_point else np.float64
-    step = kind.type((end - start) / (steps - 1)) if steps > 1 and hasattr(kind, "type") else \
-        (end - start) / (steps - 1) if steps > 1 else 0
+    if not d.is_floating_point:
+        start, end = int(start), int(end)
+    kind = np.dtype(np.float32 if d.is_floating_point and d.itemsize <= 4 else np.float64).type
+    first, last = kind(start), kind(end)
+    step = (last - first) / kind(steps - 1) if steps > 1 else kind(0)
     if steps >= MANY and d.is_floating_point and d.itemsize >= 4:
-        y = _long_linspace(*(float(np.asarray(v).astype(kind)) for v in (start, end, step)), steps, d)
-        if out is not None:
-            from .promote import MATCH, into
-            return into(out, y, MATCH)
-        return finished(y, requires_grad)
-    i = np.arange(steps).astype(kind)
-    first, last = np.asarray(start).astype(kind), np.asarray(end).astype(kind)
-    values = np.where(np.arange(steps) < steps // 2, first + step * i, last - step * (steps - 1 - i).astype(kind))
-    if steps == 1:
-        values = np.asarray([start])
-    y = tensor(values.astype(d.numpy), dtype=d)
+        y = _long_linspace(float(first), float(last), float(step), steps, d)
+    elif steps == 1:
+        y = tensor([start], dtype=d)
+    else:
+        y = tensor(_short_linspace(first, last, step, steps).astype(d.numpy), dtype=d)
     if out is not None:
         from .promote import MATCH, into
         return into(out, y, MATCH)
     return finished(y, requires_grad)
 
 
+def _short_linspace(first, last, step, steps):
+    """first + i * step in the first half, counted from the last in the other, rounded once."""
+    i = np.arange(steps)
+    i, step, start = np.where(i < steps // 2, (i, i * 0 + step, i * 0 + first), (steps - 1 - i, i * 0 - step, i * 0 + last))
+    return _fused(i, step, start).astype(type(first))
+
+
+def _fused(a, b, c):
+    """a * b + c in float64, rounded once (but for ties): the error of the product by Dekker, that of the sum by Knuth."""
+    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    product = a * b
+    lost = a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
+    total = product + c
+    back = total - product
+    return total + ((product - (total - back)) + (c - back) + lost)
+
+
+def _halves(x):
+    """x as a sum of two numbers of 26 bits."""
+    scaled = x * (2.0 ** 27 + 1)
+    high = scaled - (scaled - x)
+    return high, x - high
+
+
 def _long_linspace(first, last, step, steps, d):
-    """By a kernel, in the same instructions."""
+    """The same by a kernel."""
     from .pointwise import where
-    i = arange(steps, dtype=d)
-    return where(i < steps // 2, first + i * step, last - ((steps - 1) - i) * step)
+    i = arange(steps, dtype=dtypes.float64)
+    return where(i < steps // 2, first + i * step, last - ((steps - 1) - i) * step).to(d)
 
 
 def _complex_linspace(start, end, steps, dtype, requires_grad, out):

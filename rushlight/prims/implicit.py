@@ -42,15 +42,25 @@ def _gamma_slope(alpha, x):
 
 def _dirichlet_slope(x, alpha, total):
     """-(d/da F) / density / (1 - x), F the cdf of Beta(a, total - a)."""
-    x64, a, t = (v.astype(np.float64) for v in (x, alpha, total))
+    x64, a, t = (v.astype(np.float64) for v in np.broadcast_arrays(x, alpha, total))
+    slopes, is_low = np.empty(x64.shape), x64 <= 0.5
+    for side, of in ((is_low, _left_slope), (~is_low, _right_slope)):      # each series converges on its side
+        if side.any():
+            slopes[side] = of(x64[side], a[side], t[side])
+    return slopes.astype(x.dtype)
+
+
+def _left_slope(x, a, t):
+    with np.errstate(all="ignore"):
+        first = np.log(x) + _psi(t) - _psi(a + 1)
+    return -_series(x / a, lambda n: x * (t + n) / (a + n + 1), first, lambda n: 1 / (t + n) - 1 / (a + n + 1))
+
+
+def _right_slope(x, a, t):
     b = t - a
     with np.errstate(all="ignore"):
-        low, psi = np.log(x64), _psi(t)
-        left = -_series(x64 / a, lambda n: x64 * (t + n) / (a + n + 1), low + psi - _psi(a + 1),
-                        lambda n: 1 / (t + n) - 1 / (a + n + 1)) if (x64 <= 0.5).any() else 0
-        right = _series(x64 / b, lambda n: (1 - x64) * (t + n) / (b + n + 1), low + psi - _psi(a),
-                        lambda n: 1 / (t + n)) if (x64 > 0.5).any() else 0
-    return np.where(x64 <= 0.5, left, right).astype(x.dtype)
+        first = np.log(x) + _psi(t) - _psi(a)
+    return _series(x / b, lambda n: (1 - x) * (t + n) / (b + n + 1), first, lambda n: 1 / (t + n))
 
 
 def _undefined(name):

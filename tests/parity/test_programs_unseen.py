@@ -64,3 +64,37 @@ def test_errors_are_the_same(call):
         call(oracle)
     with pytest.raises(expected.type, match=str(expected.value).split("(")[0]):
         call(rushlight)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 28, 333, 5000])
+def test_linspace_has_the_same_bits(steps):
+    for start, end in ((-1, 1), (0, 1), (.1, .7), (-3, 5)):
+        np.testing.assert_array_equal(rushlight.linspace(start, end, steps).numpy(), oracle.linspace(start, end, steps).numpy())
+        whole = [T.linspace(start * 7, end * 7, steps, dtype=T.int64).numpy() for T in (rushlight, oracle)]
+        np.testing.assert_array_equal(*whole)
+
+
+@pytest.mark.parametrize("align", [False, True])
+@pytest.mark.parametrize("size", [(2, 1, 28, 28), (2, 3, 7, 9)])
+def test_an_identity_meets_the_pixels_as_it_does_there(size, align):
+    """Where points lie just on pixels, the gradient is that of one side or the other."""
+    rng = np.random.default_rng(0)
+    image, found = rng.standard_normal(size).astype(np.float32), []
+    for T in (rushlight, oracle):
+        theta = T.tensor([[1., 0, 0], [0, 1, 0]]).repeat(2, 1, 1).requires_grad_()
+        grid = T.nn.functional.affine_grid(theta, size, align_corners=align)
+        T.nn.functional.grid_sample(T.from_numpy(image), grid, align_corners=align).pow(2).sum().backward()
+        found.append((grid.detach().numpy(), theta.grad.numpy()))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("a,b", [(1., 1.), (.3, .2), (5., .7), (300., 2.)])
+def test_samples_of_beta_move_as_they_do_there(a, b):
+    found = []
+    for T in (rushlight, oracle):
+        T.manual_seed(0)
+        parameters = [T.full((64,), v, requires_grad=True) for v in (a, b)]
+        T.distributions.Beta(*parameters).rsample().sum().backward()
+        found.append(np.stack([p.grad.numpy() for p in parameters]))
+    np.testing.assert_allclose(*found, rtol=5e-3, atol=1e-4)

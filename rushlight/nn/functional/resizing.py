@@ -340,7 +340,7 @@ def affine_grid(theta: Tensor, size, align_corners: bool | None = None) -> Tenso
     for d, m in enumerate(reversed(sizes[2:])):
         step = (ops.linspace(-1, 1, m, dtype=theta.dtype) if m > 1
                 else ops.zeros(1, dtype=theta.dtype))
-        step = step if align_corners else step * ((m - 1) / m)
+        step = step if align_corners else step * (m - 1) / m     # in this order, as points lie on pixels' borders
         axes.append(step.reshape([m if k == n - 1 - d else 1 for k in range(n)]).expand(sizes[2:]))
     base = ops.stack([*axes, ops.ones(sizes[2:], dtype=theta.dtype)], -1)
     return ops.matmul(base.reshape(1, -1, n + 1), theta.mT).reshape(sizes[0], *sizes[2:], n)
