@@ -88,6 +88,7 @@ _SPARSE = frozenset(("sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tenso
                      "hspmm", "sspaddmm", "spmm", "dsmm", "hsmm"))
 _ROOMS = frozenset(("nn", "hub", "optim", "utils", "io", "cpu", "testing", "jit", "linalg", "fft", "special", "func", "amp",
                     "accelerator", "multiprocessing", "metrics", "learn", "profiler",
+                    "futures", "nested", "masked", "ao", "quantization",
                     "distributions", "signal", "privacy", "vision", "viz", "distributed", "sparse", "serialization", "backends",
                     "compiler", "cuda", "config", "overrides", "_C", "random", "replay", "types", "_dynamo", "_utils", "version"))
 

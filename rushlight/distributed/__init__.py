@@ -11,12 +11,14 @@ from .collectives import (
     batch_isend_irecv, broadcast, gather, irecv, isend, monitored_barrier, recv, reduce, reduce_scatter,
     reduce_scatter_tensor, scatter, send,
 )
+from .device_mesh import DeviceMesh, init_device_mesh
 from .errors import DistBackendError, DistError, DistNetworkError, DistStoreError
 from .groups import (
     Backend, GroupMember, ProcessGroup, default_pg_timeout, destroy_process_group, get_backend,
     get_global_rank, get_group_rank, get_node_local_rank, get_process_group_ranks, get_rank, get_world_size, group,
     init_process_group, is_initialized, new_group, new_subgroups,
 )
+from .grad_bucket import GradBucket
 from .objects import (
     all_gather_object, broadcast_object_list, gather_object, recv_object_list, scatter_object_list,
     send_object_list,
@@ -63,3 +65,14 @@ def is_backend_available(backend: str) -> bool:
 def is_torchelastic_launched() -> bool:
     """Whether torchrun has started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+_ROOMS = frozenset(("algorithms", "checkpoint", "elastic", "fsdp", "nn", "optim", "tensor"))
+
+
+def __getattr__(name):
+    """What builds on collectives is imported when it is first entered."""
+    if name in _ROOMS:
+        from importlib import import_module
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module 'torch.distributed' has no attribute {name!r}")

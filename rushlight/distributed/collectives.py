@@ -13,7 +13,7 @@ from rushlight.autograd import no_grad
 from rushlight.ops.create import from_numpy
 from rushlight.tensor import Tensor
 
-from . import algorithms
+from . import exchanges
 from .groups import OUTSIDE, ProcessGroup, current
 from .reduce_op import ReduceOp
 from .work import Receipt, Sent, Work
@@ -84,11 +84,11 @@ def rank_in(group: ProcessGroup, rank: int | None, group_rank: int | None, defau
     return group.ranks.index(rank)
 
 
-def carry_out(group, job, finish, async_op):
-    """job(line) here or in a thread, then finish(its result)."""
+def carry_out(group, job, finish, async_op, into=()):
+    """job(line) here or in a thread, then finish(its result), which writes `into` tensors."""
     line = group.line()
     if async_op:
-        return Work(lambda: job(line), finish)
+        return Work(lambda: job(line), finish, into)
     finish(job(line))
     return None
 
@@ -123,8 +123,8 @@ def all_reduce(tensor: Tensor, op: ReduceOp = ReduceOp.SUM, group: ProcessGroup 
     check_tensor(tensor, "tensor")
     array = value(tensor)
     combine = op.combine(array.dtype)
-    return carry_out(group, lambda line: op.finish(algorithms.all_reduce(line, array, combine), line.size),
-                     lambda result: write(tensor, result), async_op)
+    return carry_out(group, lambda line: op.finish(exchanges.all_reduce(line, array, combine), line.size),
+                     lambda result: write(tensor, result), async_op, [tensor])
 
 
 @collective
@@ -138,7 +138,7 @@ def reduce(tensor: Tensor, dst: int | None = None, op: ReduceOp = ReduceOp.SUM,
     def finish(result):
         if result is not None:
             write(tensor, op.finish(result, group.size()))
-    return carry_out(group, lambda line: algorithms.reduce(line, root, array, combine), finish, async_op)
+    return carry_out(group, lambda line: exchanges.reduce(line, root, array, combine), finish, async_op, [tensor])
 
 
 @collective
@@ -146,10 +146,11 @@ def broadcast(tensor: Tensor, src: int | None = None, group: ProcessGroup | None
               async_op: bool = False, group_src: int | None = None):
     """The tensor of process `src`, to all others."""
     check_tensor(tensor, "tensor")
-    root, data = rank_in(group, src, group_src), algorithms.bytes_of(value(tensor))
+    root, data = rank_in(group, src, group_src), exchanges.bytes_of(value(tensor))
     is_root = root == group.rank()
-    return carry_out(group, lambda line: algorithms.broadcast(line, root, data),
-                     lambda got: None if is_root else write(tensor, array_of(got, tensor)), async_op)
+    return carry_out(group, lambda line: exchanges.broadcast(line, root, data),
+                     lambda got: None if is_root else write(tensor, array_of(got, tensor)), async_op,
+                     [tensor])
 
 
 @collective
@@ -160,9 +161,9 @@ def all_gather(tensor_list: list[Tensor], tensor: Tensor, group: ProcessGroup | 
     check_tensor(tensor, "tensor")
     check_length(tensor_list, group, "output tensor list at index 0", "allgather")
     check_same(tensor_list, tensor, "allgather")
-    data = algorithms.bytes_of(value(tensor))
-    return carry_out(group, lambda line: algorithms.exchange(line, [data] * line.size),
-                     lambda got: write_bytes(tensor_list, got), async_op)
+    data = exchanges.bytes_of(value(tensor))
+    return carry_out(group, lambda line: exchanges.exchange(line, [data] * line.size),
+                     lambda got: write_bytes(tensor_list, got), async_op, [tensor_list])
 
 
 @collective
@@ -170,9 +171,10 @@ def all_gather_into_tensor(output_tensor: Tensor, input_tensor: Tensor, group: P
                            async_op: bool = False):
     """The tensors of all processes one after the other, (P * n, ...) or (P, n, ...)."""
     check_sizes(output_tensor, input_tensor, group, "all_gather_into_tensor")
-    data = algorithms.bytes_of(value(input_tensor))
-    return carry_out(group, lambda line: algorithms.exchange(line, [data] * line.size),
-                     lambda got: write(output_tensor, array_of(b"".join(map(bytes, got)), output_tensor)), async_op)
+    data = exchanges.bytes_of(value(input_tensor))
+    return carry_out(group, lambda line: exchanges.exchange(line, [data] * line.size),
+                     lambda got: write(output_tensor, array_of(b"".join(map(bytes, got)), output_tensor)), async_op,
+                     [output_tensor])
 
 
 def check_sizes(large, small, group, operation) -> None:
@@ -198,9 +200,9 @@ def gather(tensor: Tensor, gather_list: list[Tensor] | None = None, dst: int | N
         check_same(gather_list, tensor, "gather")
     elif gather_list:
         raise ValueError("Argument ``gather_list`` must NOT be specified on non-destination ranks.")
-    data = algorithms.bytes_of(value(tensor))
-    return carry_out(group, lambda line: algorithms.gather(line, root, data),
-                     lambda got: got is not None and write_bytes(gather_list, got), async_op)
+    data = exchanges.bytes_of(value(tensor))
+    return carry_out(group, lambda line: exchanges.gather(line, root, data),
+                     lambda got: got is not None and write_bytes(gather_list, got), async_op, [gather_list])
 
 
 @collective
@@ -214,11 +216,12 @@ def scatter(tensor: Tensor, scatter_list: list[Tensor] | None = None, src: int |
             raise ValueError("Argument ``scatter_list`` must be specified on source rank.")
         check_length(scatter_list, group, "input tensor list at index 0", "scatter")
         check_same(scatter_list, tensor, "scatter")
-        messages = [algorithms.bytes_of(value(x)) for x in scatter_list]
+        messages = [exchanges.bytes_of(value(x)) for x in scatter_list]
     elif scatter_list:
         raise ValueError("Argument ``scatter_list`` must NOT be specified on non-source ranks.")
-    return carry_out(group, lambda line: algorithms.scatter(line, root, messages),
-                     lambda got: write(tensor, array_of(got, tensor)), async_op)
+    return carry_out(group, lambda line: exchanges.scatter(line, root, messages),
+                     lambda got: write(tensor, array_of(got, tensor)), async_op,
+                     [tensor])
 
 
 @collective
@@ -234,8 +237,8 @@ def reduce_scatter(output: Tensor, input_list: list[Tensor], op: ReduceOp = Redu
 
 def scattered(output, parts, op, group, async_op):
     combine = op.combine(parts[0].dtype)
-    return carry_out(group, lambda line: op.finish(algorithms.reduce_ring(line, parts, combine), line.size),
-                     lambda result: write(output, result), async_op)
+    return carry_out(group, lambda line: op.finish(exchanges.reduce_ring(line, parts, combine), line.size),
+                     lambda result: write(output, result), async_op, [output])
 
 
 @collective
@@ -254,9 +257,9 @@ def all_to_all(output_tensor_list: list[Tensor], input_tensor_list: list[Tensor]
     check_tensors(input_tensor_list, "input_tensor_list")
     check_length(output_tensor_list, group, "output tensor list", "alltoall")
     check_length(input_tensor_list, group, "input tensor list", "alltoall")
-    messages = [algorithms.bytes_of(value(x)) for x in input_tensor_list]
-    return carry_out(group, lambda line: algorithms.exchange(line, messages),
-                     lambda got: write_bytes(output_tensor_list, got), async_op)
+    messages = [exchanges.bytes_of(value(x)) for x in input_tensor_list]
+    return carry_out(group, lambda line: exchanges.exchange(line, messages),
+                     lambda got: write_bytes(output_tensor_list, got), async_op, [output_tensor_list])
 
 
 @collective
@@ -265,9 +268,9 @@ def all_to_all_single(output: Tensor, input: Tensor, output_split_sizes: list[in
                       async_op: bool = False):
     """As all_to_all, of one tensor cut along its first dimension, equally or as the sizes say."""
     cut(value(output), output_split_sizes, group)
-    messages = [algorithms.bytes_of(part) for part in cut(value(input), input_split_sizes, group)]
-    return carry_out(group, lambda line: algorithms.exchange(line, messages),
-                     lambda got: write(output, array_of(b"".join(map(bytes, got)), output)), async_op)
+    messages = [exchanges.bytes_of(part) for part in cut(value(input), input_split_sizes, group)]
+    return carry_out(group, lambda line: exchanges.exchange(line, messages),
+                     lambda got: write(output, array_of(b"".join(map(bytes, got)), output)), async_op, [output])
 
 
 def cut(array, sizes, group) -> list:
@@ -284,7 +287,7 @@ def cut(array, sizes, group) -> list:
 @collective
 def barrier(group: ProcessGroup | None = None, async_op: bool = False, device_ids=None):
     """Wait until all processes are here."""
-    return carry_out(group, algorithms.barrier, lambda _: None, async_op)
+    return carry_out(group, exchanges.barrier, lambda _: None, async_op)
 
 
 @collective
@@ -293,7 +296,7 @@ def monitored_barrier(group: ProcessGroup | None = None, timeout: datetime.timed
     """As barrier, with a time of its own; the error names a rank that has not come."""
     line = group.line()
     line.seconds = line.seconds if timeout is None else timeout.total_seconds()
-    algorithms.barrier(line)
+    exchanges.barrier(line)
 
 
 # -- from one process to another ---------------------------------------------------------------------
@@ -311,7 +314,7 @@ def isend(tensor: Tensor, dst: int | None = None, group: ProcessGroup | None = N
     """As send, at once; `wait` has nothing left to wait for."""
     check_tensor(tensor, "tensor")
     group.mesh.send(peer_in(group, dst, group_dst, "destination"), group.message_key(tag),
-                    algorithms.bytes_of(value(tensor)))
+                    exchanges.bytes_of(value(tensor)))
     return Sent()
 
 

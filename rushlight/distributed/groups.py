@@ -5,8 +5,8 @@ import datetime
 import itertools
 import os
 
-from . import algorithms
-from .algorithms import Line
+from . import exchanges
+from .exchanges import Line
 from .mesh import Mesh
 from .rendezvous import plan
 from .store import PrefixStore, Store
@@ -127,7 +127,7 @@ def join(store, rank, world_size, timeout):
     mesh = Mesh(store, rank, world_size, timeout.total_seconds())
     State.store = store
     State.world = register(mesh, list(range(world_size)), timeout)
-    algorithms.barrier(State.world.line())
+    exchanges.barrier(State.world.line())
 
 
 def register(mesh, ranks, timeout):

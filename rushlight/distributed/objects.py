@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pickle
 
-from . import algorithms
+from . import exchanges
 from .collectives import collective, peer_in, rank_in
 from .groups import ProcessGroup
 
@@ -14,7 +14,7 @@ TAG = -1        # of messages that hold objects
 def all_gather_object(object_list: list, obj, group: ProcessGroup | None = None) -> None:
     """object_list[i] becomes the object of process i."""
     data = pickle.dumps(obj)
-    object_list[:] = map(pickle.loads, algorithms.exchange(group.line(), [data] * group.size()))
+    object_list[:] = map(pickle.loads, exchanges.exchange(group.line(), [data] * group.size()))
 
 
 @collective
@@ -24,7 +24,7 @@ def gather_object(obj, object_gather_list: list | None = None, dst: int | None =
     root = rank_in(group, dst, group_dst)
     if root == group.rank() and not object_gather_list:
         raise ValueError("Argument ``gather_list`` must be specified on destination rank.")
-    found = algorithms.gather(group.line(), root, pickle.dumps(obj))
+    found = exchanges.gather(group.line(), root, pickle.dumps(obj))
     if found is not None:
         object_gather_list[:] = map(pickle.loads, found)
 
@@ -34,7 +34,7 @@ def broadcast_object_list(object_list: list, src: int | None = None, group: Proc
                           device=None, group_src: int | None = None) -> None:
     """The list of process `src`, to all others."""
     root = rank_in(group, src, group_src)
-    data = algorithms.broadcast(group.line(), root, pickle.dumps(object_list) if root == group.rank() else b"")
+    data = exchanges.broadcast(group.line(), root, pickle.dumps(object_list) if root == group.rank() else b"")
     if root != group.rank():
         object_list[:] = pickle.loads(data)
 
@@ -50,7 +50,7 @@ def scatter_object_list(scatter_object_output_list: list, scatter_object_input_l
     messages = [pickle.dumps(x) for x in scatter_object_input_list] if root == group.rank() else None
     if messages is not None and len(messages) != group.size():
         raise ValueError(f"scatter_object_list: {len(messages)} objects for {group.size()} processes")
-    scatter_object_output_list[0] = pickle.loads(algorithms.scatter(group.line(), root, messages))
+    scatter_object_output_list[0] = pickle.loads(exchanges.scatter(group.line(), root, messages))
 
 
 @collective

@@ -4,6 +4,8 @@ from __future__ import annotations
 import datetime
 import threading
 
+from rushlight.futures import Future
+
 
 class Work:
     """An operation that another thread carries out; `wait` writes its result into the tensors.
@@ -11,8 +13,8 @@ class Work:
     The thread sees arrays only: tensors are written by whoever waits.
     """
 
-    def __init__(self, job, finish):
-        self.job, self.finish, self.value, self.error = job, finish, None, None
+    def __init__(self, job, finish, into=()):
+        self.job, self.finish, self.into, self.value, self.error = job, finish, into, None, None
         self.lock, self.is_written = threading.Lock(), False
         self.thread = threading.Thread(target=self.run, daemon=True, name="collective")
         self.thread.start()
@@ -51,6 +53,15 @@ class Work:
     def is_success(self) -> bool:
         """Whether it is over and has not failed."""
         return self.is_completed() and self.error is None
+
+    def get_future(self) -> Future:
+        """The future of the list of tensors that are written."""
+        return Future.of(lambda: self.wait() and list(self.into))
+
+    def result(self) -> list:
+        """The tensors that were written."""
+        self.wait()
+        return list(self.into)
 
     def exception(self):
         """What it has failed with."""

@@ -71,15 +71,85 @@ with open(os.environ["RESULTS"] + str(rank), "w") as file:
     json.dump(found, file)
 """
 
+TRAINING = """
+import json, os
+import torch, torch.distributed as dist
+import torch.distributed.nn.functional as functional
+from torch.nn.parallel import DistributedDataParallel as DDP
+from torch.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
+from torch.distributed.algorithms.model_averaging.averagers import PeriodicModelAverager
+from torch.distributed.optim import PostLocalSGDOptimizer, ZeroRedundancyOptimizer
+dist.init_process_group("gloo")
+rank, size, found = dist.get_rank(), dist.get_world_size(), {}
+def show(name, x):
+    found[name] = x.detach().to(torch.float64).flatten().tolist()
+def net():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(20, 30, bias=False), torch.nn.Tanh(), torch.nn.Linear(30, 2))
+def batch(step):
+    return torch.sin(torch.arange(80.).view(4, 20) * (rank + 1) + step)
+def train(model, optimizer, steps=4):
+    for step in range(steps):
+        optimizer.zero_grad()
+        model(batch(step)).square().mean().backward()
+        optimizer.step()
+    for i, p in enumerate(model.parameters()):
+        show(f"{name} {i}", p)
+x = (torch.arange(6.) * (rank + 1)).requires_grad_()
+for name, call in {
+    "all_reduce": lambda: functional.all_reduce(x), "broadcast": lambda: functional.broadcast(x, 1),
+    "all_gather": lambda: torch.stack(functional.all_gather(x)),
+    "reduce_scatter": lambda: functional.reduce_scatter(torch.empty(6), [x, x * 2]),
+    "all_to_all": lambda: torch.stack(functional.all_to_all([torch.empty(6), torch.empty(6)], [x, x * 3])),
+    "scatter": lambda: functional.scatter([x, x * 2], 0), "gather": lambda: torch.stack(functional.gather(x, 1)),
+    "all_to_all_single": lambda: functional.all_to_all_single(torch.empty(6), x),
+}.items():
+    y = call()
+    show(name, y)
+    show("gradient of " + name, torch.autograd.grad((y.square() * (rank + 2)).sum(), x)[0])
+for hook in ("allreduce_hook", "fp16_compress_hook"):
+    name, model = hook, DDP(net())
+    model.register_comm_hook(None, getattr(default_hooks, hook))
+    train(model, torch.optim.SGD(model.parameters(), lr=0.1))
+for rank_of in (1, 2, 3):
+    name, model = f"PowerSGD {rank_of}", DDP(net())
+    state = powerSGD_hook.PowerSGDState(None, rank_of, 2)
+    model.register_comm_hook(state, powerSGD_hook.powerSGD_hook)
+    train(model, torch.optim.SGD(model.parameters(), lr=0.1), 6)
+    found[name] = list(state.compression_stats())
+name, model = "zero", DDP(net())
+optimizer = ZeroRedundancyOptimizer(model.parameters(), torch.optim.Adam, lr=0.01)
+train(model, optimizer)
+optimizer.consolidate_state_dict(to=0)
+if rank == 0:
+    saved = optimizer.state_dict()
+    for i, state in saved["state"].items():
+        show(f"state {i}", state["exp_avg_sq"])
+name, model = "local", net()
+train(model, PostLocalSGDOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), PeriodicModelAverager(2, 1)))
+for by in (True, False):
+    name, model = f"join {by}", DDP(net())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with model.join(divide_by_initial_world_size=by):
+        train(model, optimizer, 2 + rank)
+    for i, p in enumerate(model.parameters()):
+        show(f"joined {by} {i}", p)
+mesh = dist.init_device_mesh("cpu", (1, 2), mesh_dim_names=("dp", "tp"))
+found["mesh"] = [*mesh["tp"].mesh.tolist(), mesh["tp"].size(), *mesh.get_coordinate(), *mesh.shape]
+dist.destroy_process_group()
+with open(os.environ["RESULTS"] + str(rank), "w") as file:
+    json.dump(found, file)
+"""
 
-def results(start, tmp_path, name):
+
+def results(start, tmp_path, name, program=PROGRAM):
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         port = door.getsockname()[1]
     script = tmp_path / "program.py"
-    script.write_text(PROGRAM)
+    script.write_text(program)
     common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
-              "RESULTS": str(tmp_path / name), "PYTHONPATH": os.getcwd()}
+              "RESULTS": str(tmp_path / name), "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
     running = [subprocess.Popen([sys.executable, *start, str(script)], env={**common, "RANK": str(rank)},
                                 stderr=subprocess.PIPE, text=True) for rank in (0, 1)]
     for process in running:
@@ -94,3 +164,13 @@ def test_two_processes(tmp_path):
         assert ours.keys() == theirs.keys() and ours.pop("errors") == theirs.pop("errors")
         for name, values in theirs.items():
             assert ours[name] == pytest.approx(values, rel=1e-5, abs=1e-6), name
+
+
+@pytest.mark.slow
+def test_ways_to_train(tmp_path):
+    ways = results(["-m", "rushlight", "run"], tmp_path, "ours", TRAINING), results([], tmp_path, "theirs", TRAINING)
+    for ours, theirs in zip(*ways):
+        assert ours.keys() == theirs.keys()
+        for name, values in theirs.items():
+            loose = "compress" in name or "Power" in name
+            assert ours[name] == pytest.approx(values, rel=1e-4, abs=1e-3 if loose else 1e-6), name

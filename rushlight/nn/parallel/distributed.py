@@ -52,13 +52,14 @@ class DistributedDataParallel(Module):
         self.module, self.dim, self.device_ids, self.output_device = module, dim, None, None
         self.broadcast_buffers, self.find_unused_parameters = broadcast_buffers, find_unused_parameters or static_graph
         self.gradient_as_bucket_view, self.static_graph = gradient_as_bucket_view, static_graph
-        self.require_backward_grad_sync = True
+        self.require_backward_grad_sync, self.joining = True, None
         if init_sync:
             self.check_models(named)
             self.take_over([p for _, p in named] + self.shared_buffers())
         trained = [(n, p) for n, p in named if p.requires_grad]
         self.reducer = Reducer(trained, self.process_group, (25 if bucket_cap_mb is None else bucket_cap_mb) * MEGABYTE,
                                self.find_unused_parameters)
+        self.reducer.writes_when_through = gradient_as_bucket_view
 
     def check_models(self, named):
         from ...distributed import all_gather_object
@@ -78,22 +79,23 @@ class DistributedDataParallel(Module):
         skipped = ignored(self.module)
         return [b for n, b in self.module.named_buffers() if n not in skipped]
 
-    def take_over(self, tensors):
-        """Write what the group's first process has into all others' tensors."""
-        from ...distributed import algorithms
+    def take_over(self, tensors, root=0):
+        """Write what one of the group's processes has into all others' tensors."""
+        from ...distributed import exchanges
         from ...distributed.collectives import value, write_bytes
         group, arrays = self.process_group, [value(x) for x in tensors]
-        parts = [algorithms.bytes_of(a) for a in arrays]
+        parts = [exchanges.bytes_of(a) for a in arrays]
         data = np.concatenate([np.empty(0, np.uint8), *parts])
-        data = algorithms.broadcast(group.line(), 0, data)
-        if group.rank():
+        data = exchanges.broadcast(group.line(), root, data)
+        if group.rank() != root:
             ends = np.cumsum([part.size for part in parts]).tolist()
             write_bytes(tensors, [data[end - part.size:end] for end, part in zip(ends, parts)])
 
     def forward(self, *inputs, **kwargs):
+        root = 0 if self.joining is None else self.joining.tell_of_forward()
         buffers = self.shared_buffers() if self.broadcast_buffers else []
         if buffers and self.require_backward_grad_sync:
-            self.take_over(buffers)
+            self.take_over(buffers, root)
         syncs = is_grad_enabled() and self.require_backward_grad_sync
         if is_grad_enabled():
             self.reducer.expect(syncs)
@@ -111,11 +113,47 @@ class DistributedDataParallel(Module):
         finally:
             self.require_backward_grad_sync = before
 
-    def join(self, *args, **kwargs):
-        raise NotImplementedError("DistributedDataParallel.join: inputs of different numbers in the processes")
+    def join(self, divide_by_initial_world_size: bool = True, enable: bool = True,
+             throw_on_early_termination: bool = False):
+        """Within it the processes may have different numbers of batches.
 
-    def register_comm_hook(self, state, hook):
-        raise NotImplementedError("DistributedDataParallel.register_comm_hook")
+        Those that are through take part in the others' collectives with zeros; in the end all have
+        the parameters of the last. Gradients are divided by the number of all processes, or of those
+        that still have batches.
+        """
+        from ...distributed.algorithms.join import Join
+        return Join([self], enable, throw_on_early_termination,
+                    divide_by_initial_world_size=divide_by_initial_world_size)
+
+    def join_hook(self, divide_by_initial_world_size: bool = True, **kwargs):
+        """What this process does for the others when it has no batches left."""
+        from .uneven import Shadow
+        return Shadow(self, divide_by_initial_world_size)
+
+    @property
+    def join_device(self):
+        return next(self.module.parameters()).device
+
+    @property
+    def join_process_group(self):
+        return self.process_group
+
+    def register_comm_hook(self, state, hook) -> None:
+        """Let `hook(state, bucket)` exchange the gradients of a bucket.
+
+        Args:
+            hook: takes a `torch.distributed.GradBucket`, whose `buffer()` are this process' own
+                gradients, not divided, and returns a `torch.futures.Future` of what takes their place.
+
+        Raises:
+            TypeError: `hook` is not a function.
+            RuntimeError: there is one already.
+        """
+        if not callable(hook):
+            raise TypeError("Communication hook must be callable.")
+        if self.reducer.hook is not None:
+            raise RuntimeError("register_comm_hook or register_builtin_comm_hook can only be called once.")
+        self.reducer.hook = lambda bucket: hook(state, bucket)
 
 
 def ignored(module) -> set[str]:
@@ -153,7 +191,8 @@ class Reducer:
         self.names, self.group, self.may_be_unused = {id(p): n for n, p in named}, group, may_be_unused
         self.buckets = make_buckets([p for _, p in named], cap)
         self.home = {id(p): b for b in self.buckets for p in b.parameters}
-        self.is_on, self.unused = True, set()
+        self.is_on, self.unused, self.hook = True, set(), None
+        self.is_through, self.divisor, self.writes_when_through = False, group.size(), False
         self.reset()
         for _, p in named:
             p.register_post_accumulate_grad_hook(self.arrive)
@@ -193,32 +232,53 @@ class Reducer:
             self.finish()
 
     def send(self, bucket) -> None:
-        from ...distributed import algorithms
+        from ...distributed import exchanges
         from ...distributed.work import Work
-        line, flat = self.group.line(), self.flat(bucket)
+        flat = self.flat(bucket)
         marks = self.used(bucket) if self.may_be_unused else None
+        if self.hook is not None:
+            bucket.work = self.hooked(bucket, flat, marks)
+            return
+        line, flat = self.group.line(), (flat / flat.dtype.type(self.divisor)).astype(flat.dtype, copy=False)
 
         def job():
-            total = algorithms.all_reduce(line, flat, np.add)
-            return total, marks if marks is None else algorithms.all_reduce(line, marks, np.maximum)
+            total = exchanges.all_reduce(line, flat, np.add)
+            return total, marks if marks is None else exchanges.all_reduce(line, marks, np.maximum)
         bucket.work = Work(job, lambda result: self.write(bucket, *result))
 
+    def hooked(self, bucket, flat, marks):
+        """The future of a bucket that the user's hook exchanges."""
+        from ...distributed import exchanges
+        from ...distributed.collectives import value
+        from ...distributed.grad_bucket import GradBucket
+        if marks is not None:
+            marks = exchanges.all_reduce(self.group.line(), marks, np.maximum)
+        shown = GradBucket(from_numpy(flat), bucket.parameters, self.buckets.index(bucket),
+                           bucket is self.buckets[-1])
+
+        def put(future):
+            found = future.value()
+            found = found[0] if isinstance(found, (list, tuple)) else found
+            self.write(bucket, value(found).reshape(-1), marks)
+        return self.hook(shown).then(put)
+
     def flat(self, bucket) -> np.ndarray:
-        """This process' part of the mean: zeros for parameters without a gradient."""
+        """This process' gradients: zeros for parameters without one, and when its batches are over."""
         from ...distributed.collectives import value
         with no_grad():
             parts = [value(p if p.grad is None else p.grad).reshape(-1) for p in bucket.parameters]
         for p, part in zip(bucket.parameters, parts):
-            if p.grad is None:
+            if p.grad is None or self.is_through:
                 part[:] = 0
-        flat = np.concatenate(parts)
-        return (flat / flat.dtype.type(self.group.size())).astype(flat.dtype, copy=False)
+        return np.concatenate(parts)
 
     def used(self, bucket) -> np.ndarray:
-        return np.array([id(p) not in self.unused for p in bucket.parameters], np.uint8)
+        return np.array([not self.is_through and id(p) not in self.unused for p in bucket.parameters], np.uint8)
 
     def write(self, bucket, total, marks) -> None:
         from ...distributed.collectives import write
+        if self.is_through and not self.writes_when_through:
+            return
         at = 0
         for i, p in enumerate(bucket.parameters):
             part, at = total[at:at + p.numel()], at + p.numel()
@@ -228,6 +288,12 @@ class Reducer:
                 p.grad = from_numpy(part.reshape(tuple(p.shape)).copy())
             else:
                 write(p.grad, part)
+
+    def shadow(self) -> None:
+        """Take part in one backward pass of the others."""
+        for bucket in self.buckets:
+            self.send(bucket)
+        self.finish()
 
     def finish(self) -> None:
         """The last bucket is on its way: wait for all, and be ready for the next pass."""

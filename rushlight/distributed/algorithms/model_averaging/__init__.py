@@ -1,0 +1,1 @@
+"""Means of the models of several processes."""
