@@ -123,7 +123,9 @@ def _factory(value, name):
 
     def like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
         if device is dtype is memory_format is layout is None and input.layout.packed:
-            return finished(filled(input.layout.shape, value, input.dtype), requires_grad)
+            y = filled(input.layout.shape, value, input.dtype)
+            y.layout = input.layout
+            return finished(y, requires_grad)
         check_device(device)
         if layout is not None and layout != input.layout:
             return make(input.shape, dtype=dtype or input.dtype, layout=layout, requires_grad=requires_grad)
@@ -142,7 +144,9 @@ def _laid_out(fill, x, dtype, value, memory_format=None):
         return layouts.answered("full_like", (x, value), {"dtype": dtype})
     name = "preserve_format" if memory_format is None else memory_format.name
     if name == "preserve_format" and is_dense(l):
-        order = None if l.packed else sorted(builtins.range(l.ndim), key=lambda d: (-l.strides[d], d))
+        y = fill(l.shape, value, dtype)
+        y.layout = l
+        return y
     else:
         order = output_order([l], l.shape) if name == "preserve_format" else ORDERS.get(name)
     return _in_order(fill, l.shape, order, dtype, value)

@@ -493,10 +493,11 @@ def rows(input, dim, index, error, gradient):
 
 def good(x, code, error):
     """x, if one code is 0; for any other one the flush raises INDEX_ERRORS[error]."""
-    flat = x.reshape(1, -1)
-    at = expand(code.to(dtypes.int64).reshape(1, 1), flat.shape)
-    y = gather_p(flat, at, coords=(-1, 1), shape=tuple(flat.shape), size=tuple(flat.shape), wrap=False, error=error)
-    return y.reshape(x.shape)
+    if x.dim():
+        from .create import zeros
+        return x + good(zeros((), dtype=dtypes.bool), code, error)
+    at = code.to(dtypes.int64).reshape(1)
+    return gather_p(x.reshape(1), at, coords=(-1,), shape=(1,), size=(1,), wrap=False, error=error).reshape(())
 
 
 @recalled("input index")
@@ -764,6 +765,8 @@ def masked_scatter(input, mask, source):
                            f"{legacy_name(mask.dtype)}")
     shape = broadcast_shapes(input.layout.shape, mask.layout.shape)
     x, m = expand(input, shape).contiguous(), expand(mask, shape).contiguous()
+    if not source.numel():
+        return named(good(x.clone(), m.any(), "source"), "MaskedScatterBackward0") if x.numel() else x.clone()
     order = (m.reshape(-1).to(dtypes.int64).cumsum(0) - 1).clamp(min=0).reshape(shape)
     from .pointwise import where
     return named(where(m, _taken(source, order, "source", "TakeBackward0"), x), "MaskedScatterBackward0")
@@ -1141,7 +1144,7 @@ def _triangle(x, k, test):
         raise RuntimeError("tril/triu: input tensor must have at least 2 dimensions")
     i, j = arange(x.shape[-2]).unsqueeze(1), arange(x.shape[-1])
     from .pointwise import where
-    return where(test(i, j, k), x, zero_of(x))
+    return where(test(i, j, k), x.contiguous(), zero_of(x))
 
 
 def zero_of(x):
@@ -1198,7 +1201,7 @@ def one_hot(labels, num_classes=-1):
             raise RuntimeError("Class values must be smaller than num_classes.")
     elif num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
-    return (labels.unsqueeze(-1) == arange(num_classes)).to(dtypes.int64)
+    return (labels.contiguous().unsqueeze(-1) == arange(num_classes)).to(dtypes.int64)
 
 
 def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):

@@ -361,6 +361,7 @@ def like(input, sampler, *args, dtype=None, layout=None, device=None, requires_g
         empty = empty_like(input, dtype=dtype, memory_format=memory_format)
         packed = {"is_packed": empty.layout.packed} if sampler is normal_values else {}
         x = sampled_like(empty, sampler, *args, generator=generator, **packed)
+        x.layout = empty.layout             # the same memory: strides of axes of one element are kept, too
     return finished(x, requires_grad)
 
 

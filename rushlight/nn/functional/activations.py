@@ -168,9 +168,9 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
           inplace: bool = False) -> Tensor:
     """`leaky_relu` with slopes drawn from [lower, upper) in training, their mean otherwise."""
     if not training:
-        return leaky_relu(input, (lower + upper) / 2, inplace)
+        return leaky_relu(input if inplace else input.contiguous(), (lower + upper) / 2, inplace)
     slopes = _random_slopes(input.detach() <= 0, lower, upper).to(input.dtype)
-    compute = lambda x: x * slopes
+    compute = lambda x: x.contiguous() * slopes
     return in_place(input, compute) if inplace else compute(input)
 
 
@@ -231,6 +231,7 @@ def tanh(input: Tensor) -> Tensor:
 @differentiable("LogSigmoidBackward0", vjp=(lambda g, _y, x: g * ops.sigmoid(-x),))
 @rounded_once
 def _logsigmoid(x):
+    x = ops.contiguous(x)
     return x.clamp(max=0) - ops.log1p(ops.exp(-x.abs()))
 
 
@@ -358,6 +359,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     lambda g, y, _x, *, dim: y * (g - (g * y).sum(dim, keepdim=True)),))
 @rounded_once
 def _softmax(x, *, dim):
+    x = ops.contiguous(x)
     e = ops.exp(x - x.amax(dim, keepdim=True))
     return e / e.sum(dim, keepdim=True)
 
@@ -366,6 +368,7 @@ def _softmax(x, *, dim):
     lambda g, y, _x, *, dim: g - ops.exp(y) * g.sum(dim, keepdim=True),))
 @rounded_once
 def _log_softmax(x, *, dim):
+    x = ops.contiguous(x)
     shifted = x - x.amax(dim, keepdim=True)
     return shifted - ops.log(ops.exp(shifted).sum(dim, keepdim=True))
 
@@ -416,12 +419,12 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10,
                    dim: int = -1) -> Tensor:
     """A sample of the Gumbel-softmax distribution; one-hot going forward if `hard`."""
-    gumbels = -ops.empty_like(logits).exponential_().log()
+    gumbels = -ops.empty(logits.shape, dtype=logits.dtype).exponential_().log()
     soft = softmax((logits + gumbels) / tau, dim)
     if not hard:
         return soft
     index = soft.max(dim, keepdim=True)[1]
-    one_hot = ops.zeros_like(logits).scatter_(dim, index, 1.0)
+    one_hot = ops.zeros(logits.shape, dtype=logits.dtype).scatter_(dim, index, 1.0)
     return one_hot - soft.detach() + soft
 
 

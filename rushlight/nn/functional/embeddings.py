@@ -221,4 +221,4 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         return ops.empty(*tensor.shape, num_classes, dtype=dtypes.int64)
     if pending.capture is None or num_classes == -1:       # inside of vmap there are no values to look at
         num_classes = _classes_in(tensor, num_classes)
-    return (tensor.unsqueeze(-1) == ops.arange(num_classes)).to(dtypes.int64)
+    return (tensor.contiguous().unsqueeze(-1) == ops.arange(num_classes)).to(dtypes.int64)

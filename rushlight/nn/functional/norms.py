@@ -14,6 +14,7 @@ from ...autograd.grad_mode import is_grad_enabled, no_grad
 from ...autograd.recall import recalled
 from ...tensor import Tensor
 from ...ops.precision import is_half
+from ...ops.shape import channels_last, channels_last_3d
 
 
 def _moments(x, dims):
@@ -71,6 +72,12 @@ def _normalised(normalise, x, w, b, mean, rstd, dims, eps):
     return normalise[len(tensors)](*tensors, dims=dims, eps=eps)
 
 
+def _in_a_format(x):
+    """x with its channels last, if they are, else packed: results lie as PyTorch's do."""
+    last = x.layout.packed or any(ops.is_channels_last(x.layout, f) for f in (channels_last, channels_last_3d))
+    return x if last else x.contiguous()
+
+
 def _wide(*tensors):
     """float32 copies of half precision tensors: everything here is rounded once, at the end."""
     return [t.to(dtypes.float32) if t is not None and is_half(t) else t for t in tensors]
@@ -117,7 +124,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
         _check_batch(input.size())
     _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight,
                     bias=bias)
-    x, w, b = _wide(input, weight, bias)
+    x, w, b = _wide(_in_a_format(input), weight, bias)
     w, b = _per_channel(w, x.dim()), _per_channel(b, x.dim())
     if not training:
         mean, var = _wide(running_mean, running_var)
@@ -149,7 +156,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None,
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight,
                     bias=bias)
-    x, w, b = _wide(input, weight, bias)
+    x, w, b = _wide(input.contiguous(), weight, bias)
     dims = tuple(range(2, x.dim()))
     with no_grad():
         mean, var = _moments(x.detach(), dims)
@@ -211,7 +218,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
             raise RuntimeError(f"Expected {name} to be a vector of size equal to the number of "
                                f"channels in input, but got {name} of shape {list(t.shape)} and "
                                f"input of shape {list(input.shape)}")
-    x, w, b = _wide(input, weight, bias)
+    x, w, b = _wide(_in_a_format(input), weight, bias)
     x = x.reshape(n, num_groups, channels // num_groups, math.prod(input.shape[2:]))
     with no_grad():
         mean, var = _moments(x.detach(), (2, 3))
@@ -228,7 +235,7 @@ def rms_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     _check_normalized_shape(input, shape)
     _check_affine(shape, weight=weight)
-    x, w = _wide(input, weight)
+    x, w = _wide(input.contiguous(), weight)
     eps = dtypes.finfo(x.dtype).eps if eps is None else eps
     y = x * ops.rsqrt((x * x).mean(tuple(range(-len(shape), 0)), keepdim=True) + eps)
     return (y if w is None else y * w).to(input.dtype)
