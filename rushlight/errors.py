@@ -13,6 +13,8 @@ INDEX_ERRORS = {
     "embedding": (IndexError, "index out of range in self (index {index}, number of rows {size})"),
     "target": (IndexError, "Target {index} is out of bounds. There are {size} classes"),
     "source": (RuntimeError, "Number of elements of source < number of ones in mask ({size} elements)"),
+    "unpool": (RuntimeError, "Found an invalid max index: {index} (output volumes have {size} elements)"),
+    "variance": (ValueError, "var has negative entry/entries"),
     "division": (RuntimeError, "ZeroDivisionError"),
     "probability": (RuntimeError, "all elements of {argument} should be between 0 and 1"),
     "take": (IndexError, "out of range: tried to access index {index} on a tensor of {size} elements."),

@@ -81,6 +81,7 @@ class Tensor:
     _accumulator = None         # weak reference to the leaf's AccumulateGrad
     _retains_grad = False
     _root = None                # the tensor that this one is a view of
+    _is_one_of_many = False     # of the views that one function made, where that is no longer on the tape
     _view_of = None             # the same, if the view was taken with gradients enabled
     _view_version = 0
     _is_inference = False

@@ -13,18 +13,23 @@ from ..prims.table import Gradient
 from ..tensor import Tensor, wrap
 from ..trace.record import Signature, alias, pending, record, record_write
 from .grad_mode import mode
-from .node import RELEASED, Saved, attach, is_tracked, named
+from .node import BACKWARD, RELEASED, Saved, attach, grad_fn_of, is_one_of_many, is_tracked, named
 from .recall import recalled
 
 
 def check_writable(x) -> None:
     """PyTorch's errors for a tensor that must not be written to."""
     if mode.enabled and is_tracked(x):
-        if x.grad_fn is None:
+        if grad_fn_of(x) is None:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
         base = x._view_of
         if base is not None and base.grad_fn is None:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+        if base is not None and is_one_of_many(x):
+            raise RuntimeError(f"Output {x._output_nr} of {BACKWARD.sub('', x._grad_fn.name())} is a view and is being modified "
+                               "inplace. This view is the output of a function that returns multiple views. Such functions "
+                               "do not allow the output views to be modified inplace. You should replace the inplace "
+                               "operation by an out-of-place one.")
     if x._is_inference and not mode.inference:
         raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed. You can make a "
                            "clone to get a normal tensor before doing inplace update. See "

@@ -270,8 +270,21 @@ def grad_fn_of(x):
 def refresh_view(x, base):
     """After a write through another alias a view's history is: the base's, seen through the view."""
     from .inplace import as_view_of
+    x._is_one_of_many = is_one_of_many(x)
     x._view_version = x.storage.version
     x._grad_fn, x._output_nr, x._requires_grad = as_view_of(base, x), 0, True
+
+
+def is_one_of_many(x) -> bool:
+    """Whether a view was made together with others by one function (split, unbind), or is a view of such a one."""
+    if x._is_one_of_many:
+        return True
+    fn, end = x._grad_fn, x._view_of._grad_fn
+    while fn is not None and fn is not end and not isinstance(fn, AccumulateGrad):
+        if isinstance(fn, Parts):
+            return True
+        fn = fn.edges[0][0] if fn.edges and fn.edges[0] is not None else None
+    return False
 
 
 def is_tracked(x) -> bool:

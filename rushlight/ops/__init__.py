@@ -14,7 +14,7 @@ INTERNAL = set("""
     picked pool_size Reader real_only real_part rebuild_tensor recast record_stream
     repeat reshape_as rows sample_dirichlet set_data setitem shift_left shift_right
     sizes slice_ standard_gamma storage_of storage_of_elements TensorType times_i to to_array
-    to_numpy trigamma truth type_ type_named TypedStorage UntypedStorage vector_norm view view_as
+    to_numpy trigamma truth type_ type_named TypedStorage unpooled UntypedStorage vector_norm view view_as
     view_dtype view_of where_method window_index windows within_vmap zero_ zero_of
 """.split())
 

@@ -544,7 +544,12 @@ _MODES = {None: "set", "add": "add", "multiply": "multiply", "sum": "add", "prod
           "amin": "amin"}
 
 
-def _scatter(name, input, dim, index, src, mode):
+def unpooled(plane, index, src):
+    """src at the places of index along the last axis of zeros; the flush names what lies outside."""
+    return _scatter("max_unpool", plane, -1, index, src, "set", "unpool")
+
+
+def _scatter(name, input, dim, index, src, mode, error="gather"):
     index = _check_index(name, index)
     n = input.layout.ndim
     d = wrap_dim(dim, n)
@@ -566,7 +571,7 @@ def _scatter(name, input, dim, index, src, mode):
                                f"dimension {d} and to be no larger size than src {list(src.shape)}")
         if m < src.shape[k]:
             src = slice_(src, k, 0, m)
-    y = apply(scatter_p, (x, src, at), dict(coords=_along(max(n, 1), d), mode=mode, wrap=False, error="gather"),
+    y = apply(scatter_p, (x, src, at), dict(coords=_along(max(n, 1), d), mode=mode, wrap=False, error=error),
               SCATTER if mode == "set" else SCATTER_ADD)
     return y if n else y.reshape(())
 

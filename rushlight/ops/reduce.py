@@ -431,8 +431,9 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
 def _norm_gradient(g, y, x, *, dims, keepdim, ord):
     from .pointwise import where
     g, y = (g, y) if keepdim else (_put_back(g, dims, True), _put_back(y, dims, True))
+    zero = y == 0                           # there the gradient is 0, and so are its own
     if ord == 2:
-        return where(y == 0, 0.0, g / y) * x
+        return where(zero, 0.0, g) / where(zero, 1.0, y) * x
     if ord == 1:
         return g * x.sgn()
     if ord == 0:
@@ -440,7 +441,8 @@ def _norm_gradient(g, y, x, *, dims, keepdim, ord):
     if math.isinf(ord):
         hit = (x.abs() == y).to(y.dtype)
         return g * x.sgn() * hit / hit.sum(dims, keepdim=True)
-    return where(y == 0, 0.0, g * x.sgn() * (x.abs() / y) ** (ord - 1))
+    share = where(x == 0, 1.0, x.abs() / where(zero, 1.0, y))
+    return where(zero, 0.0, g) * x.sgn() * share ** (ord - 1)
 
 
 @differentiable("LinalgVectorNormBackward0", vjp=(_norm_gradient,))

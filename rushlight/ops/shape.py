@@ -613,7 +613,21 @@ def _split(l, sizes, dim) -> Cuts:
     return Cuts(cuts, name, lambda grads: cat(grads, d))
 
 
-split_with_sizes = unsafe_split = unsafe_split_with_sizes = split
+split_with_sizes = split
+
+
+def unsafe_split(input, split_size_or_sections, dim=0):
+    """`split` whose parts may be written to: the tape does not know that they share memory."""
+    return _on_their_own(split(input, split_size_or_sections, dim))
+
+
+def _on_their_own(parts):
+    for y in parts:
+        y._view_of = y._root = None
+    return parts
+
+
+unsafe_split_with_sizes = unsafe_split
 
 
 def chunk(input, chunks, dim=0):
@@ -626,7 +640,9 @@ def chunk(input, chunks, dim=0):
     return split(input, -(-n // chunks), dim) if n else split(input, [0] * chunks, dim)
 
 
-unsafe_chunk = chunk
+def unsafe_chunk(input, chunks, dim=0):
+    """`chunk` whose parts may be written to: the tape does not know that they share memory."""
+    return _on_their_own(chunk(input, chunks, dim))
 
 
 def tensor_split(input, indices_or_sections, dim=0):

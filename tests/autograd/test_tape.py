@@ -164,3 +164,43 @@ def test_what_has_no_graph_is_named_before_what_is_not_differentiated():
             (x * 2, plain, "One of the differentiated Tensors does not require grad")):
         with pytest.raises(RuntimeError, match=words):
             torch.autograd.grad(outputs, inputs)
+
+
+MANY = {"Split": lambda y: y.split(1), "Unbind": lambda y: y.unbind(), "SplitWithSizes": lambda y: y.split([1, 1]),
+        "Select": lambda y: y.chunk(2)[0], "View": lambda y: [y.chunk(2)[0].view(-1)]}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_one_of_many_views_is_not_written_to(name):
+    x = torch.ones(2, 3, requires_grad=True)
+    y = x * 2
+    part = MANY[name](y)[0]
+    words = f"Output 0 of {name} is a view and is being modified inplace. This view is the output of a function that returns"
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=words if y._version == 0 else "returns multiple views"):
+            part.mul_(2)
+        y.add_(1)                               # it stays one of many
+    with torch.no_grad():
+        part.mul_(2)
+    assert y.flatten()[0].item() == 8
+
+
+def test_parts_that_are_no_views_are_written_to():
+    x = torch.ones(4, requires_grad=True)
+    a, b = (x * 2).unsafe_chunk(2)
+    a.mul_(5)
+    (a.sum() + b.sum()).backward()
+    assert x.grad.tolist() == [10, 10, 2, 2]
+    plain = torch.ones(4)
+    plain.chunk(2)[1].zero_()
+    assert plain.tolist() == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("p", [0.5, 1.5, 2, 3])
+def test_norm_of_zeros_has_no_slope_in_either_direction(p):
+    x, v = torch.zeros(3), torch.tensor([1., 2., 3.])
+    assert torch.func.jvp(lambda x: torch.linalg.vector_norm(x, p), (x,), (v,))[1].item() == 0
+    mixed = torch.tensor([0., 1., 2.])
+    _, slope = torch.func.jvp(lambda x: torch.linalg.vector_norm(x, p), (mixed,), (v,))
+    gradient = torch.func.grad(lambda x: torch.linalg.vector_norm(x, p))(mixed)
+    assert slope.item() == pytest.approx((gradient * v).sum().item(), rel=1e-5)

@@ -324,3 +324,12 @@ def test_loop_of_maps_that_never_reads():
     for _ in range(9000):
         x = vmap(lambda x: x * torch.full((), 0.5) + 1)(x)
     assert x.tolist() == [2.0] * 4
+
+
+def test_gaussian_nll_loss_batched_checks_its_variance():
+    x, y = torch.randn(3, 4), torch.randn(3, 4)
+    loss = torch.func.vmap(torch.nn.functional.gaussian_nll_loss)
+    each = [torch.nn.functional.gaussian_nll_loss(a, b, a.abs() + 0.1) for a, b in zip(x, y)]
+    assert torch.allclose(loss(x, y, x.abs() + 0.1), torch.stack(each))
+    with pytest.raises(ValueError, match="var has negative entry/entries"):
+        loss(x, y, -torch.ones(3, 4)).tolist()

@@ -341,3 +341,8 @@ def test_ctc_loss_adds_up_all_alignments(target):
         slope, = torch.autograd.grad(sum(-(k + 1) * expected[k].log() for k in possible), x)
         close(loss, [-expected[k].log().item() if k in possible else 0.0 for k in range(2)])
         close(grad, slope.numpy())
+
+
+def test_max_unpool_names_an_index_that_lies_outside():
+    with pytest.raises(RuntimeError, match="Found an invalid max index: 50"):
+        F.max_unpool2d(torch.ones(1, 1, 1, 1), torch.full((1, 1, 1, 1), 50), 2).tolist()

@@ -12,6 +12,7 @@ from ...autograd.recall import recalled
 from ...ops.support import legacy_name as dtype_name, refuse
 from ...prims.index import gather
 from ...tensor import Tensor
+from ...trace.record import pending
 from .activations import _log_softmax, logsigmoid
 from .distances import pairwise_distance
 from .linear_maps import linear
@@ -181,7 +182,9 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor | float, full: 
         elif not _broadcasts(var, input):
             raise ValueError("var is of incorrect size")
     _mode(None, None, reduction)
-    if ops.any(var < 0):
+    if pending.capture is not None:         # within vmap nobody can look at a value
+        var = ops.good(var, ops.any(var < 0), "variance")
+    elif ops.any(var < 0):
         raise ValueError("var has negative entry/entries")
     bounded = var + (var.detach().clamp(min=eps) - var.detach())
     loss = 0.5 * (ops.log(bounded) + (input - target) ** 2 / bounded)

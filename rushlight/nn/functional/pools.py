@@ -132,7 +132,7 @@ def _max_unpool(n, input, indices, kernel_size, stride, padding, output_size):
     x, places = (t if t.dim() == n + 2 else t.unsqueeze(0) for t in (input, indices))
     size = _unpooled_size(x, kernel, stride, padding, output_size)
     plane = ops.zeros(*x.shape[:2], math.prod(size), dtype=x.dtype)
-    y = plane.scatter(2, places.flatten(2), x.flatten(2)).reshape(*x.shape[:2], *size)
+    y = ops.unpooled(plane, places.flatten(2), x.flatten(2)).reshape(*x.shape[:2], *size)
     return y if x is input else y.squeeze(0)
 
 
