@@ -54,7 +54,7 @@ from .amp.autocast_mode import (
 )
 from . import random as random
 from . import return_types as return_types
-from .version import __version__ as __version__
+from .torch_version import __version__ as __version__
 
 _attach()
 
@@ -86,11 +86,11 @@ class OutOfMemoryError(RuntimeError):
 
 _SPARSE = frozenset(("sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tensor", "sparse_compressed_tensor", "smm",
                      "hspmm", "sspaddmm", "spmm", "dsmm", "hsmm"))
-_ROOMS = frozenset(("nn", "hub", "optim", "utils", "io", "cpu", "testing", "jit", "linalg", "fft", "special", "func", "amp",
-                    "accelerator", "multiprocessing", "metrics", "learn", "profiler",
-                    "futures", "nested", "masked", "ao", "quantization",
-                    "distributions", "signal", "privacy", "vision", "viz", "distributed", "sparse", "serialization", "backends",
-                    "compiler", "cuda", "config", "overrides", "_C", "random", "replay", "types", "_dynamo", "_utils", "version"))
+_ROOMS = frozenset("""nn optim utils io cpu testing jit linalg fft special func amp accelerator multiprocessing
+    metrics learn profiler distributions signal privacy vision viz distributed sparse serialization backends
+    compiler cuda config overrides _C hub library fx futures functional return_types __config__ __future__
+    torch_version mps xpu _ops _tensor storage random replay types _dynamo _utils version nested masked ao
+    quantization""".split())
 
 
 def __getattr__(name):
@@ -104,6 +104,9 @@ def __getattr__(name):
     if name in _SPARSE:
         from .sparse import convert, products
         return getattr(convert, name, None) or getattr(products, name)
+    if name in ("TypedStorage", "UntypedStorage", "cond"):
+        from .ops import control, interop
+        return control.cond if name == "cond" else getattr(interop, name)
     if name in _SHARED:
         from .nn import functional
         return getattr(functional, name)

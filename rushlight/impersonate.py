@@ -14,10 +14,6 @@ import sys
 
 NAME, OURS = "torch", "rushlight"
 SWITCH = "RUSHLIGHT_RUN"        # in the environment: "<sys.prefix><os.pathsep><package's folder>"
-ELSEWHERE = {                   # PyTorch's modules that have another name here
-    "torch._tensor": "rushlight.tensor",
-    "torch._utils": "rushlight.io.rebuild",
-}
 STAND_INS = {"opacus": "rushlight.privacy", "torchvision": "rushlight.vision", "visdom": "rushlight.utils.visdom"}
 
 
@@ -36,7 +32,7 @@ def our_name(name: str) -> str:
     package, dot, rest = name.partition(".")
     if package in STAND_INS:
         return STAND_INS[package] + dot + rest
-    return ELSEWHERE.get(name) or OURS + name[len(NAME):]
+    return OURS + name[len(NAME):]
 
 
 class TwoNames(importlib.machinery.SourceFileLoader):

@@ -174,3 +174,11 @@ def _write_through(storage, node):
 def _leaf(storage, buffer):
     from .trace.flush import leaf
     return leaf(buffer, storage)
+
+
+def __getattr__(name):
+    """What programs see of a storage (`torch.storage`) stands in ops/interop.py."""
+    if name in ("TypedStorage", "UntypedStorage"):
+        from .ops import interop
+        return getattr(interop, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -60,6 +60,9 @@ def __getattr__(name):
     """Everything else needs a device."""
     if name.startswith("__"):
         raise AttributeError(name)
+    if name in ("comm", "nvtx", "profiler", "random"):
+        from importlib import import_module
+        return import_module(f"{__name__}.{name}")
 
     def missing(*args, **kwargs):
         raise AssertionError(f"torch.cuda.{name}: {MISSING}")

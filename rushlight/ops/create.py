@@ -513,11 +513,24 @@ def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False):
     return tensor(value, dtype=dtype or dtypes.default, requires_grad=requires_grad)
 
 
+class _Capsule:
+    """A DLPack capsule of the CPU as the object that it comes from."""
+
+    def __init__(self, capsule):
+        self.capsule = capsule
+
+    def __dlpack__(self, **kwargs):
+        return self.capsule
+
+    def __dlpack_device__(self):
+        return 1, 0
+
+
 def from_dlpack(other):
     """A tensor on the memory of any object that speaks DLPack."""
     if isinstance(other, Tensor):
         return other
-    return from_numpy(np.from_dlpack(other))
+    return from_numpy(np.from_dlpack(other if hasattr(other, "__dlpack__") else _Capsule(other)))
 
 
 def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):

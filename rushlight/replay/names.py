@@ -58,3 +58,65 @@ def set_stance(stance: str = "default", *, skip_guard_eval_unsafe: bool = False,
     """Accepted for 'default' and 'eager_on_recompile'; others raise NotImplementedError."""
     if stance not in ("default", "eager_on_recompile"):
         raise NotImplementedError(f"set_stance({stance!r}): only 'default' and 'eager_on_recompile'")
+
+
+_backend = "inductor"
+
+
+def set_default_backend(backend) -> None:
+    """Accepted and kept; there is one way to compile."""
+    global _backend
+    _backend = backend
+
+
+def get_default_backend():
+    return _backend
+
+
+def wrap_numpy(fn):
+    """A function of arrays as a function of tensors, whose results are tensors again."""
+    from ..func.pytree import mapped
+
+    @functools.wraps(fn)
+    def call(*args, **kwargs):
+        from .. import Tensor, from_numpy
+        args, kwargs = mapped(lambda x: x.numpy() if isinstance(x, Tensor) else x, (args, kwargs))
+        return mapped(lambda x: from_numpy(x) if hasattr(x, "__array_interface__") else x, fn(*args, **kwargs))
+    return call
+
+
+def substitute_in_graph(original_fn, *, can_constant_fold_through=False, skip_signature_check=False):
+    """A decorator that changes nothing: the function is called as Python calls it."""
+    return lambda fn: fn
+
+
+def nested_compile_region(fn=None, **options):
+    """The function itself; also a decorator with arguments."""
+    return fn if fn is not None else lambda fn: fn
+
+
+def set_enable_guard_collectives(enabled: bool) -> bool:
+    """Accepted; processes guard for themselves."""
+    return False
+
+
+def save_cache_artifacts():
+    """None: the caches on disk need no saving."""
+
+
+def load_cache_artifacts(serialized_artifacts):
+    """None: the caches on disk need no loading."""
+
+
+def keep_tensor_guards_unsafe(guard_entries, keep_parameters=False) -> list[bool]:
+    """All guards are kept."""
+    return [True] * len(guard_entries)
+
+
+def _all_kept(guard_entries) -> list[bool]:
+    """All guards are kept."""
+    return [True] * len(guard_entries)
+
+
+keep_portable_guards_unsafe = skip_guard_on_inbuilt_nn_modules_unsafe = skip_guard_on_all_nn_modules_unsafe = _all_kept
+skip_guard_on_globals_unsafe = skip_all_guards_unsafe = _all_kept

@@ -17,3 +17,11 @@ __all__ = [
     "SubsetRandomSampler", "TensorDataset", "WeightedRandomSampler", "default_collate",
     "default_convert", "get_worker_info", "random_split",
 ]
+
+
+def __getattr__(name):
+    """What programs look up inside is there when they ask for it."""
+    if name == "_utils":
+        from importlib import import_module
+        return import_module(f"{__name__}._utils")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
