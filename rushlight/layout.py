@@ -44,7 +44,7 @@ class Size(tuple):
 
 
 class Layout:
-    __slots__ = ("shape", "strides", "numel", "ndim", "packed", "__weakref__")
+    __slots__ = ("shape", "strides", "numel", "ndim", "packed", "form", "__weakref__")
 
     def __repr__(self):
         return f"Layout({tuple(self.shape)}, {self.strides})"
@@ -63,7 +63,8 @@ def layout(shape, strides, is_known_packed=False) -> Layout:
     try:
         found = _table.get(key)
     except TypeError:           # sizes of compiler/sizes.py have no hash
-        return _described(FreeLayout(), *key)
+        trace = next(n.trace for n in (*key[0], *key[1]) if type(n) is not int)
+        return trace.layout(*key, FreeLayout.of)
     if found is None:
         found = _described(Layout(), *key)
         found.packed = is_known_packed or is_packed(*key)
@@ -73,14 +74,26 @@ def layout(shape, strides, is_known_packed=False) -> Layout:
 
 def _described(made: Layout, shape, strides) -> Layout:
     made.shape, made.strides = Size(shape), strides
-    made.numel, made.ndim = prod(shape), len(shape)
+    made.numel, made.ndim, made.form = prod(shape), len(shape), None
     return made
+
+
+def form_of(l: Layout) -> tuple:
+    """(what it is without its sizes, its sizes): of a row-major one the strides are none."""
+    if l.form is None:
+        is_packed = l is packed(l.shape)
+        l.form = (Layout, l.ndim, is_packed), tuple(l.shape) if is_packed else (*l.shape, *l.strides)
+    return l.form
 
 
 class FreeLayout(Layout):
     """A layout whose sizes may become others (compiler/sizes.py): it is equal to itself only."""
 
     __slots__ = ()
+
+    @classmethod
+    def of(cls, shape, strides):
+        return _described(cls(), shape, strides)
 
     @property
     def packed(self) -> bool:

@@ -116,10 +116,11 @@ def _is_shown(y):
 
 def write_signature(storage, l, seen: Layout) -> Signature:
     """Of a write into the part l of a storage; what is written is seen through a layout of its own."""
+    from ..ops.promote import known, remember
     key = (l, storage.numel, seen, storage.dtype)
-    sig = write.memo.get(key)
+    sig = known(write.memo, key)
     if sig is None:
-        sig = write.memo[key] = write.signature((l, seen), (storage.dtype,) * 2, dict(layout=l, n=storage.numel))
+        sig = remember(write.memo, key, write.signature((l, seen), (storage.dtype,) * 2, dict(layout=l, n=storage.numel)))
     return sig
 
 
@@ -132,13 +133,13 @@ def is_plain(x) -> bool:
 
 def copied(y, l: Layout):
     """The value of y recorded anew in the memory order of the dense layout l."""
-    from ..ops.promote import operand
+    from ..ops.promote import operand, remember
     order = sorted(range(l.ndim), key=lambda d: (-l.strides[d], d))
     seen = permute(y.layout, order)
     key = (seen, y.dtype, l)
     sig = copy.memo.get(key)
     if sig is None:
-        sig = copy.memo[key] = copy.signature((seen,), (y.dtype,), {}, l)
+        sig = remember(copy.memo, key, copy.signature((seen,), (y.dtype,), {}, l))
     return wrap(Tensor, record(sig, operand(y)), l, 0)
 
 

@@ -19,26 +19,25 @@ import sys
 import types
 import warnings
 from collections import Counter
-from itertools import count
 from operator import attrgetter
 from typing import NamedTuple
 from weakref import ref
 
 from .. import storage as storages
 from ..layout import extent
-from ..prims.table import memos
+from ..prims.table import Memo, memos
 from ..storage import Storage
 from ..tensor import Tensor, wrap
 from ..trace import record
-from ..trace.record import Compound, Node, Signature, pend, pending, user_line
+from ..trace.record import Node, Signature, compound, pend, pending, user_line
 from . import node as tape
 from .grad_mode import mode
 from .node import RELEASED, AccumulateGrad, Saved, is_tracked, join_parts
+from .sized import Call, filled, placed, replay_for
 
 MEMO_LIMIT = 1024           # calls remembered of one function
 FEW_KINDS = 8               # of calls of one function, before ...
 PATIENCE = 6                # calls of one kind that are made as they are, at most
-BUNDLES = 20000             # signatures of bundles kept
 PLACEHOLDER = Signature.__new__(Signature)      # of a value that is not there
 PLACEHOLDER.prim = None
 paused: list = []           # while there is something in it calls are made as they are
@@ -80,19 +79,6 @@ def nobody():
     """The owner of a node that no storage shows."""
 
 
-compounds: dict = {}        # signatures of bundles, by their steps
-
-
-def compound(steps: tuple) -> Compound:
-    """The one signature of these steps."""
-    found = compounds.get(steps)
-    if found is None:
-        if len(compounds) > BUNDLES:
-            compounds.clear()
-        found = compounds[steps] = Compound(steps)
-    return found
-
-
 # -- tracing ---------------------------------------------------------------------------------------
 class Draw(NamedTuple):
     """A reservation of random numbers to be made at each replay."""
@@ -121,10 +107,10 @@ class Trace:
     `numbers` are floats that will be given at each replay: in nodes they are told by identity.
     """
 
-    def __init__(self, fn, inputs, numbers=()):
+    def __init__(self, fn, inputs, numbers=(), layouts=None):
         self.numbers = numbers          # kept, so that their identities stay theirs
         self.given = {id(x): i for i, x in enumerate(numbers)}
-        self.inputs = [_placeholder(x) for x in inputs]
+        self.inputs = [_placeholder(x, l) for x, l in zip(inputs, layouts or [x.layout for x in inputs])]
         self.homes = {x.storage.node: i for i, x in enumerate(self.inputs)}
         self.input_storages = {x.storage: i for i, x in enumerate(self.inputs)}
         tracing = Tracing()
@@ -155,9 +141,8 @@ class Trace:
                 for n in self.nodes]
 
 
-def _placeholder(x):
-    """A tensor that stands for x: its shape and place on the tape, no value."""
-    l = x.layout
+def _placeholder(x, l):
+    """A tensor that stands for x: its place on the tape and a layout, no value."""
     storage = Storage(Node(PLACEHOLDER, (), (), None), x.storage.dtype, extent(l))
     storage.node.owner = ref(storage)
     y = wrap(Tensor, storage, l, 0)
@@ -174,8 +159,8 @@ class Writer:
     opening = "where = record.override or user_line({depth})",
     names = ()              # of what a replay is given besides arguments and numbers
 
-    def __init__(self, fn, inputs, depth: int, numbers=()):
-        self.fn, self.trace, self.depth = fn, Trace(fn, inputs, numbers), depth
+    def __init__(self, fn, inputs, depth: int, numbers=(), layouts=None):
+        self.fn, self.trace, self.depth = fn, Trace(fn, inputs, numbers, layouts), depth
         self.lines, self.constants, self.used = [], {}, set()
         self.storages: dict = {}        # storage of the trace -> its name
         self.tensors: dict = {}         # id of a result -> its name
@@ -202,6 +187,11 @@ class Writer:
 
     def write(self):
         """The function replay(*inputs)."""
+        make = self.written()
+        return make(*[value for _, value in self.constants.values()])
+
+    def written(self):
+        """What makes the replay of its constants."""
         t = self.trace
         if any(t.inputs[t.input_storages[s]]._requires_grad for s in t.written):
             raise Refused
@@ -218,7 +208,7 @@ class Writer:
         self.own()
         self.record()
         self.add(f"return {text}")
-        return self.function()
+        return self.factory()
 
     # -- nodes -----------------------------------------------------------------------------------
     def nodes(self):
@@ -276,7 +266,7 @@ class Writer:
         if n.extra is not None:
             if type(n.extra) is not Draw:
                 raise Refused
-            extra = f"{self.constant(n.extra.generator)}.reserve({n.extra.n}, {self.constant(n.extra.draws)})"
+            extra = f"{self.constant(n.extra.generator)}.reserve({self.constant(n.extra.n)}, {self.constant(n.extra.draws)})"
         operands = "(" + "".join(p + ", " for p in operands) + ")"
         self.make(f"n{j}", "Node", sig=self.constant(sig), operands=operands, scalars=self.numbers(scalars), extra=extra,
                   buffer="None", where="where")
@@ -472,7 +462,7 @@ class Writer:
     def pend(self, refs):
         self.add(f"pend({refs}, where)")
 
-    def function(self):
+    def factory(self):
         head = [line.format(depth=self.depth) for line in self.opening]
         head += [f"s{i} = x{i}.storage" for i in sorted(self.used)]
         head += [f"h{i} = x{i}._grad_fn if x{i}._view_of is None else grad_fn_of(x{i})" for i in sorted(self.tracked)]
@@ -485,7 +475,7 @@ class Writer:
         inputs = ", ".join([*self.names, *self.arguments()])
         text = "\n".join([f"def make({', '.join(names)}):", f"    def replay({inputs}):",
                           *("        " + line for line in head + body), "    return replay"])
-        return _factory(text)(*[value for _, value in self.constants.values()])
+        return _factory(text)
 
 
     def check_whole(self) -> list[str]:
@@ -580,7 +570,7 @@ def front({shown}):{renaming}{precision}
         key_ = (mode_.enabled, {key})
         found_ = here_[key_]
     except KeyError:
-        found_ = note_(here_, key_)
+        found_ = met_(here_, key_, fn_, ({inputs}), dict({named}))
     except (AttributeError, TypeError, ValueError):
         try:
             return fn_({passed})
@@ -602,7 +592,7 @@ def front({shown}):{renaming}{precision}
 def _front(front, fn, marks, scope):
     """Give the public function, at its first call, its code: one look into the memo, made for its signature."""
     from ..ops import cast_lists, casting, layouts, numpy_names, overriding
-    params, memo, policy = list(inspect.signature(fn).parameters.values()), {}, cast_lists.policy_of(fn)
+    params, memo, policy = list(inspect.signature(fn).parameters.values()), Memo(), cast_lists.policy_of(fn)
     memos.append(memo)
     given = [("*" if marks[p.name] == "*" else "") + p.name + ", " for p in params if _is_tensor(marks.get(p.name, "#"))]
     text = FRONT.format(precision=_precision(params, policy), shown=numpy_names.shown(params), **numpy_names.by_kind(params),
@@ -613,7 +603,7 @@ def _front(front, fn, marks, scope):
     scope |= dict(self_=front, casting_=casting.active, under_=casting.under, policy_=policy, memos_={},
                   memo_of_=_memo_of, memo_=memo, here_=memo)
     scope |= dict(fn_=layouts.by_layout(fn), mode_=mode, is_tracked_=is_tracked, pending_=pending, SAVE_HOOKS_=tape.SAVE_HOOKS,
-                  paused_=paused, stranger_=overriding.stranger, Tensor_=Tensor, note_=_note, again_=_again, zero_=_zero,
+                  paused_=paused, stranger_=overriding.stranger, Tensor_=Tensor, met_=_met, again_=_again, zero_=_zero,
                   unknown_=_unknown)
     exec(compile(text, __file__, "exec"), scope)
     made = scope.pop("front")
@@ -633,7 +623,7 @@ def _memo_of(found: dict, dtype):
     """The calls remembered within autocast to a dtype."""
     memo = found.get(dtype)
     if memo is None:
-        memo = found[dtype] = {}
+        memo = found[dtype] = Memo()
         memos.append(memo)
     return memo
 
@@ -665,18 +655,33 @@ def _zero(x):
     return str(x) if type(x) is float else x
 
 
+def _met(memo, key, fn, inputs, arguments):
+    """A call that is new: replayed, if its kind is known on other sizes."""
+    def call():
+        return Call(functools.partial(_call, fn), arguments, [x for x in inputs if isinstance(x, Tensor)], 3, Writer)
+    made = replay_for(memo, key, call)
+    if made is None:
+        return _note(memo, key)
+    keep(memo, key, made := made if all(isinstance(x, Tensor) for x in inputs) else _picking(made, inputs))
+    return made
+
+
+def keep(memo, key, found) -> None:
+    if len(memo) > MEMO_LIMIT:
+        dict.clear(memo)
+    memo[key] = found
+
+
 def _note(memo, key, is_again=False) -> int:
     """A call that is new is made as it is; a key must not keep a tensor alive.
 
     A trace pays after a few calls, and who has made calls of many kinds may never make this one again: after more of
     them it is traced, if it does not follow on a replay (`is_again`).
     """
-    if len(memo) > MEMO_LIMIT:
-        memo.clear()
     for part in key:
         if isinstance(part, Tensor):
             return 0
-    memo[key] = 1 if is_again else min(1 + len(memo) // FEW_KINDS, PATIENCE)
+    keep(memo, key, 1 if is_again else min(1 + len(memo) // FEW_KINDS, PATIENCE))
     return 0
 
 
@@ -692,8 +697,7 @@ def _again(fn, memo, key, inputs, arguments):
     """The second call of its kind: traced and, if that goes well, replayed from now on."""
     memo[key] = 0
     given = [x for x in inputs if isinstance(x, Tensor)]
-    places = count()
-    call = _call(fn, {n: _abstract(v, places) for n, v in arguments.items()})
+    call = _call(fn, placed(arguments))
     if all(x.storage.share is None for x in given):
         made = replay_of(call, given, 3)
         if made is not REFUSED:
@@ -701,40 +705,32 @@ def _again(fn, memo, key, inputs, arguments):
     return call(*given)
 
 
-class _Place(int):
-    """Which of the tensors an argument is."""
-
-
-def _abstract(v, places):
-    """An argument without its tensors, which come in the order of `places`."""
-    if isinstance(v, Tensor):
-        return _Place(next(places))
-    if isinstance(v, (list, tuple)) and any(isinstance(x, Tensor) for x in v):
-        return [_abstract(x, places) for x in v]
-    return v
-
-
-def _filled(v, xs):
-    if type(v) is _Place:
-        return xs[v]
-    return [_filled(x, xs) for x in v] if type(v) is list and any(type(x) is _Place for x in v) else v
-
-
 def _call(fn, arguments):
     """fn as a function of its tensors alone."""
-    named = {n for n, p in inspect.signature(fn).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    named = _named(fn)
 
     def call(*xs):
-        return fn(*[_filled(v, xs) for n, v in arguments.items() if n not in named],
-                  **{n: _filled(v, xs) for n, v in arguments.items() if n in named})
+        return fn(*[filled(v, xs) for n, v in arguments.items() if n not in named],
+                  **{n: filled(v, xs) for n, v in arguments.items() if n in named})
     return call
+
+
+@functools.lru_cache(4096)
+def _named(fn) -> frozenset:
+    """Arguments that are given by name."""
+    return frozenset(n for n, p in inspect.signature(fn).parameters.items() if p.kind is p.KEYWORD_ONLY)
 
 
 def _picking(made, inputs):
     """A replay that is called with what is no tensor, too."""
-    names = [f"a{i}" for i in range(len(inputs))]
-    kept = ", ".join(n for n, x in zip(names, inputs) if isinstance(x, Tensor))
-    return eval(f"lambda {', '.join(names)}: made({kept})", {"made": made})
+    return _picker(tuple([isinstance(x, Tensor) for x in inputs]))(made)
+
+
+@functools.cache
+def _picker(are_tensors):
+    names = [f"a{i}" for i in range(len(are_tensors))]
+    kept = ", ".join(n for n, is_tensor in zip(names, are_tensors) if is_tensor)
+    return eval(f"lambda made: lambda {', '.join(names)}: made({kept})")
 
 
 # -- updates ---------------------------------------------------------------------------------------
@@ -872,9 +868,16 @@ def pull(fn, g) -> list:
     memo = fn.gradient.memo
     found = memo.get(key)
     if found is None:
-        found = _note(memo, key, is_again=type(fn.token) is object)
+        form = (fn.mask, g.layout, g.dtype, *[(x.layout, x.storage.dtype) if type(x) is Saved else (type(x), x) for x in saved],
+                *fn.params, *fn.params.values(), *[e and e[2:] for e in fn.edges])
+        found = replay_for(memo, form, lambda: Call(functools.partial(_rules, fn.gradient, fn.positions), _given(fn, g),
+                                                    [g, *values], 0, RuleWriter))
+        if found is None:
+            found = _note(memo, key, is_again=type(fn.token) is object)
+        else:
+            keep(memo, key, found)
     elif found == 1:
-        rules = _rules(fn.gradient, fn.params, [e and e[2:] for e in fn.edges], fn.positions, saved)
+        rules = _rules(fn.gradient, fn.positions, placed(_given(fn, g)))
         found = memo[key] = replay_of(rules, [g, *values], 0, RuleWriter)
     elif _waits(memo, key, found):
         found = REFUSED
@@ -912,13 +915,20 @@ def called(fn, g) -> list:
             for i, e in enumerate(fn.edges)]
 
 
-def _rules(gradient, params, places, positions, saved):
+def _given(fn, g):
+    """What the rules of a tape entry are called with, and what else it goes by."""
+    return [fn.mask, g, fn.saved, fn.params, [e and e[2:] for e in fn.edges]]
+
+
+def _rules(gradient, positions, given):
     """The rules of a tape entry as a function of the gradient and the saved tensors."""
-    def call(g, *tensors):
-        values, rest = [None] * (len(places) + 1), iter(tensors)
+    _, _, saved, params, places = given
+
+    def call(*tensors):
+        values = [None] * (len(places) + 1)
         for position, item in zip(positions, saved):
-            values[position] = next(rest) if type(item) is Saved else item
-        return [None if p is None or gradient.rule(i) is None else fit(gradient.rule(i)(g, *values, **params), *p)
+            values[position] = filled(item, tensors)
+        return [None if p is None or gradient.rule(i) is None else fit(gradient.rule(i)(tensors[0], *values, **params), *p)
                 for i, p in enumerate(places)]
     return call
 

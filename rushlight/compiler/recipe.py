@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 from collections import OrderedDict, deque
 from contextlib import contextmanager
-from operator import itemgetter
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from ..trace.record import pending
 from .kernel import Call, Code, Ref, Scalar
 from .lower import ARENA, INPUT, LEAF, OUTPUT, SHIFTED, Host
 from .pipeline import compile_graph
-from .sizes import Number, Trace, plain
+from .sizes import Fit, Number, Trace, plain
 from .stored import Shelf
 
 SEEN = 2                # sizes that the passes treat before they are traced
@@ -171,7 +170,7 @@ class Recipe:
         self.arena = [(n, s.first, s.last) for n, s in enumerate(program.slots)
                       if s.kind == ARENA and s.first is not None]
         self.formula = following and following.formula(self.numbers.values())
-        self.remember(values, places)
+        self.fit = Fit(values, places)
         self.insert_addresses(jit.addresses(list(self.codes)))
 
     # -- between processes ------------------------------------------------------------------------------
@@ -192,22 +191,10 @@ class Recipe:
         self.addresses = addresses[self.called]
 
     # -- sizes ------------------------------------------------------------------------------------------
-    def remember(self, values, places) -> None:
-        """What must be as it was for this recipe to fit."""
-        self.first = [same[0] for same in places]
-        varying = {place for same in places for place in same}
-        fixed = [n for n in range(len(values)) if n not in varying]
-        self.fixed = chosen(fixed)
-        self.fixed_values = self.fixed(values)
-        self.equal = [chosen(side) for side in zip(*[(same[0], place) for same in places for place in same[1:]])]
-
     def sizes(self, values) -> list[int] | None:
         """The numbers for these sizes, None if something must be decided anew."""
-        if self.fixed(values) != self.fixed_values:
-            return None
-        if self.equal and self.equal[0](values) != self.equal[1](values):
-            return None
-        return self.formula.evaluate([values[n] for n in self.first])
+        variables = self.fit.variables(values)
+        return None if variables is None else self.formula.evaluate(variables)
 
     def take_words(self, sizes: np.ndarray) -> np.ndarray:
         """The args blocks of a plan; of a recipe without a formula there is only one."""
@@ -302,11 +289,6 @@ class Recipe:
         self.host_offsets = self.column([ref.offset for ref in hosts])
         self.host_slots = np.array([ref.slot for ref in hosts], np.intp)
         self.host_bases = np.array([self.bases.get(ref.slot, 0) for ref in hosts], np.intp)
-
-
-def chosen(places) -> itemgetter:
-    """What gives the values at some places."""
-    return itemgetter(*places) if places else itemgetter(slice(0))
 
 
 class Column:

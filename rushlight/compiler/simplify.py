@@ -46,7 +46,7 @@ def outer_products(graph: Graph) -> Graph:
     for v in graph.vertices:
         if v.prim is matmul and v.uses[0].layout.shape[-1] == 1:
             v.uses = [u._replace(layout=expand(u.layout, v.shape)) for u in v.uses]
-            v.sig = Signature(mul, {}, tuple(u.layout for u in v.uses), v.sig.dtypes, v.shape, v.dtype)
+            v.sig = Signature(mul, {}, tuple(u.layout for u in v.uses), v.sig.dtypes, v.sig.out, v.dtype, v.sig.out)
             v.prim, v.params = mul, v.sig.params
     return graph
 

@@ -27,11 +27,22 @@ class Trace:
         self.numbers: list[Number] = []     # variables first
         self.made: dict = {}                # step -> its number: equal steps are taken once
         self.guards: dict = {}              # question -> its answer
+        self.layouts: dict = {}             # layouts of such numbers: equal ones are one object here, too
+        self.is_closed = False
 
     def variable(self, value: int) -> Number:
         return self.append(value, None)
 
+    def close(self) -> None:
+        """From now on a number that was kept somewhere is a mistake, and no stale size."""
+        self.is_closed = True
+
+    def check_open(self) -> None:
+        if self.is_closed:
+            raise RuntimeError("a size of a trace was kept for other sizes")
+
     def append(self, value, step) -> Number:
+        self.check_open()
         number = Number(self, len(self.numbers), value, step)
         self.numbers.append(number)
         return number
@@ -54,11 +65,20 @@ class Trace:
 
     def ask(self, op, a, b) -> bool:
         """Whether op(a, b) holds, now and by the guard that this adds."""
+        self.check_open()
         question = op, reference(a), reference(b)
         answer = self.guards.get(question)
         if answer is None:
             answer = self.guards[question] = bool(op(plain(a), plain(b)))
         return answer
+
+    def layout(self, shape, strides, make):
+        """The one layout of these numbers; what `make` makes if there is none yet."""
+        key = tuple(map(reference, shape)), tuple(map(reference, strides))
+        found = self.layouts.get(key)
+        if found is None:
+            found = self.layouts[key] = make(shape, strides)
+        return found
 
     def formula(self, wanted: Sequence[Number]) -> Formula:
         """The steps that lead to `wanted` and to the guards."""
@@ -78,7 +98,7 @@ class Formula:
         steps = [n for n in trace.numbers if n.step is not None and n.index in needed]
         questions = [n.step for n in steps] + list(trace.guards)
         constants = dict.fromkeys(r for _, *pair in questions for r in pair if type(r) is not int)
-        self.constants = [value for _, value in constants]
+        self.variables, self.constants = len(variables), [value for _, value in constants]
         places = {r: k for k, r in enumerate([*(n.index for n in variables), *constants, *(n.index for n in steps)])}
         self.steps = [(op, places[a], places[b]) for op, a, b in (n.step for n in steps)]
         known = len(variables) + len(constants)
@@ -104,12 +124,72 @@ class Formula:
             return None
         return [values[n] for n in self.wanted]
 
+    def written(self) -> tuple[list[str], list[str]]:
+        """The same as lines of Python for variables v0, v1, ..., and what the wanted numbers are called there."""
+        n = self.variables
+        names = [*(f"v{k}" for k in range(n)), *map(repr, self.constants), *(f"n{k}" for k in range(len(self.steps)))]
+        lines, done, known = [], 0, n + len(self.constants)
+        for needed, op, a, b, answer in [*self.guards, (len(self.steps), None, 0, 0, False)]:
+            for k in range(done, needed):
+                step, c, d = self.steps[k]
+                lines.append(f"{names[known + k]} = {expression(step, names[c], names[d])}")
+            done = max(done, needed)
+            if op is not None:
+                question = expression(op, names[a], names[b])
+                lines.append(f"if not {question}: return None" if answer else f"if {question}: return None")
+        return lines, [names[n] for n in self.wanted]
+
+
+SYMBOLS = {operator.add: "+", operator.sub: "-", operator.mul: "*", operator.floordiv: "//", operator.truediv: "/",
+           operator.mod: "%", operator.lshift: "<<", operator.rshift: ">>", operator.and_: "&", operator.or_: "|",
+           operator.eq: "==", operator.ne: "!=", operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">="}
+
+
+def expression(op, a: str, b: str) -> str:
+    """op(a, b) in Python."""
+    symbol = SYMBOLS.get(op)
+    return f"({a} {symbol} {b})" if symbol else f"{op.__name__}({a}, {b})"
+
+
+class Fit:
+    """Which sizes a trace was made for: those at `places` may vary, equal ones together; the others stay."""
+
+    def __init__(self, values, places):
+        self.first = [same[0] for same in places]
+        moving = {place for same in places for place in same}
+        self.fixed = chosen([n for n in range(len(values)) if n not in moving])
+        self.fixed_values = self.fixed(values)
+        self.equal = [chosen(side) for side in zip(*[(same[0], place) for same in places for place in same[1:]])]
+
+    def variables(self, values) -> list[int] | None:
+        """The sizes that vary; None if others do."""
+        if self.fixed(values) != self.fixed_values:
+            return None
+        if self.equal and self.equal[0](values) != self.equal[1](values):
+            return None
+        return [values[n] for n in self.first]
+
+
+def chosen(places) -> itemgetter:
+    """What gives the values at some places."""
+    return itemgetter(*places) if places else itemgetter(slice(0))
+
+
+def varying(rows) -> list[list[int]]:
+    """Places at which rows differ; those that are equal in every row together."""
+    groups: dict = {}
+    for place, values in enumerate(zip(*rows)):
+        if len(set(values)) > 1:
+            groups.setdefault(values, []).append(place)
+    return list(groups.values())
+
 
 class Number:
     """A number of a trace: `value` is what it is in this run."""
 
     __slots__ = ("trace", "index", "value", "step")
     __hash__ = None
+    __class__ = property(lambda self: type(self.value))     # programs ask whether sizes are ints
 
     def __init__(self, trace, index, value, step):
         self.trace, self.index, self.value, self.step = trace, index, value, step
@@ -156,12 +236,15 @@ class Number:
         return f"<{self.value}>"
 
 
+PLAIN = frozenset((Number, int, float, bool))
+
+
 def _method(op):
-    return lambda self, other: self.trace.compute(op, self, other)
+    return lambda self, other: self.trace.compute(op, self, other) if type(other) in PLAIN else NotImplemented
 
 
 def _reflected(op):
-    return lambda self, other: self.trace.compute(op, other, self)
+    return lambda self, other: self.trace.compute(op, other, self) if type(other) in PLAIN else NotImplemented
 
 
 def _question(op):
@@ -184,6 +267,11 @@ def reference(n):
     if kind in (int, float, bool):
         return kind, n
     raise TypeError(f"a size meets {n!r}")
+
+
+def whole(n):
+    """int(n); a number that may vary stays one."""
+    return n if type(n) is Number else int(n)
 
 
 def plain(n):

@@ -9,13 +9,14 @@ import warnings
 import numpy as np
 
 from .. import dtypes
+from ..compiler.sizes import whole
 from ..layout import is_dense, packed, permute
 from ..prims.pointwise import full as full_p, iota
 from ..tensor import Tensor, check_device, wrap
 from ..trace.flush import from_array, from_bytes, share_array
 from ..trace.record import emit
 from . import layouts
-from .promote import output_order, remember, source
+from .promote import known as known_of, output_order, remember, source
 from .support import as_element, need
 
 
@@ -30,7 +31,7 @@ def sizes(args, name="empty") -> tuple[int, ...]:
         if isinstance(n, bool) or not hasattr(n, "__index__"):
             raise TypeError(f"{name}(): argument 'size' failed to unpack the object at pos {i + 1} with error \"type must be "
                             f"tuple of ints,but got {type(n).__name__}\"")
-        shape.append(int(n))
+        shape.append(whole(n))
     if any(n < 0 for n in shape):
         raise RuntimeError("zeros: Dimension size must be non-negative." if name == "zeros" else
                            f"Trying to create tensor with negative dimension {min(shape)}: {shape}")
@@ -60,7 +61,7 @@ def filled(shape, value, dtype) -> Tensor:
         raise TypeError(f"full(): argument 'fill_value' (position 2) must be Number, not {type(value).__name__}")
     value = as_element(value, dtype)
     shape = tuple(shape)
-    sig = _filled.get((shape, dtype))
+    sig = known_of(_filled, (shape, dtype))
     if sig is None:
         sig = remember(_filled, (shape, dtype), full_p.signature([None], (dtype,), dict(shape=shape, dtype=dtype)))
     return emit(sig, (), (value,))
@@ -212,19 +213,19 @@ def arange(start, end=None, step=1, *, dtype=None, layout=None, device=None, req
     start, end, step = (v.item() if isinstance(v, (Tensor, np.generic)) else v for v in (start, end, step))
     if step == 0:
         raise RuntimeError("step must be nonzero")
-    if not (math.isfinite(start) and math.isfinite(end)):
+    if not all(isinstance(v, int) or math.isfinite(v) for v in (start, end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    whole = all(isinstance(v, int) for v in (start, end, step))
-    d = dtypes.as_dtype(dtype) or (out.dtype if out is not None else dtypes.int64 if whole else dtypes.default)
+    is_whole = all(isinstance(v, int) for v in (start, end, step))
+    d = dtypes.as_dtype(dtype) or (out.dtype if out is not None else dtypes.int64 if is_whole else dtypes.default)
     need("arange_cpu", d, {1, 2})
     if not d.is_floating_point:
-        start, end, step, whole = int(start), int(end), int(step), True
+        start, end, step, is_whole = whole(start), whole(end), whole(step), True
         if step == 0:
             raise ValueError("step must be nonzero")
-    n = max(0, -(-(end - start) // step)) if whole else max(0, math.ceil((end - start) / step))
-    y = _counted(start, step, int(n), d)
+    n = max(0, -(-(end - start) // step)) if is_whole else max(0, math.ceil((end - start) / step))
+    y = _counted(start, step, whole(n), d)
     if out is not None:
         from .promote import MATCH, into
         return into(out, y, MATCH)

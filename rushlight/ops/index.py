@@ -13,7 +13,8 @@ from ..autograd.function import differentiable
 from ..autograd.grad_mode import mode as grad
 from ..autograd.inplace import assign, check_writable, is_plain, write_signature
 from ..autograd.node import is_tracked, named, type_name
-from ..autograd.recall import compound, recalled
+from ..autograd.recall import recalled
+from ..compiler.sizes import Number
 from ..layout import broadcast_shapes, wrap_dim
 from ..prims.host import argsort as argsort_p, argtopk as argtopk_p
 from ..prims.index import copy, gather as gather_p, scatter as scatter_p
@@ -21,7 +22,7 @@ from ..prims.pointwise import full as full_p
 from ..storage import Storage
 from ..return_types import return_type
 from ..tensor import Tensor, wrap
-from ..trace.record import pending, record_write
+from ..trace.record import compound, pending, record_write
 from .create import arange, tensor, triu_indices
 from .overriding import stranger
 from .promote import SAME, apply, into, operand, remember
@@ -108,10 +109,23 @@ def _basic(x, entries):
 
 
 def _bounds(s, n):
-    start, stop, step = s.indices(n)
+    start, stop, step = s.indices(n) if type(n) is int and not _has_sizes(s) else _indices(s, n)
     if step <= 0:
         raise ValueError("step must be greater than zero")
     return start, max(stop, start), step
+
+
+def _has_sizes(s) -> bool:
+    return Number in (type(s.start), type(s.stop), type(s.step))
+
+
+def _indices(s, n):
+    """s.indices(n) of sizes that may vary, for steps forward."""
+    def inside(i, default):
+        if i is None:
+            return default
+        return max(i + n, 0) if i < 0 else min(i, n)
+    return inside(s.start, 0), inside(s.stop, n), 1 if s.step is None else s.step
 
 
 def _pick(x, dim, i):

@@ -8,6 +8,7 @@ from .casting import listed
 from .. import dtypes
 from ..autograd.node import named
 from ..autograd.recall import recalled
+from ..compiler.sizes import whole
 from ..layout import broadcast_shapes, wrap_dim
 from ..prims import contract as c
 from ..prims.table import Gradient
@@ -443,7 +444,7 @@ def each(value, n, name) -> tuple[int, ...]:
     """One number for each of n spatial axes."""
     if isinstance(value, int):
         return (value,) * n
-    value = tuple(int(v) for v in value)
+    value = tuple([whole(v) for v in value])
     if len(value) == 1:
         return value * n
     if len(value) != n:

@@ -11,6 +11,7 @@ from .. import dtypes
 from ..autograd.function import differentiable
 from ..autograd.grad_mode import mode
 from ..autograd.node import is_tracked
+from ..compiler.sizes import whole
 from ..prims import reduce as r
 from ..autograd.recall import lasting, recalled
 from ..prims.index import gather
@@ -52,7 +53,7 @@ def _constant_pad(x, *, pad, value):
 
 def constant_pad(x, pad, value=0):
     """Borders of one value; pairs (before, after) run from the last axis backwards; negative ones crop."""
-    pad = tuple(int(p) for p in pad)
+    pad = tuple([whole(p) for p in pad])
     for i in range(0, len(pad), 2):
         d = x.dim() - 1 - i // 2
         if x.shape[d] + pad[i] + pad[i + 1] < 0:

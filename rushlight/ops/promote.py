@@ -10,6 +10,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.grad_mode import mode
 from ..autograd.node import Untracked, attach, is_tracked
+from ..compiler.sizes import Number
 from ..layout import broadcast_shapes, expand, packed, permute
 from ..prims.table import Gradient, Primitive
 from ..tensor import Tensor, wrap
@@ -21,6 +22,7 @@ from .support import check_supported, legacy_name, native_name
 
 NUMBERS = (bool, int, float)
 MEMO_LIMIT = 20000
+is_sized = False    # while a call is traced on sizes that may vary (autograd/sized.py): nothing is remembered of it
 NONE: dict = {}
 traced = None       # the floats of a step that is recorded for replay (replay/traced.py)
 
@@ -75,7 +77,7 @@ def apply(prim: Primitive, xs, params: dict, gradient: Gradient | None = None) -
     """Record a primitive on tensors (and numbers, for scalar operands); tape it if need be."""
     tensors = [x for x in xs if isinstance(x, Tensor)]
     key = (hashable(params), *[(x.layout, x.dtype) if isinstance(x, Tensor) else type(x) for x in xs])
-    sig = prim.memo.get(key)
+    sig = known(prim.memo, key)
     if sig is None:
         sig = remember(prim.memo, key, _signature(prim, xs, params))
     scalars = tuple(x for x in xs if not isinstance(x, Tensor))
@@ -86,10 +88,19 @@ def apply(prim: Primitive, xs, params: dict, gradient: Gradient | None = None) -
 
 
 def remember(memo, key, value):
-    if len(memo) > MEMO_LIMIT:
-        memo.clear()
-    memo[key] = value
+    if not is_sized:
+        if len(memo) > MEMO_LIMIT:
+            memo.clear()
+        memo[key] = value
     return value
+
+
+def known(memo, key):
+    """What is remembered, or None."""
+    try:
+        return memo.get(key)
+    except TypeError:       # sizes that may vary have no hash
+        return None
 
 
 def _signature(prim, xs, params):
@@ -101,7 +112,7 @@ def _signature(prim, xs, params):
 def source(prim: Primitive, params: dict, scalars=(), scalar_dtypes=(), extra=None) -> Tensor:
     """A primitive without tensor operands: full, iota, random words."""
     key = (hashable(params), scalar_dtypes)
-    sig = prim.memo.get(key)
+    sig = known(prim.memo, key)
     if sig is None:
         sig = remember(prim.memo, key, prim.signature([None] * len(scalars), scalar_dtypes, params))
     return wrap(Tensor, record(sig, (), tuple(scalars), extra), sig.result, 0)
@@ -252,7 +263,7 @@ def pointwise(prim: Primitive, xs: tuple, kind: str = "same", gradient=None, par
 
 def recipe_for(prim, xs, kind, params=NONE) -> Recipe:
     key = (kind, hashable(params), *[(x.layout, x.dtype) if isinstance(x, Tensor) else type(x) for x in xs])
-    recipe = prim.memo.get(key)
+    recipe = known(prim.memo, key)
     if recipe is None:
         recipe = remember(prim.memo, key, make_recipe(prim, xs, kind, params))
     return recipe
@@ -287,7 +298,7 @@ def untaped_cast(x, dtype):
 
 def _ours(x, arrays):
     """NumPy's numbers as Python's, subclasses of numbers as their base, arrays as tensors."""
-    if isinstance(x, Tensor) or type(x) in NUMBERS or type(x) is traced:
+    if isinstance(x, Tensor) or type(x) in NUMBERS or type(x) is traced or type(x) is Number:
         return x
     if isinstance(x, np.generic):
         return x.item()
@@ -388,8 +399,8 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
     def foreign(a, b):
         """NumPy's numbers count as Python's, its arrays as tensors in expressions; anything else is not ours."""
         a, b = _ours(a, operator), _ours(b, operator)
-        if traced in (type(a), type(b)):
-            return pointwise(prim, (a, b), kind, second if type(b) is traced else first)
+        if traced in (type(a), type(b)) or Number in (type(a), type(b)):
+            return pointwise(prim, (a, b), kind, first if isinstance(b, Tensor) else second)
         if complex in (type(a), type(b)) and Tensor in (type(a), type(b)):
             return pointwise(prim, (a, b), kind, second if type(b) is complex else first)
         if all(isinstance(x, Tensor) or type(x) in NUMBERS for x in (a, b)):

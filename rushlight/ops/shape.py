@@ -12,6 +12,7 @@ from ..autograd.grad_mode import mode
 from ..autograd.inplace import AS_STRIDED, add_part, embed
 from ..autograd.recall import recalled
 from ..autograd.node import Cuts, attach, attach_parts, edge_to, entry, is_tracked, named
+from ..compiler.sizes import whole
 from ..layout import packed, wrap_dim, wrap_dims
 from ..prims.index import concat as concat_p, copy
 from ..prims.table import Gradient, Variadic
@@ -21,7 +22,7 @@ from .joining import at_once, joined_shape, stacked_shape
 from .layouts import Unstrided, answered
 from .numpy_names import renamed
 from .overriding import answer_one
-from .promote import apply, into, remember, result_type
+from .promote import apply, into, known, remember, result_type
 from .support import legacy_name
 
 
@@ -125,7 +126,7 @@ def views_of(x, cuts: Cuts) -> tuple:
 def _known_cuts(key, make) -> Cuts:
     """Cuts by what they follow from."""
     try:
-        return _known.get(key) or remember(_known, key, make())
+        return known(_known, key) or remember(_known, key, make())
     except TypeError:
         return make()
 
@@ -156,7 +157,7 @@ def _sizes(args):
     """Sizes given as numbers or as one sequence."""
     if len(args) == 1 and not isinstance(args[0], (int, Tensor)):
         args = args[0]
-    return tuple(int(n) for n in args)
+    return tuple([whole(n) for n in args])
 
 
 @remembered
@@ -497,7 +498,7 @@ _DIAGONAL, _UNFOLD = _part_gradient("DiagonalBackward0"), _part_gradient("Unfold
 
 def _part(x, cut, args, gradient):
     key = (cut, x.layout, x.dtype, args)
-    found = _known.get(key)
+    found = known(_known, key)
     if found is None:
         params = {"shape": x.layout.shape, "cut": cut, "args": args}
         found = remember(_known, key, View(*cut(x.layout, *args), gradient, params))
@@ -516,7 +517,7 @@ def narrow(input, dim, start, length):
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     d = wrap_dim(dim, input.layout.ndim)
     n = input.layout.shape[d]
-    start, length = int(start), int(length)
+    start, length = whole(start), whole(length)
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
     if not -n <= start <= n:
@@ -538,7 +539,7 @@ def select(input, dim, index):
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
     d = wrap_dim(dim, input.layout.ndim)
     n = input.layout.shape[d]
-    index = int(index)
+    index = whole(index)
     if not -n <= index < n:
         raise IndexError(f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {d}")
     return _part(input, L.select, (d, index % n), _SELECT)

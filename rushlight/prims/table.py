@@ -22,10 +22,25 @@ from collections.abc import Callable
 from types import FunctionType
 
 from .. import dtypes
+from ..layout import FreeLayout, packed
 from ..trace.record import Signature
 
+SIGNATURES = 20000          # kept of one primitive
 PRIMITIVES: dict[str, "Primitive"] = {}
 memos: list[dict] = []      # of replays (autograd/recall.py), to be forgotten together
+
+
+class Memo(dict):
+    """Replays of the calls of one function, and kinds of calls with theirs for all sizes (autograd/sized.py)."""
+
+    __slots__ = ("kinds",)
+
+    def __init__(self):
+        self.kinds = {}
+
+    def clear(self) -> None:
+        super().clear()
+        self.kinds.clear()
 
 
 @dataclass(eq=False)
@@ -46,6 +61,7 @@ class Primitive:
     may_fail: bool = False              # depends on values: checked while the plan runs
     without: str = ""                   # why it has no rules of gradient and batching
     memo: dict = field(default_factory=dict)
+    signatures: dict = field(default_factory=dict)
     gradient: "Gradient" = None
 
     def __post_init__(self):
@@ -62,8 +78,23 @@ class Primitive:
         if dtypes_ and dtypes_[0].is_complex:
             from ..ops.support import check_real
             check_real(self.name, dtypes_[0])
-        shape = tuple(self.shape(shapes, **params))
-        return Signature(self, params, tuple(layouts), tuple(dtypes_), shape, self.dtype(dtypes_, **params), result)
+        out = packed(tuple(self.shape(shapes, **params)))
+        return self.interned(params, tuple(layouts), tuple(dtypes_), out, self.dtype(dtypes_, **params), result or out)
+
+    def interned(self, params, layouts, dtypes_, out, dtype, result) -> Signature:
+        """The one signature of these: the compiler knows equal vertices by it."""
+        key = layouts, dtypes_, result, *params.items()
+        try:
+            found = self.signatures.get(key)
+        except TypeError:               # of parameters without a hash
+            return Signature(self, params, layouts, dtypes_, out, dtype, result)
+        if found is None:
+            found = Signature(self, params, layouts, dtypes_, out, dtype, result)
+            if FreeLayout not in (type(out), *map(type, layouts)):
+                if len(self.signatures) > SIGNATURES:
+                    self.signatures.clear()
+                self.signatures[key] = found
+        return found
 
     def __call__(self, *xs, **params):
         """Record this primitive on tensors of exactly the dtypes and shapes it takes; taped."""
@@ -82,7 +113,7 @@ class Gradient:
         self.name, self.rules = name, tuple(rules)
         self.uses = tuple(_uses(r) for r in rules)      # per rule: positions read; 0 is y, 1.. are inputs
         self.plans: dict[int, tuple] = {}       # what was saved for which inputs
-        self.memo: dict = {}                    # replays of the rules (autograd/recall.py)
+        self.memo = Memo()                      # replays of the rules (autograd/recall.py)
         self.add = None                         # adds to a sum of gradients without making one of its size
         memos.append(self.memo)
 

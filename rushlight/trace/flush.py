@@ -47,6 +47,7 @@ def flush() -> None:
         taken = len(pending.nodes)
         if not taken:
             return
+        pending.turn += 1
         writes = len(overwritten)
         nodes = [n for r in pending.nodes[:taken] if (n := r()) is not None and n.buffer is None]
         if failed:

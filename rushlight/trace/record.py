@@ -10,7 +10,7 @@ import sys
 import threading
 from weakref import ref
 
-from ..layout import Layout, packed
+from ..layout import Layout
 from ..storage import Storage
 from ..tensor import Tensor
 from . import periods
@@ -30,12 +30,10 @@ class Signature:
                  "native",      # whether kernels can compute it: set by compiler/bodies.py
                  "told")        # what of it are sizes: set by trace/graph.py
 
-    def __init__(self, prim, params, layouts, dtypes, shape, dtype, result: Layout | None = None):
+    def __init__(self, prim, params, layouts, dtypes, out: Layout, dtype, result: Layout):
         self.prim, self.params, self.layouts, self.dtypes = prim, params, layouts, dtypes
-        self.shape, self.dtype = shape, dtype
-        self.out = packed(shape)
-        self.numel = self.out.numel
-        self.result = self.out if result is None else result    # how the tensor sees the output
+        self.shape, self.numel, self.out, self.dtype = out.shape, out.numel, out, dtype
+        self.result = result            # how the tensor sees the output
         self.told = None
 
     def __repr__(self):
@@ -58,6 +56,23 @@ class Compound:
 
     def __repr__(self):
         return " ".join(str(sig) for sig, _, _ in self.steps)
+
+
+BUNDLES = 20000         # signatures of bundles kept
+compounds: dict = {}        # signatures of bundles, by their steps
+
+
+def compound(steps: tuple) -> Compound:
+    """The one signature of these steps."""
+    try:
+        found = compounds.get(steps)
+    except TypeError:       # sizes that may vary have no hash
+        return Compound(steps)
+    if found is None:
+        if len(compounds) > BUNDLES:
+            compounds.clear()
+        found = compounds[steps] = Compound(steps)
+    return found
 
 
 class Node:
@@ -100,7 +115,7 @@ class Node:
 class Pending:
     """What has been recorded and not run: weak references in recording order."""
 
-    __slots__ = ("nodes", "first", "limit", "again", "is_short", "mark", "flush", "capture")
+    __slots__ = ("nodes", "first", "limit", "again", "is_short", "mark", "flush", "capture", "turn")
 
     def __init__(self):
         self.nodes, self.first, self.limit = [], None, LIMIT
@@ -108,6 +123,7 @@ class Pending:
         self.mark = None        # what comes by once in a period
         self.again = None       # the line of the last cut, until the next trace begins
         self.flush = None       # trace.flush.flush, set there (recording must not import the compiler)
+        self.turn = 0           # how often something was run
         self.capture = None     # the innermost vmap whose function is running (func/batching.py)
 
 

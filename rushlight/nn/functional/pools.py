@@ -7,13 +7,14 @@ import numpy as np
 
 from ... import ops
 from ...autograd.recall import lasting, recalled
+from ...compiler.sizes import whole
 from ...tensor import Tensor
 
 
 def _tuple(value, n, name):
     if isinstance(value, int):
         return (value,) * n
-    values = tuple(int(v) for v in value)
+    values = tuple([whole(v) for v in value])
     if len(values) not in (1, n):
         raise RuntimeError(f"{name} must either be a single int, or a tuple of {n} ints")
     return values * n if len(values) == 1 else values
@@ -160,6 +161,8 @@ def max_unpool3d(input: Tensor, indices: Tensor, kernel_size, stride=None, paddi
 # -- means -----------------------------------------------------------------------------------------
 def _counts(m, size, kernel, stride, padding, include_pad):
     """How many elements each window of an axis counts."""
+    if not padding and (size - 1) * stride + kernel <= m:
+        return [kernel]         # all of them alike
     low, high = (-padding, m + padding) if include_pad else (0, m)
     starts = [i * stride - padding for i in range(size)]
     return [min(s + kernel, high) - max(s, low) for s in starts]
