@@ -33,7 +33,7 @@ TURNS = 3           # flushes between which a kind must have come with new sizes
 REMEMBERED = 8      # sizes by which a kind tells what varies
 PATTERNS = 16       # of one kind
 KINDS = 64          # of one function
-CHECKED = 1         # instances that are compared with a trace of the call itself
+CHECKED = 2         # instances that are compared with a trace of the call itself
 ATOMS = (type(None), bool, int, float, complex, str, dtype, type, Primitive, Generator)
 
 
@@ -171,7 +171,12 @@ class Kind:
 
     def replay(self, values, call):
         for pattern in self.patterns:
-            made = pattern.instance(values, call)
+            try:
+                made = pattern.instance(values, call)
+            except AssertionError as error:
+                if checking:
+                    raise
+                return self.close(error)
             if made is not None:
                 self.found += 1
                 if pattern is not self.patterns[0]:
@@ -184,6 +189,12 @@ class Kind:
         made = self.traced(call(), values) if self.pays() else None
         self.seen.append(tuple(values))
         return made
+
+    def close(self, error) -> None:
+        """Such calls are made as they are from now on."""
+        failures.append(repr(error))
+        self.patterns.clear()
+        self.is_closed = True
 
     def pays(self) -> bool:
         tries = min(self.found + self.turns.bit_length(), PATTERNS)
@@ -201,11 +212,9 @@ class Kind:
             pattern = Pattern(made_call, rows[-1], varying(rows))
             made = pattern.instance(values, lambda: made_call)
         except Exception as error:
-            failures.append(error)
-            self.is_closed = True
-            return None
+            return self.close(error)
         if made is None or not any(pattern.fits(row) for row in self.seen):
-            failures.append((made_call.write, pattern, values))
+            failures.append(f"no range: {values}")
             return None
         self.patterns.insert(0, pattern)
         return made
@@ -300,8 +309,8 @@ class Pattern:
         if variables is None:
             return None
         replay = self.make(*variables, call().function() if self.needs_call else None)
-        if replay is not None and (self.unchecked or checking):
-            self.unchecked = 0
+        if replay is not None and (self.unchecked > 0 or checking):
+            self.unchecked -= 1
             self.check(variables, call())
         return replay
 
