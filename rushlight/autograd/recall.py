@@ -865,11 +865,16 @@ def pull(fn, g) -> list:
             key += (type(item), item)
         else:
             return called(fn, g)
+    if fn.token.__class__ is Signature:         # what was expanded or cast to be computed with has lost its own layout
+        for e in fn.edges:
+            if e is not None:
+                key += e[2:]
     memo = fn.gradient.memo
     found = memo.get(key)
     if found is None:
-        form = (fn.mask, g.layout, g.dtype, *[(x.layout, x.storage.dtype) if type(x) is Saved else (type(x), x) for x in saved],
-                *fn.params, *fn.params.values(), *[e and e[2:] for e in fn.edges])
+        form = (str(fn.mask), g.layout, g.dtype,
+                tuple([(x.layout, x.storage.dtype) if type(x) is Saved else (type(x), x) for x in saved]),
+                tuple(fn.params), tuple(fn.params.values()), tuple([e and e[2:] for e in fn.edges]))
         found = replay_for(memo, form, lambda: Call(functools.partial(_rules, fn.gradient, fn.positions), _given(fn, g),
                                                     [g, *values], 0, RuleWriter))
         if found is None:
@@ -917,12 +922,12 @@ def called(fn, g) -> list:
 
 def _given(fn, g):
     """What the rules of a tape entry are called with, and what else it goes by."""
-    return [fn.mask, g, fn.saved, fn.params, [e and e[2:] for e in fn.edges]]
+    return [g, fn.saved, fn.params, [e and e[2:] for e in fn.edges]]
 
 
 def _rules(gradient, positions, given):
     """The rules of a tape entry as a function of the gradient and the saved tensors."""
-    _, _, saved, params, places = given
+    _, saved, params, places = given
 
     def call(*tensors):
         values = [None] * (len(places) + 1)
