@@ -345,9 +345,9 @@ def test_what_was_recorded_before_a_call_that_fails_is_run():
 
 def test_operands_that_a_kernel_sees_alike_have_gradients_of_their_own_shapes():
     """A product of [4, 1] broadcast and one of [4, 1] expanded before have one signature."""
-    y = torch.ones(4, 3, requires_grad=True)
+    y = T.ones(4, 3, requires_grad=True)
     for _ in range(8):
-        thin, wide = torch.ones(4, 1, requires_grad=True), torch.ones(4, 1, requires_grad=True)
+        thin, wide = T.ones(4, 1, requires_grad=True), T.ones(4, 1, requires_grad=True)
         (thin * y).sum().backward()
         (wide.expand(4, 3) * y).sum().backward()
         assert thin.grad.shape == wide.grad.shape == (4, 1)
