@@ -410,7 +410,9 @@ class Function:
                otherwise=0) -> Value:
         """Lane l is `pointer[offsets[l]]`, offsets an integer vector counted in elements."""
         type = like(offsets.type, element)
-        mask = mask or constant(like(type, "i1"), True)
+        if mask is None:
+            return self._one_by_one(element, [self.at(pointer, element, self.extract(offsets, lane))
+                                              for lane in range(lanes_of(type))])
         return self.call(type, f"llvm.masked.gather.{mangle(type)}.{mangle(like(type, 'ptr'))}",
                          self._aligned(self.at(pointer, element, offsets), element), mask,
                          self.value(otherwise, type))
@@ -434,7 +436,30 @@ class Function:
             return self._every_second(element, pointer, lanes)
         if isinstance(stride, int) and stride == -1:
             return self._backwards(element, pointer, lanes, mask)
+        if mask is None and lanes > 1:
+            return self._one_by_one(element, self._places(element, pointer, stride, lanes))
         return self.gather(element, pointer, self.strided_offsets(stride, lanes), mask)
+
+    def _one_by_one(self, element: str, places: list[Value]) -> Value:
+        """By as many loads, which take some CPUs a fifth of a gather's time."""
+        value = Value("poison", vector(element, len(places)))
+        for lane, place in enumerate(places):
+            value = self.insert(value, self.load(element, place), lane)
+        return value
+
+    def _store_one_by_one(self, value: Value, pointer: Value, stride) -> None:
+        element, lanes = element_of(value.type), lanes_of(value.type)
+        for lane, place in enumerate(self._places(element, pointer, stride, lanes)):
+            self.store(self.extract(value, lane), place)
+
+    def _places(self, element: str, pointer: Value, stride, lanes: int) -> list[Value]:
+        """Addresses of strided elements, those of four counted from one pointer."""
+        found = []
+        for lane in range(lanes):
+            if lane % 4 == 0 and lane:
+                pointer = self.at(pointer, element, self.mul(stride, 4))
+            found.append(self.at(pointer, element, self.mul(stride, lane % 4)))
+        return found
 
     def _backwards(self, element: str, pointer: Value, lanes: int, mask: Value | None) -> Value:
         """The elements before the pointer, nearest first; nothing before the last one wanted is touched."""
@@ -453,6 +478,8 @@ class Function:
     def store_strided(self, value: Value, pointer: Value, stride, mask: Value | None = None) -> None:
         if isinstance(stride, int) and stride == 1:
             return self.masked_store(value, pointer, mask) if mask else self.store(value, pointer)
+        if mask is None:
+            return self._store_one_by_one(value, pointer, stride)
         self.scatter(value, pointer, self.strided_offsets(stride, lanes_of(value.type)), mask)
 
     def strided_offsets(self, stride, lanes: int = LANES) -> Value:
