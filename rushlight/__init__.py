@@ -98,6 +98,9 @@ def __getattr__(name):
     if name in ("save", "load"):
         from . import serialization
         return getattr(serialization, name)
+    if name in ("UntypedStorage", "TypedStorage"):
+        from . import storage
+        return getattr(storage, name)
     if name == "vmap":
         from .func import vmap
         return vmap

@@ -507,7 +507,14 @@ def as_tensor(data, dtype=None, device=None):
     return tensor(data, dtype=d)
 
 
-asarray = as_tensor
+def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
+    """as_tensor, which also sees the bytes of a storage; `copy` says whether to copy for sure, or to share or fail."""
+    from .interop import UntypedStorage
+    y = as_tensor(obj._bytes() if isinstance(obj, UntypedStorage) else obj, dtype, device)
+    is_shared = y is obj or y.storage.share is not None
+    if copy is False and not is_shared:
+        raise ValueError("can't alias arbitrary sequence into a tensor.")
+    return finished(y.clone() if copy and is_shared else y, requires_grad)
 
 
 def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False):

@@ -1,6 +1,7 @@
 """Borders with the outside: NumPy, copies, pickles, conversion, methods that ops lack."""
 from __future__ import annotations
 
+import functools
 from weakref import ref
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.inplace import assign, check_writable
 from ..autograd.node import named
-from ..storage import Share
+from ..storage import Share, Storage, recast
 from ..tensor import Tensor, check_device, device, wrap
 from .pointwise import cast, clone
 
@@ -281,10 +282,20 @@ def as_subclass(x, cls):
 
 
 class UntypedStorage:
-    """The bytes behind a tensor and its views."""
+    """The bytes behind a tensor and its views; new ones of a number of bytes, or of their values."""
 
-    def __init__(self, storage):
-        self._storage = storage
+    def __init__(self, source=0):
+        self._storage = source if isinstance(source, Storage) else _storage_of_bytes(source)
+
+    @classmethod
+    def from_file(cls, filename, shared=False, nbytes=0):
+        """The first bytes of a file: mapped, so that only what is looked at is read."""
+        return FileStorage(_mapped(filename, shared, nbytes))
+
+    def _bytes(self):
+        """A flat tensor on the memory."""
+        from ..layout import packed
+        return wrap(Tensor, recast(self._storage, dtypes.uint8), packed((self.nbytes(),)), 0)
 
     def data_ptr(self) -> int:
         return own_buffer(self._storage).address if self._storage.numel else 0
@@ -294,8 +305,36 @@ class UntypedStorage:
 
     size = __len__ = nbytes
 
+    def element_size(self) -> int:
+        return 1
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + self.nbytes()
+
     def tolist(self) -> list:
-        return list(self._storage.realize().as_numpy(np.uint8, (self.nbytes(),)))
+        return self._bytes().tolist()
+
+    def __getitem__(self, i):
+        found = self._bytes()[i]
+        return UntypedStorage(found.clone().storage) if isinstance(i, slice) else found.item()
+
+    def __setitem__(self, i, value):
+        self._bytes()[i] = value
+
+    def __iter__(self):
+        return iter(self.tolist())
+
+    def clone(self):
+        return UntypedStorage(self._bytes().clone().storage)
+
+    def untyped(self):
+        return self
+
+    def cpu(self):
+        return self
+
+    def __repr__(self):
+        return "".join(f" {v}\n" for v in self) + f"[torch.storage.{type(self).__name__}(device=cpu) of size {len(self)}]"
 
     def __eq__(self, other):
         return isinstance(other, UntypedStorage) and self._storage is other._storage
@@ -304,12 +343,46 @@ class UntypedStorage:
         return id(self._storage)
 
     device = property(lambda self: device("cpu"))
+    is_cuda = is_sparse = False
+
+
+class FileStorage(UntypedStorage):
+    """The bytes of a file that is mapped into memory."""
+
+    def __init__(self, array):
+        self._array = array
+
+    @functools.cached_property
+    def _storage(self):
+        from ..trace.flush import share_array
+        return share_array(self._array, dtypes.uint8, len(self._array))
+
+    def nbytes(self) -> int:
+        return len(self._array)
+
+    size = __len__ = nbytes
+
+    def __getitem__(self, i):
+        return UntypedStorage(self._array[i]) if isinstance(i, slice) else int(self._array[i])
+
+
+def _mapped(filename, shared, nbytes):
+    return np.memmap(filename, np.uint8, "r+" if shared else "c", shape=(nbytes,)) if nbytes else np.empty(0, np.uint8)
+
+
+def _storage_of_bytes(source):
+    """A new storage of a number of zeros, or of values from 0 to 255."""
+    from ..trace.flush import from_bytes
+    return from_bytes(bytes(source) if isinstance(source, int) else np.asarray(source, np.uint8).tobytes(), dtypes.uint8)
 
 
 class TypedStorage(UntypedStorage):
     """The elements behind a tensor and its views."""
 
     dtype = property(lambda self: self._storage.dtype)
+
+    def element_size(self) -> int:
+        return self.dtype.itemsize
 
     def size(self) -> int:
         return self._storage.numel
@@ -322,9 +395,6 @@ class TypedStorage(UntypedStorage):
     def __getitem__(self, i):
         found = storage_of_elements(self._storage)[i]
         return found.item() if found.dim() == 0 else found.tolist()
-
-    def __iter__(self):
-        return iter(self.tolist())
 
     def untyped(self) -> UntypedStorage:
         return UntypedStorage(self._storage)

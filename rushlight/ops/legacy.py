@@ -50,4 +50,5 @@ def typename(obj) -> str:
 
 def is_storage(obj) -> bool:
     """Whether an object is a storage as users see it."""
-    return type(obj).__name__ in ("UntypedStorage", "TypedStorage")
+    from .interop import UntypedStorage
+    return isinstance(obj, UntypedStorage)

@@ -98,3 +98,34 @@ def test_samples_of_beta_move_as_they_do_there(a, b):
         T.distributions.Beta(*parameters).rsample().sum().backward()
         found.append(np.stack([p.grad.numpy() for p in parameters]))
     np.testing.assert_allclose(*found, rtol=5e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["cudnn", "cuda", "mps", "mkl", "mkldnn", "openmp"])
+def test_switches_are_modules(name):
+    """`import torch.backends.cudnn as cudnn` gives the very switches that the package has."""
+    import importlib
+    from rushlight import backends
+    before = getattr(backends, name)
+    module = importlib.import_module(f"rushlight.backends.{name}")
+    assert module is before is getattr(backends, name) and module.__spec__.name == f"rushlight.backends.{name}"
+
+
+def test_storages_are_made_and_sliced_as_there():
+    def seen(T):
+        s, made = T.arange(10, dtype=T.uint8).untyped_storage(), T.UntypedStorage(4)
+        made[0] = 7
+        return [s[2:5].tolist(), s[0], T.asarray(s[2:5], dtype=T.uint8).tolist(), len(s), s.nbytes(), repr(s), made[0],
+                T.UntypedStorage([1, 2, 3]).tolist(), T.tensor([1., 2.]).untyped_storage().tolist(),
+                isinstance(s, T.UntypedStorage), isinstance(s, T.storage.UntypedStorage), T.is_storage(s),
+                s.__sizeof__() - len(s) > 0]
+    assert seen(rushlight) == seen(oracle)
+
+
+def test_a_file_is_a_storage(tmp_path):
+    path = str(tmp_path / "bytes")
+    with open(path, "wb") as f:
+        f.write(bytes(range(200)))
+    for T in (rushlight, oracle):
+        s = T.UntypedStorage.from_file(path, shared=False, nbytes=200)
+        assert len(s) == 200 and s[5] == 5 and T.asarray(s[100:108], dtype=T.uint8).view(T.int32).shape == (2,)
+        assert T.asarray(s).sum() == sum(range(200))
