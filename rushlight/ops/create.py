@@ -508,9 +508,11 @@ def as_tensor(data, dtype=None, device=None):
 
 
 def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
-    """as_tensor, which also sees the bytes of a storage; `copy` says whether to copy for sure, or to share or fail."""
+    """as_tensor, which also sees the bytes of a storage as a dtype; `copy` says whether to copy for sure, or to share or fail."""
     from .interop import UntypedStorage
-    y = as_tensor(obj._bytes() if isinstance(obj, UntypedStorage) else obj, dtype, device)
+    if isinstance(obj, UntypedStorage):
+        obj = obj._bytes().view(dtypes.as_dtype(dtype) or dtypes.int64)
+    y = as_tensor(obj, dtype, device)
     is_shared = y is obj or y.storage.share is not None
     if copy is False and not is_shared:
         raise ValueError("can't alias arbitrary sequence into a tensor.")
