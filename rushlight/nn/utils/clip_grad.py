@@ -64,8 +64,12 @@ def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0,
     Returns the norm before.
     """
     parameters = _listed(parameters)
-    total = get_total_norm([p.grad for p in parameters if p.grad is not None], norm_type,
-                           error_if_nonfinite)
+    grads = [p.grad for p in parameters if p.grad is not None]
+    if any(hasattr(p, "sharding") for p in parameters):
+        from ...distributed.sharded import total_norm
+        total = total_norm(parameters, float(norm_type))
+    else:
+        total = get_total_norm(grads, norm_type, error_if_nonfinite)
     clip_grads_with_norm_(parameters, max_norm, total)
     return total
 
