@@ -141,6 +141,79 @@ with open(os.environ["RESULTS"] + str(rank), "w") as file:
     json.dump(found, file)
 """
 
+SHARDED = """
+import functools, json, os
+import torch, torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, get_state_dict, set_state_dict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FullyShardedDataParallel as FSDP, ShardingStrategy, fully_shard
+from torch.distributed.fsdp.wrap import ModuleWrapPolicy, size_based_auto_wrap_policy, transformer_auto_wrap_policy
+dist.init_process_group("gloo")
+rank, size, found = dist.get_rank(), dist.get_world_size(), {}
+def show(name, x):
+    found[name] = x.detach().to(torch.float64).flatten().tolist()
+class Block(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = torch.nn.Linear(6, 15), torch.nn.Linear(15, 6)
+    def forward(self, x):
+        return x + self.down(self.up(x).tanh())
+def net():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(5, 6), Block(), Block(), torch.nn.Linear(6, 2))
+def train(model, optimizer, steps=3, first=0, clip=None):
+    for step in range(first, first + steps):
+        optimizer.zero_grad()
+        x = torch.sin(torch.arange(20.).view(4, 5) * (rank + 1) + step)
+        model(x).square().sum().backward()
+        if clip:
+            show(f"norm {step}", clip(model))
+        optimizer.step()
+policies = {"none": None, "blocks": ModuleWrapPolicy({Block}),
+            "transformer": functools.partial(transformer_auto_wrap_policy, transformer_layer_cls={Block}),
+            "size": functools.partial(size_based_auto_wrap_policy, min_num_params=100)}
+for policy, function in policies.items():
+    for keeps in (False, True):
+        model = FSDP(net(), auto_wrap_policy=function, use_orig_params=keeps, device_id=torch.device("cpu"))
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        train(model, optimizer, clip=lambda m: m.clip_grad_norm_(0.5))
+        found[f"wrappers {policy}"] = [len(FSDP.fsdp_modules(model))]
+        state = model.state_dict()
+        found[f"names {policy} {keeps}"] = list(state) + [n for n, _ in model.named_parameters()]
+        for name, x in state.items():
+            show(f"{policy} {keeps} {name}", x)
+        state = FSDP.optim_state_dict(model, optimizer)
+        for name, s in state["state"].items():
+            show(f"moments {policy} {keeps} {name}", s["exp_avg_sq"])
+model = net()
+for block in model[1:3]:
+    fully_shard(block, mesh=init_device_mesh("cpu", (size,)))
+fully_shard(model, mesh=init_device_mesh("cpu", (size,)))
+optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+train(model, optimizer)
+found["in place"] = [n for n, _ in model.named_parameters()] + [type(model).__name__]
+for name, p in model.named_parameters():
+    show("rows " + name, p.to_local())
+    show("whole " + name, p.full_tensor())
+folder = os.environ["RESULTS"] + "checkpoint"
+m, o = get_state_dict(model, optimizer)
+dcp.save({"model": m, "optimizer": o}, checkpoint_id=folder)
+again = net()
+fully_shard(again, mesh=init_device_mesh("cpu", (size,)))
+fresh = torch.optim.Adam(again.parameters(), lr=1.0)
+m, o = get_state_dict(again, fresh)
+dcp.load({"model": m, "optimizer": o}, checkpoint_id=folder)
+set_state_dict(again, fresh, model_state_dict=m, optim_state_dict=o)
+train(again, fresh, 2, 3)
+for name, x in get_model_state_dict(again, options=StateDictOptions(full_state_dict=True)).items():
+    show("continued " + name, x)
+found["groups"] = [fresh.param_groups[0]["lr"]]
+dist.destroy_process_group()
+with open(os.environ["RESULTS"] + str(rank), "w") as file:
+    json.dump(found, file)
+"""
+
 
 def results(start, tmp_path, name, program=PROGRAM):
     with socket.socket() as door:
@@ -174,3 +247,15 @@ def test_ways_to_train(tmp_path):
         for name, values in theirs.items():
             loose = "compress" in name or "Power" in name
             assert ours[name] == pytest.approx(values, rel=1e-4, abs=1e-3 if loose else 1e-6), name
+
+
+@pytest.mark.slow
+def test_sharded_models(tmp_path):
+    ways = results(["-m", "rushlight", "run"], tmp_path, "ours", SHARDED), results([], tmp_path, "theirs", SHARDED)
+    for ours, theirs in zip(*ways):
+        for name, values in theirs.items():
+            if isinstance(values[0] if values else 0, str):
+                assert ours[name] == values, name
+            else:
+                assert ours[name] == pytest.approx(values, rel=1e-3, abs=2e-5), name
+        assert ours.keys() == theirs.keys()

@@ -41,8 +41,8 @@ def gathered(model, optim, packed=None) -> dict:
     state, named = {}, {}
     for names, unit in _entries(model):
         parts = [packed["state"].get(numbers[leaf], {}) for leaf in unit.leaves if leaf in numbers]
-        for leaf in unit.leaves:
-            named[numbers[leaf]] = names if len(unit.leaves) != len(names) else [names[unit.leaves.index(leaf)]]
+        for i, leaf in enumerate(unit.leaves):
+            named[numbers[leaf]] = [names[i]] if len(unit.leaves) == len(names) else names
         for key in parts[0] if parts else ():
             values = [part[key] for part in parts]
             spread = all(isinstance(v, Tensor) and v.shape == leaf.shape for v, leaf in zip(values, unit.leaves))

@@ -138,6 +138,9 @@ class Unit:
         if len(kinds) > 1:
             raise ValueError(f"Must flatten tensors with uniform dtype but got {' and '.join(map(str, kinds))}")
         wanted = [p.requires_grad for p in places.params]
+        if getattr(cut, "keeps_names", True) is False and len(set(wanted)) > 1:
+            raise ValueError("Must flatten tensors with uniform requires_grad when use_orig_params=False: found "
+                             f"parameters with and without gradients in {', '.join(places.names)}")
         with no_grad():
             vector = cut.vector([p.detach() for p in places.params])
             mine = vector.view(cut.group.size(), -1)[cut.group.rank()]
