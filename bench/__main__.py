@@ -22,10 +22,14 @@ def arguments(words=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.split("\n")[0])
     parser.add_argument("sections", nargs="*", help=f"{', '.join(SECTIONS)}; all if none is named")
     parser.add_argument("--torch-python", default=sys.executable, help="a Python that has PyTorch")
-    parser.add_argument("--others-python", default=None, help="a Python that has JAX, tinygrad or both")
+    parser.add_argument("--others-python", default=sys.executable, help="a Python that has JAX, tinygrad or both")
+    parser.add_argument("--inductor-cache", default=None, metavar="FOLDER", help="where torch.compile keeps its kernels from "
+                        "run to run; by default it starts with none for each workload")
     parser.add_argument("--only", default="", help="names of workloads, or beginnings of names of operations")
     parser.add_argument("--repeat", type=int, default=2, help="processes for each workload, library and mode")
     parser.add_argument("--seconds", type=float, default=2.0, help="how long each process measures a workload")
+    parser.add_argument("--minima", action="store_true", help="each process tells its best step instead of the median, "
+                        "for a machine that has other work to do")
     parser.add_argument("--modes", default="eager,compile", help="eager, compile or both, of either library")
     parser.add_argument("--threads", type=int, default=threads())
     parser.add_argument("--dry", action="store_true", help="print, but leave docs/performance.md as it is")
@@ -35,7 +39,7 @@ def arguments(words=None) -> argparse.Namespace:
     if unknown:
         parser.error(f"no section {unknown[0]!r}: expected {', '.join(SECTIONS)}")
     options.torch_python = torch_python(options.torch_python)
-    options.peers = [m for m in ("jax", "tinygrad") if options.others_python and has_module(options.others_python, m)]
+    options.peers = [m for m in ("jax", "tinygrad") if has_module(options.others_python, m)]
     return options
 
 

@@ -1,8 +1,8 @@
 """python bench/one.py LIBRARY NAME [--compile] [--seconds S] [--threads N]: one program in one process.
 
 Prints one line of JSON: seconds of import and first step, median step, losses 0 and 3, memory, and
-what rushlight compiled. `--compile` is torch.compile: of the whole step in rushlight, of the
-function from batch to loss in PyTorch (a compiled step breaks at backward there, and is slower).
+what rushlight compiled. `--compile` is torch.compile: of the whole step in rushlight; in PyTorch of the
+function from batch to loss, or of the networks (a compiled step breaks at backward there, and is slower).
 """
 import argparse
 import importlib
@@ -50,7 +50,16 @@ def made(torch, a):
         for module in (programs, further):
             module.training = compiling_the_loss(torch, programs.training)
         return make(torch)
-    return torch.compile(make(torch))
+    step = make(torch)
+    return step if a.library == "torch" and has_compiled_modules(torch, step) else torch.compile(step)
+
+
+def has_compiled_modules(torch, step):
+    """Whether there are networks in a step to be compiled one by one; two losses of one network break a compiled step."""
+    cells = [c for c in step.__closure__ or () if isinstance(c.cell_contents, torch.nn.Module) and list(c.cell_contents.parameters())]
+    for cell in cells:
+        cell.cell_contents = torch.compile(cell.cell_contents)
+    return bool(cells)
 
 
 def compiling_the_loss(torch, training):
@@ -80,7 +89,7 @@ def main():
     times = measured(step, a.seconds)
     peak = peak_mib()
     print(json.dumps({
-        "import_s": importing, "first_s": first, "loss0": loss0, "loss3": loss3,
+        "import_s": importing, "first_s": first, "loss0": loss0, "loss3": loss3, "threads": a.threads,
         "step_ms": 1e3 * statistics.median(times) if times else None,
         "best_ms": 1e3 * min(times, default=0) or None,
         "rss_mib": peak, "grown_mib": peak - built, **seen, **(facts.of_steps(step) if facts else {})}))
