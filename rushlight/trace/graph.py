@@ -276,7 +276,7 @@ def build(nodes, d: Description, retold=None) -> Graph:
 # signatures and layouts are the same, how operands are wired. Its sizes are a flat tuple: shape and
 # strides of each layout, parameters that are sizes, offsets, bytes of donated buffers.
 
-SIZES = {"shape", "size", "sizes", "n", "offset"}       # parameters that are sizes; others belong to the form
+SIZES = {"shape", "size", "sizes", "n", "offset", "groups"}       # parameters that are sizes; others belong to the form
 
 
 class Form:

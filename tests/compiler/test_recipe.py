@@ -99,6 +99,13 @@ def image(n):
     return y, x.grad, w.grad
 
 
+def samples(n):
+    """A group for each sample, as gradients of samples have."""
+    x, w = tensor(1, 3 * n, 9, 9), tensor(4 * n, 3, 3, 3, grad=True)
+    F.conv2d(x, w, groups=n, padding=1).square().sum().backward()
+    return w.grad
+
+
 def indexing(n):
     x = tensor(n, 7, grad=True)
     at = T.arange(n) // 2
@@ -128,7 +135,7 @@ def noise(n):
     return F.dropout(x, 0.5), T.rand(n) + T.randperm(n)
 
 
-PROGRAMS = [mlp, attention, cache, convolution, image, indexing, writes, reductions, noise]
+PROGRAMS = [mlp, attention, cache, convolution, image, samples, indexing, writes, reductions, noise]
 SIZES = [17, 18, 19, 40, 5, 64, 100, 3, 260, 16, 8, 700]
 
 

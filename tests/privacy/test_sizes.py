@@ -76,3 +76,15 @@ def test_new_sizes_call_no_llvm(kind, mode):
             step(n)
         compiled[n] = count.compiled
     assert not any(compiled.values()), compiled
+
+
+def test_many_sizes_are_no_growing_program():
+    periods.begun.clear()
+    periods.growing.clear()
+    step = private_step("cnn", "ghost")
+    for n in (64, 64, 51, 8, 70, 57, 40, 39):
+        step(n)
+    with Counted() as count:
+        for n in range(41, 100, 3):
+            step(n)
+    assert not periods.growing and count.compiled == 0
