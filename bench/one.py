@@ -56,7 +56,8 @@ def made(torch, a):
 
 def has_compiled_modules(torch, step):
     """Whether there are networks in a step to be compiled one by one; two losses of one network break a compiled step."""
-    cells = [c for c in step.__closure__ or () if isinstance(c.cell_contents, torch.nn.Module) and [*c.cell_contents.parameters()]]
+    is_network = lambda x: isinstance(x, torch.nn.Module) and any(True for _ in x.parameters())
+    cells = [cell for cell in step.__closure__ or () if is_network(cell.cell_contents)]
     for cell in cells:
         cell.cell_contents = torch.compile(cell.cell_contents)
     return bool(cells)
