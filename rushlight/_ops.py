@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from .ops.overriding import dispatch, here, overriding, users
+
 ROOMS = ("", "nn.functional")
 PREFIXES = {"linalg_": "linalg", "fft_": "fft", "special_": "special"}
 OF_TENSORS = frozenset("add sub mul div eq ne lt le gt ge remainder fmod bitwise_and bitwise_or bitwise_xor".split())
@@ -55,6 +57,10 @@ class OpOverloadPacket:
         return found
 
     def __call__(self, *args, **kwargs):
+        if users and here.functions:
+            found = overriding((*args, *kwargs.values())) if here.subclasses else ()
+            if found or here.modes:
+                return dispatch(self, found, args, kwargs)
         return self.op(*args, **kwargs)
 
     def __str__(self):
@@ -82,6 +88,11 @@ class _OpNamespace:
             raise AttributeError(f"'_OpNamespace' '{self.name}' object has no attribute '{name}'")
         found = self.__dict__[name] = OpOverloadPacket(self.name, name, fn)
         return found
+
+
+def load_library(path) -> None:
+    """Refused: kernels in shared libraries are PyTorch's."""
+    raise NotImplementedError("torch.ops.load_library")
 
 
 namespaces: dict[str, _OpNamespace] = {"aten": _OpNamespace("aten")}

@@ -110,7 +110,8 @@ class Tensor:
     @staticmethod
     def _make_subclass(cls, data, require_grad=False, **kwargs):
         """An instance of a subclass on the memory of `data`, outside of its history."""
-        return wrap(cls, data.storage, data.layout, data.offset).requires_grad_(require_grad)
+        from .ops.overriding import leaf
+        return leaf(wrap(cls, data.storage, data.layout, data.offset), require_grad)
 
     @staticmethod
     def _make_wrapper_subclass(cls, size, *args, **kwargs):

@@ -34,3 +34,13 @@ def _collect():
 
 
 _collect()
+
+
+def __getattr__(name):
+    """`torch.ops.NAMESPACE`: the operations of a library."""
+    from .. import _ops
+    if name == "load_library":
+        return _ops.load_library
+    if name in _ops.namespaces:
+        return _ops.namespaces[name]
+    raise AttributeError(f"module 'torch.ops' has no attribute {name!r}")

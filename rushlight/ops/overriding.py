@@ -110,8 +110,9 @@ def by_default(cls, func, types, args, kwargs):
     with switched(subclasses=False):
         below = getattr(cls, "__torch_dispatch__", None)
         if below is not None and below is not disabled:
-            from .._ops import overload_of
-            return below(overload_of(func), types, args, kwargs)
+            from .._ops import OpOverload, overload_of
+            op = overload_of(func)
+            return below(op, types, args, kwargs) if isinstance(op, OpOverload) else func(*args, **kwargs)
         y = func(*args, **kwargs)
     return y if func in (Tensor.grad.__get__, Tensor._base.__get__) else converted(y, cls)
 
@@ -136,7 +137,13 @@ def shell(cls, size, strides=None, storage_offset=None, memory_format=None, dtyp
     """A tensor of a subclass without elements: all of them are one zero."""
     from .. import ops
     zero = ops.zeros((), dtype=dtype).expand(tuple(size))
-    return wrap(cls, zero.storage, zero.layout, 0).requires_grad_(requires_grad)
+    return leaf(wrap(cls, zero.storage, zero.layout, 0), requires_grad)
+
+
+def leaf(x, requires_grad):
+    """x, taped or not; nobody is asked."""
+    with switched(functions=False):
+        return x.requires_grad_(requires_grad)
 
 
 # -- guards ----------------------------------------------------------------------------------------
