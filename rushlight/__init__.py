@@ -8,7 +8,7 @@ from . import dtypes as _dtypes
 from .dtypes import finfo as finfo, iinfo as iinfo, promote_types as promote_types
 from .layout import Size as Size
 from .tensor import Tensor as Tensor, device as device
-from . import ops as _ops
+from . import ops as _operations
 from .autograd.recall import forget as _forget
 from .prims import PRIMITIVES as _PRIMITIVES
 from .ops.layouts import layout as layout, sparse_coo as sparse_coo, sparse_csc as sparse_csc
@@ -70,8 +70,8 @@ inf, nan, pi, e = _math.inf, _math.nan, _math.pi, _math.e
 newaxis = None
 
 
-for _name in _ops.PUBLIC:        # after every import: torch.tensor is the function, not the room
-    _op = getattr(_ops, _name)
+for _name in _operations.PUBLIC:        # after every import: torch.tensor is the function, not the room
+    _op = getattr(_operations, _name)
     _op = _accepting_out(_name, _op) if _name in _OUTS else _op
     globals()[_name] = _catching(_op) if _is_caught(_name, _op) else _op
 for _name in _INPLACE:

@@ -1,4 +1,4 @@
-"""torch.library: operations of the user's, with kernels in Python, gradients and rules for vmap; `torch.ops.NS.NAME` calls them."""
+"""torch.library: operations of the user's, with kernels in Python, gradients and rules for vmap (`torch.ops.NS.NAME`)."""
 from __future__ import annotations
 
 import functools
