@@ -180,10 +180,23 @@ def _solve_triangular(a, b, *, upper, unitriangular):
     if not upper:
         a, b = a[..., ::-1, ::-1], b[..., ::-1, :]
     try:
-        x = np.linalg.solve(a, b)
+        x = _by_halves(a, b)
     except np.linalg.LinAlgError:
         x = _substituted(a, b)
     return x if upper else x[..., ::-1, :]
+
+
+BASE = 32               # rows of an upper triangle that LAPACK factors, though it is factored already
+
+
+def _by_halves(a, b):
+    """The lower half of x, then the upper one of what that leaves: most of it is a product."""
+    n = a.shape[-1]
+    if n <= BASE:
+        return np.linalg.solve(a, b)
+    low = _by_halves(a[..., n // 2:, n // 2:], b[..., n // 2:, :])
+    rest = b[..., :n // 2, :] - a[..., :n // 2, n // 2:] @ low
+    return np.concatenate([_by_halves(a[..., :n // 2, :n // 2], rest), low], -2)
 
 
 def _substituted(a, b):
@@ -257,8 +270,30 @@ det = _host("det", lambda a: np.linalg.det(a), _batch_shape,
             lambda ts, y, a: _inner(cofactors(a), ts[0]), _squares(), "LinalgDetBackward0")
 
 
+WELL = {4: 1e6, 8: 1e4}         # condition up to which an inverse in float64 is as exact as asked for
+
+
 def _cofactors(a):
-    """The gradient of det, of singular matrices too: by singular values."""
+    """The gradient of det: det times the inverse, or by singular values, which do for singular matrices too."""
+    wide = a.astype(np.result_type(a, np.float64))
+    found, well = _by_inverses(wide, WELL[a.real.dtype.itemsize])
+    if not well.all():
+        found[~well] = _by_singular_values(wide[~well])
+    return found.astype(a.dtype)
+
+
+def _by_inverses(a, worst):
+    """Cofactors, and of which matrices these are right."""
+    with np.errstate(all="ignore"):
+        size = np.linalg.det(a)
+        may = np.isfinite(size) & (size != 0)
+        back = np.linalg.inv(np.where(may[..., None, None], a, np.eye(a.shape[-1])))
+        found = np.asarray(size[..., None, None] * np.swapaxes(back, -1, -2))
+        spread = np.linalg.norm(a, axis=(-2, -1)) * np.linalg.norm(back, axis=(-2, -1))
+        return found, may & (spread < worst) & np.isfinite(found).all((-2, -1))
+
+
+def _by_singular_values(a):
     u, s, vh = np.linalg.svd(a)
     n = s.shape[-1]
     others = np.prod(np.where(np.eye(n, dtype=bool), 1, s[..., None, :]), axis=-1)

@@ -171,3 +171,28 @@ def test_words_of_errors(name, kind):
     lambda T, a: T.linalg.norm(a[None], 2)])
 def test_words_of_wrong_arguments(program):
     assert not check(program, Input(np.eye(3), "float32"), grads=0)
+
+
+@pytest.mark.parametrize("upper", [True, False])
+@pytest.mark.parametrize("size", [33, 130])
+def test_large_triangles_are_solved_by_halves(size, upper):
+    import rushlight
+    a = np.random.default_rng(3).uniform(-1, 1, (2, size, size)) / size + 2 * np.eye(size)
+    b = np.random.default_rng(4).uniform(-1, 1, (2, size, 5))
+    ours, theirs = (m.linalg.solve_triangular(m.tensor(a), m.tensor(b), upper=upper).numpy() for m in (rushlight, torch))
+    assert np.allclose(ours, theirs, rtol=1e-12, atol=1e-14)
+
+
+def test_cofactors_of_matrices_of_every_rank():
+    """Those that an inverse does for and those that it does not, in one batch; PyTorch errs in one of them."""
+    import rushlight
+    a = np.random.default_rng(5).uniform(-1, 1, (6, 4, 4))
+    a[1] = 0
+    a[2, 1] = a[2, 0]
+    a[3, 1:3] = a[3, 0]
+    a[4, 1] = a[4, 0] * (1 + 1e-12)
+    x = rushlight.tensor(a, requires_grad=True)
+    found = rushlight.autograd.grad(rushlight.linalg.det(x).sum(), x)[0].numpy()
+    for (k, i, j), value in np.ndenumerate(found):
+        minor = np.linalg.det(np.delete(np.delete(a[k], i, 0), j, 1))
+        assert abs(value - (-1) ** (i + j) * minor) < 1e-13
