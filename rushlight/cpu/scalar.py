@@ -14,7 +14,7 @@ from collections.abc import Callable
 from .. import dtypes
 from ..compiler.kernel import LANES, Body, Instr
 from ..dtypes import dtype
-from . import circular, special     # noqa: F401    their functions enter the table
+from . import circular, gamma, special     # noqa: F401    their functions enter the table
 from .emit import Function, Value, constant, element_of, like, vector
 from .lanes import FUNCTIONS
 
