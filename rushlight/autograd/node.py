@@ -182,6 +182,7 @@ def save(x, index: int, own: bool = False) -> Saved:
     return item
 
 
+WATCHERS: list = []                 # of utils.selective: told of (result, kind of entry, inputs) before values are saved
 SAVE_HOOKS: list[tuple] = []        # of autograd.graph.saved_tensors_hooks: (pack, unpack), innermost last
 
 
@@ -338,6 +339,8 @@ def attach(out, gradient, inputs, params, where=None, token=None):
     fn.positions = positions
     out._requires_grad, out._grad_fn = True, fn
     fn.saved = ()
+    if WATCHERS:
+        WATCHERS[-1](out, gradient.node_class, inputs)
     if positions:
         saved = []
         for p in positions:

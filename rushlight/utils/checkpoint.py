@@ -27,10 +27,12 @@ from ..random import Notebook
 from ..tensor import Tensor
 from ..trace.flush import flush
 from ..trace.record import pending
+from .selective import CheckpointPolicy, SelectiveCheckpointContext, create_selective_checkpoint_contexts
 
 __all__ = ["checkpoint", "checkpoint_sequential", "CheckpointError", "CheckpointFunction",
            "check_backward_validity", "detach_variable", "get_device_states", "set_device_states",
-           "noop_context_fn", "set_checkpoint_early_stop", "set_checkpoint_debug_enabled"]
+           "noop_context_fn", "set_checkpoint_early_stop", "set_checkpoint_debug_enabled",
+           "CheckpointPolicy", "SelectiveCheckpointContext", "create_selective_checkpoint_contexts"]
 
 _UNSAID = ("torch.utils.checkpoint{}: the use_reentrant parameter should be passed explicitly. "
            "use_reentrant=False is recommended; without the parameter it is True. Refer to "

@@ -187,3 +187,89 @@ def test_24_layers_need_less_memory():
     (a, high), (b, low) = peak(False), peak(True)
     assert a == b
     assert low < high / 2, (low, high)
+
+
+# -- selective -------------------------------------------------------------------------------------------
+
+def kept(T, which):
+    """Gradients of a small net, and what the policy was asked."""
+    import functools
+    from importlib import import_module
+    ways = import_module(f"{T.__name__}.utils.checkpoint")
+    asked, policies = [], ways.CheckpointPolicy
+    aten = T.ops.aten
+
+    def policy(context, op, *args, **kwargs):
+        asked.append((str(op), context.is_recompute, tuple(getattr(context.op_output, "shape", ()))))
+        return policies.PREFER_SAVE if op in (aten.gelu.default, aten.tanh.default) else policies.PREFER_RECOMPUTE
+    chosen = {"list": [aten.addmm.default, aten.gelu.default], "policy": policy, "bool": lambda context, op, *args, **kwargs: "addmm" in str(op)}
+    context_fn = functools.partial(ways.create_selective_checkpoint_contexts, chosen[which])
+    T.manual_seed(5)
+    model, x = net(T), T.linspace(-1, 1, 20).reshape(5, 4).requires_grad_()
+    y = ways.checkpoint(model, x, use_reentrant=False, context_fn=context_fn)
+    y.pow(2).sum().backward()
+    return [x.grad, *[p.grad for p in model.parameters()]], asked
+
+
+@pytest.mark.parametrize("which", ["list", "policy", "bool"])
+def test_selective_like_pytorch(which):
+    (ours, asked), (theirs, _) = kept(rushlight, which), kept(torch, which)
+    for a, b in zip(ours, theirs):
+        torch.testing.assert_close(torch.from_numpy(a.numpy()), b, rtol=1e-4, atol=1e-4)
+    assert which != "policy" or ("aten.gelu.default", False, (5, 8)) in asked and ("aten.addmm.default", False, (5, 3)) in asked
+
+
+def kernels_of_backward(chosen):
+    """How many matrix products the backward pass runs."""
+    import functools
+
+    from rushlight.profiler import profile
+    from rushlight.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts, noop_context_fn
+    nn = rushlight.nn
+    model = nn.Sequential(*[layer for _ in range(4) for layer in (nn.Linear(64, 64), nn.Tanh())])
+    x = rushlight.randn(32, 64, requires_grad=True)
+    context_fn = noop_context_fn if chosen is None else functools.partial(create_selective_checkpoint_contexts, chosen)
+    y = checkpoint(model, x, use_reentrant=False, context_fn=context_fn)
+    rushlight.cpu.synchronize()
+    with profile() as seen:
+        y.sum().backward()
+        assert all(p.grad.isfinite().all() for p in model.parameters())
+    return sum(e.count for e in seen.key_averages() if e.key.startswith("matmul "))
+
+
+def test_what_is_kept_is_not_computed_again():
+    aten = rushlight.ops.aten
+    assert kernels_of_backward(None) == 12
+    assert kernels_of_backward([aten.addmm.default]) == kernels_of_backward([aten.tanh.default]) == 8
+
+
+def test_selective_errors():
+    from rushlight.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
+    aten, w = rushlight.ops.aten, rushlight.randn(4, 4, requires_grad=True)
+    for chosen, kind, words in ((3, TypeError, "must be either a function or a list of ops"),
+                                ([aten.mm], ValueError, "Please update the OpOverloadPacket to a specific OpOverload")):
+        with pytest.raises(kind, match=words):
+            create_selective_checkpoint_contexts(chosen)
+    y = checkpoint(lambda w: rushlight.sigmoid(w @ w), w, use_reentrant=False,
+                   context_fn=lambda: create_selective_checkpoint_contexts([aten.mm.default]))
+    y.sum().backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="Trying to backward an extra time"):
+        y.sum().backward()
+    first = iter([lambda w: w @ w, lambda w: w.exp()])
+    y = checkpoint(lambda w: next(first)(w).sigmoid(), w, use_reentrant=False,
+                   context_fn=lambda: create_selective_checkpoint_contexts([aten.mm.default]))
+    with pytest.raises(RuntimeError, match="aten.exp.default encountered during backward but not found in storage"):
+        y.sum().backward()
+
+
+def test_overwriting_what_is_kept_changes_no_gradient():
+    from rushlight.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
+
+    def f(w):
+        h = w @ w
+        h.relu_()
+        return (h * h).sum()
+    w = rushlight.randn(4, 4, requires_grad=True)
+    found = rushlight.autograd.grad(checkpoint(f, w, use_reentrant=False, context_fn=lambda: create_selective_checkpoint_contexts(
+        [rushlight.ops.aten.mm.default])), w)[0]
+    assert rushlight.equal(found, rushlight.autograd.grad(f(w), w)[0])
