@@ -29,6 +29,7 @@ DEFAULT_SEED = 67280421310721
 MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
 LIMIT = 4096            # reservations that may be open; beyond it the oldest half is settled
 NORMAL_PIECE = 4 * BLOCK * NORMAL_BLOCK     # normal deviates made at a time
+NUMPY_PIECE = 512 * NORMAL_BLOCK            # by NumPy
 DISCARD = BLOCK * 64    # words made at a time where nobody wants them
 ALIGN = 64
 
@@ -268,13 +269,13 @@ class PairedNormals(Draws):
         return WidenedNormals() if count < NORMAL_BLOCK <= size * count else self
 
     def draw(self, generator, count):
-        cached = [] if generator._normal is None or not count else [generator._normal]
-        missing = (count - len(cached) + 1) // 2
-        made = [*cached, *normal_pairs(generator._next(4 * missing))]
-        out = aligned(count, np.float64)
-        out[:] = made[:count]
+        out, first = aligned(count, np.float64), int(count > 0 and generator._normal is not None)
+        if first:
+            out[0] = generator._normal
+        made = normal_pairs(generator._next(4 * ((count - first + 1) // 2)))
+        out[first:] = made[:count - first]
         if count:
-            generator._normal = made[count] if len(made) > count else None
+            generator._normal = float(made[-1]) if len(made) > count - first else None
         return out
 
     skip = draw
@@ -351,6 +352,10 @@ class DoubleNormals(BlockNormals):
         return super().make(doubles(words), count)
 
     def fill(self, uniforms, out):
+        for piece in pieces(len(out)):
+            self.fill_piece(uniforms[piece], out[piece])
+
+    def fill_piece(self, uniforms, out):
         u = uniforms.reshape(-1, 2, NORMAL_BLOCK // 2)
         radius, angle = np.sqrt(-2 * np.log(1 - u[:, 0])), 2 * np.pi * u[:, 1]
         values = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
@@ -666,8 +671,16 @@ def normal_pairs(words: np.ndarray) -> np.ndarray:
     u = doubles(words).reshape(-1, 2)
     if len(u) <= FEW:
         return np.array([part for angle, u2 in u.tolist() for part in _pair(angle, u2)], np.float64)
-    radius, angle = np.sqrt(-2 * np.log1p(-u[:, 1])), 2 * np.pi * u[:, 0]
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).ravel()
+    out = np.empty_like(u)
+    for piece in pieces(len(u)):
+        radius, angle = np.sqrt(-2 * np.log1p(-u[piece, 1])), 2 * np.pi * u[piece, 0]
+        out[piece, 0], out[piece, 1] = radius * np.cos(angle), radius * np.sin(angle)
+    return out.ravel()
+
+
+def pieces(count: int) -> list[slice]:
+    """Of so many numbers, NUMPY_PIECE at a time: what NumPy makes in between stays in cache."""
+    return [slice(at, at + NUMPY_PIECE) for at in range(0, count, NUMPY_PIECE)]
 
 
 def _pair(u1: float, u2: float) -> tuple[float, float]:
