@@ -79,6 +79,10 @@ def printoptions(**kwargs):
 def repr_tensor(tensor) -> str:
     """The text of a tensor as `repr` gives it; runs what is pending."""
     name = "tensor" if _is_plain(tensor) else type(tensor).__name__
+    if tensor.is_meta:
+        dtype = [f"dtype={tensor.dtype!r}"] * (tensor.dtype is not dtypes.default)
+        return _with_suffixes(f"{name}(...", ["device='meta'", f"size={tuple(tensor.shape)}", *dtype, *_tape_suffixes(tensor)],
+                              indent=len(name) + 1)
     return show_tensor(tensor._array(), tensor.dtype, _tape_suffixes(tensor), name=name)
 
 

@@ -12,6 +12,7 @@ from weakref import ref
 written = None      # inside of vmap: [(storage, its value before a write)]
 reader = None       # while a step is recorded for replay: told of each storage that is read
 item_reader = None  # and asked for the number of a tensor that becomes a Python float
+place = None        # says where a tensor lives, once there are some without values (ops/meta.py)
 run_pending = seen_as = None    # `flush` and `as_array` of trace/flush.py, set there
 overwritten = []    # since the last flush: (storage, weakly; its value before a write), in case that the next one fails
 

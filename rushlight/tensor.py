@@ -48,7 +48,8 @@ class device:
         return device, (str(self),)
 
     def __enter__(self):
-        check_device(self)
+        if self.type != "meta":
+            check_device(self)
         defaults.append(self)
         return self
 
@@ -58,6 +59,11 @@ class device:
 
 CPU = device("cpu")
 defaults = [CPU]        # what set_default_device has said, then the devices whose blocks we are in
+
+
+def is_meta_device(x) -> bool:
+    """Whether x names the device of tensors without values."""
+    return x is not None and x is not CPU and device(x).type == "meta"
 
 
 def check_device(x) -> None:
@@ -166,9 +172,10 @@ class Tensor:
         from .ops.interop import own_buffer
         return own_buffer(self.storage).address + self.offset * self.dtype.itemsize
 
-    device = property(lambda self: CPU)
+    device = property(lambda self: CPU if storages.place is None else storages.place(self))
+    is_meta = property(lambda self: self.device.type == "meta")
     is_cpu, names = True, property(lambda self: (None,) * self.layout.ndim)
-    is_cuda = is_sparse = is_quantized = is_meta = is_mkldnn = is_mps = is_nested = is_xpu = False
+    is_cuda = is_sparse = is_quantized = is_mkldnn = is_mps = is_nested = is_xpu = False
 
     @property
     def layout_(self):

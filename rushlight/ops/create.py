@@ -8,11 +8,11 @@ import warnings
 
 import numpy as np
 
-from .. import dtypes
+from .. import dtypes, storage as storages
 from ..compiler.sizes import whole
 from ..layout import is_dense, packed, permute
 from ..prims.pointwise import full as full_p, iota
-from ..tensor import Tensor, check_device, wrap
+from ..tensor import CPU, Tensor, check_device, defaults, is_meta_device, wrap
 from ..trace.flush import from_array, from_bytes, share_array
 from ..trace.record import emit
 from . import layouts
@@ -48,9 +48,17 @@ def finished(x, requires_grad=False):
     from ..autograd.grad_mode import mode
     if mode.inference:
         x._is_inference = True
+    if defaults[-1] is not CPU and is_meta_device(defaults[-1]):
+        x = on_meta(x)
     if requires_grad and x.dtype.rank < 2:
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     return x.requires_grad_() if requires_grad else x
+
+
+def on_meta(x):
+    """The same without values."""
+    from .meta import without_values
+    return without_values(x)
 
 
 def filled(shape, value, dtype) -> Tensor:
@@ -107,13 +115,16 @@ def _factory(value, name):
             found = known.get((args, dtype, dtypes.default)) if _is_plain(args) else None
             if found is not None:
                 return finished(emit(*found), requires_grad)
-        check_device(device)
+        is_meta = is_meta_device(device)
+        check_device(None if is_meta else device)
         check_dtype(name, dtype)
         d = dtypes.as_dtype(dtype) or (out.dtype if out is not None else dtypes.default)
         shape = sizes(args if size is None else (size,), name)
         if layout is not None and layout != layouts.strided:
             return layouts.answered("filled", (shape, value, d, layout)).requires_grad_(requires_grad)
         y = _in_order(filled, shape, None if memory_format is None else ORDERS.get(memory_format.name), d, value)
+        if is_meta:
+            return finished(on_meta(y), requires_grad)
         if out is not None:
             from .promote import MATCH, into
             return into(out, y, MATCH)
@@ -123,6 +134,9 @@ def _factory(value, name):
         return finished(y, requires_grad)
 
     def like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
+        if is_meta_device(device) or device is None and storages.place is not None and input.is_meta:
+            return finished(on_meta(_laid_out(filled, input, dtypes.as_dtype(dtype) or input.dtype, value, memory_format)),
+                            requires_grad)
         if device is dtype is memory_format is layout is None and input.layout.packed:
             y = filled(input.layout.shape, value, input.dtype)
             y.layout = input.layout

@@ -6,11 +6,11 @@ from weakref import ref
 
 import numpy as np
 
-from .. import dtypes
+from .. import dtypes, storage as storages
 from ..autograd.inplace import assign, check_writable
 from ..autograd.node import named
 from ..storage import Share, Storage, recast
-from ..tensor import Tensor, check_device, device, wrap
+from ..tensor import Tensor, check_device, device, is_meta_device, wrap
 from .pointwise import cast, clone
 
 
@@ -132,11 +132,23 @@ def to(x, *args, dtype=None, device=None, non_blocking=False, copy=False, memory
             continue
         elif a is not None:
             device = a
-    check_device(device)
     y = x if dtype is None else cast(x, dtypes.as_dtype(dtype))
+    if is_meta_device(device):
+        from .meta import without_values
+        return x if y is x and x.is_meta else without_values(y)
+    if device is not None:
+        check_device(device)
+        refuse_meta(x)
     if memory_format is not None and not y.is_contiguous(memory_format) and memory_format.name != "preserve_format":
         return y.contiguous(memory_format=memory_format)
     return named(clone(y), "ToCopyBackward0") if copy and y is x else y
+
+
+def refuse_meta(x):
+    """NotImplementedError for a tensor without values."""
+    if storages.place is not None:
+        from .meta import refuse
+        refuse(x)
 
 
 def type_(x, dtype=None, non_blocking=False):

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .. import dtypes
+from .. import dtypes, storage as storages
 from .. import ops as o
 from .. import random as streams
 from ..autograd.grad_mode import no_grad
@@ -176,6 +176,8 @@ def sampled_like(x: Tensor, sampler, *args, generator=None, operand: Tensor | No
 
 def fill(x: Tensor, sampler, *args, **kwargs) -> Tensor:
     """Overwrite x with samples, drawn in the order in which x lies in memory."""
+    if storages.place is not None and x.is_meta:
+        return x                # no numbers are drawn for it
     if any(n > 1 and step == 0 for n, step in zip(x.shape, x.layout.strides, strict=True)):
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor "
                            "refers to a single memory location. Please clone() the tensor before "
