@@ -2,7 +2,7 @@
 
 Sums and products of 16-bit floats accumulate in float32, of float32 in float64, and are rounded
 where they are stored. If other axes lie inside of the scanned one, lanes are neighbours on the
-innermost of them ("columns"); else lanes would have to wait for each other, and several rows are
+innermost of them ("columns") if it is not too short; else lanes would have to wait for each other, and several rows are
 walked side by side instead ("rows").
 
     columns     unit = a place on the outer axes, a piece of the inner axis:
@@ -28,6 +28,7 @@ STEPS = {"cumsum": ("add", 0), "cumprod": ("mul", 1)}
 EXTREMES = {"argcummax": ("ge", "lowest"), "argcummin": ("le", "highest")}
 SCANS = (*STEPS, *EXTREMES)
 ABREAST = 4             # rows, or vectors of columns, that are walked side by side
+NARROW_COLUMNS = 8      # so few neighbours leave too many lanes empty: they are rows, too
 SMALL = 16384           # elements that one thread does alone
 
 
@@ -37,7 +38,7 @@ class Structure(NamedTuple):
     dtype: dtypes.dtype
     columns: bool
     outer: int
-    step: str               # how the operand moves along the last axis: "1" or "s"
+    step: str               # how the operand (a row's result, too) moves along the last axis: "1" or "s"
     abreast: int            # rows of a unit
 
 
@@ -130,13 +131,13 @@ class Emitter:
         first, end = f.mul(unit, s.abreast), f.sub(f.word(w.blocks), 1)
         rows = [self.places(f.umin(f.add(first, k), end)) for k in range(s.abreast)]
         start = [v for _ in rows for v in self.start(1)]
-        step = 1 if s.step == "1" else f.word(w.strides[-1])
+        step, down = (1, 1) if s.step == "1" else (f.word(w.strides[-1]), f.word(w.result[-1]))
         with f.loop(0, f.word(w.sizes[-1]), nonempty=True, carried=start) as loop:
             state, width = [], len(start) // len(rows)
             for k, (x, y) in enumerate(rows):
                 new = f.load(s.dtype.llvm, f.at(x, s.dtype.llvm, f.mul(loop.index, step)))
                 state += self.next(loop.values[k * width:][:width], new, loop.index, 1)
-                f.store(self.stored(state[-width:]), f.at(y, self.result.llvm, loop.index))
+                f.store(self.stored(state[-width:]), f.at(y, self.result.llvm, f.mul(loop.index, down)))
             loop.next(*state)
 
     # -- one step ----------------------------------------------------------------------------------
@@ -197,14 +198,17 @@ def lower_scan(v, out, view) -> list[Call]:
     d = v.params["dim"]
     outer, inner = merged(axes[:d]), merged(axes[d + 1:])
     around, lanes = outer + inner[:-1], inner[-1:]
+    if lanes and lanes[0].size <= NARROW_COLUMNS:
+        around, lanes = around + lanes, []
     rows = prod(a.size for a in around)
     if lanes:
         block = columns_of_a_unit(rows, lanes[0].size)
         pieces = -(-lanes[0].size // block)
         units, words, step, abreast = rows * pieces, [block, pieces], lanes[0].stride, 0
     else:
-        abreast = ABREAST if rows >= ABREAST else 1
-        units, words, step = -(-rows // abreast), [0, rows], axes[d].stride
+        abreast = next(k for k in (ABREAST, 2, 1) if rows >= k)
+        units, words = -(-rows // abreast), [0, rows]
+        step = axes[d].stride if axes[d].result == 1 else 0
     way = "1" if step == 1 else "s"
     s = Structure(v.prim.name, dtype, bool(lanes), len(around), way, abreast)
     words = [ref, out, *words, *numbers_of([*around, axes[d], *lanes])]

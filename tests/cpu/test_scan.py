@@ -10,7 +10,8 @@ from rushlight.runtime.threads import get_num_threads, set_num_threads
 
 KINDS = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16, np.uint8, np.int8, np.int16, np.int32, np.int64]
 SHAPES = [((7,), 0), ((1,), 0), ((3, 17), 0), ((3, 17), 1), ((9, 40), 1), ((4, 0), 1), ((0, 4), 1), ((5, 200), 0),
-          ((2, 5, 3), 1), ((2, 30, 80), 1), ((6, 5, 1), 1), ((2, 3, 4, 5), 1), ((1000,), 0)]
+          ((2, 5, 3), 1), ((2, 30, 80), 1), ((6, 5, 1), 1), ((2, 3, 4, 5), 1), ((1000,), 0), ((50, 2), 0),
+          ((4, 20, 7), 1), ((3, 20, 8), 1), ((3, 20, 9), 1)]
 
 
 @pytest.fixture(autouse=True)
