@@ -134,8 +134,10 @@ def _names() -> dict:
             found.setdefault(part, f"torch.Tensor.{name}")
     for space in reversed(NAMESPACES):
         prefix = f"torch.{space}." if space else "torch."
-        found.update((f, prefix + n) for n, f in vars(_space(space)).items()
-                     if not n.startswith("_") and _hashable(f) and not isinstance(f, type))
+        public = [(n, f) for n, f in vars(_space(space)).items()
+                  if not n.startswith("_") and _hashable(f) and not isinstance(f, type)]
+        found.update((f, prefix + n) for n, f in public)
+        found.update((f, prefix + n) for n, f in public if n == getattr(f, "__name__", ""))     # not an alias's name
     return found
 
 
