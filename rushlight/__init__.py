@@ -11,7 +11,7 @@ from .tensor import Tensor as Tensor, device as device
 from . import ops as _operations
 from .autograd.recall import forget as _forget
 from .prims import PRIMITIVES as _PRIMITIVES
-from .ops.layouts import layout as layout, sparse_coo as sparse_coo, sparse_csc as sparse_csc
+from .ops.layouts import jagged as jagged, layout as layout, sparse_coo as sparse_coo, sparse_csc as sparse_csc
 from .ops.layouts import sparse_csr as sparse_csr, strided as strided
 from .ops.shape import channels_last as channels_last, channels_last_3d as channels_last_3d
 from .ops.shape import contiguous_format as contiguous_format, memory_format as memory_format

@@ -35,6 +35,7 @@ class layout:
 
 
 strided = Tensor.layout = layout("strided")
+jagged = layout("jagged")
 sparse_coo, sparse_csr, sparse_csc = layout("sparse_coo"), layout("sparse_csr"), layout("sparse_csc")
 
 

@@ -1,0 +1,8 @@
+"""Reductions and normalisations over the elements that a mask selects, and tensors that carry a mask."""
+from .maskedtensor import MaskedTensor, as_masked_tensor, is_masked_tensor, masked_tensor
+from .reductions import (amax, amin, argmax, argmin, cumprod, cumsum, log_softmax, logaddexp, logsumexp, mean, median,
+                         norm, normalize, prod, softmax, softmin, std, sum, var)
+
+__all__ = ["MaskedTensor", "amax", "amin", "argmax", "argmin", "as_masked_tensor", "cumprod", "cumsum",
+           "is_masked_tensor", "log_softmax", "logaddexp", "logsumexp", "masked_tensor", "mean", "median", "norm",
+           "normalize", "prod", "softmax", "softmin", "std", "sum", "var"]
