@@ -80,8 +80,8 @@ def noted(key) -> None:
     global hits
     hits += 1
     plans.move_to_end(key)
-    if periods.begun:
-        periods.met_again(record.pending.first)
+    if periods.begun or periods.growing:
+        periods.met_again(record.pending.first, record.pending.pieces, len(record.pending.nodes))
 
 
 def _new_plan(nodes, d):

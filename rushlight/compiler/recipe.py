@@ -95,7 +95,7 @@ class Family:
         self.watch_offsets(form)
         d = spelled_out(d)
         if self.missed == 1:
-            periods.watch(pending.first, d.nodes)
+            periods.watch(pending.first, pending.pieces, d.nodes, len(pending.nodes))
         made = self.traced(d, Form(d)) if self.pays() else None
         self.seen.append(form.values)
         return made or (self.made_for(form.values, d), ())

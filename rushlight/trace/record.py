@@ -115,11 +115,11 @@ class Node:
 class Pending:
     """What has been recorded and not run: weak references in recording order."""
 
-    __slots__ = ("nodes", "first", "limit", "again", "is_short", "mark", "flush", "capture", "turn")
+    __slots__ = ("nodes", "first", "limit", "again", "pieces", "mark", "flush", "capture", "turn")
 
     def __init__(self):
         self.nodes, self.first, self.limit = [], None, LIMIT
-        self.is_short = False   # whether it is cut into periods (trace/periods.py)
+        self.pieces = None      # if it is cut into periods: how long these are (trace/periods.py)
         self.mark = None        # what comes by once in a period
         self.again = None       # the line of the last cut, until the next trace begins
         self.flush = None       # trace.flush.flush, set there (recording must not import the compiler)
@@ -257,8 +257,8 @@ def _begin():
         pending.limit = LIMIT
         return
     if again is None:
-        pending.is_short, pending.mark = latest in periods.growing, None
-    pending.limit = periods.SHORT if pending.is_short else LIMIT
+        pending.pieces, pending.mark = periods.growing.get(latest), None
+    pending.limit = LIMIT if pending.pieces is None else pending.pieces.limit
 
 
 def _cut(where):
@@ -270,7 +270,7 @@ def _cut(where):
     a trace that began one line later each time would be another graph each time.
     """
     n = len(pending.nodes)
-    if pending.is_short and pending.capture is None:
+    if pending.pieces is not None and pending.capture is None:
         _cut_period(where, n)
     elif where == pending.first or n > HARD_LIMIT:
         pending.again = where
@@ -296,11 +296,13 @@ def _cut_period(where, n):
 
 def end_of_periods(is_last: bool) -> None:
     """The backward pass begins, or ends (`is_last`): a trace of periods is cut there."""
-    if not pending.is_short or pending.capture is not None:
+    if pending.pieces is None or pending.capture is not None:
         return
     if pending.nodes:
         pending.flush()
-    pending.again, pending.mark, pending.is_short = (None, None, False) if is_last else (pending.first, None, True)
+    pending.again, pending.mark = None if is_last else pending.first, None
+    if is_last:
+        pending.pieces = None
 
 
 latest = None       # the line of the node recorded last
