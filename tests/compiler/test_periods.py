@@ -96,25 +96,25 @@ def test_a_program_that_repeats_itself_is_not_cut(nothing_grows):
 def test_trees_are_cut_until_their_pieces_come_again(nothing_grows, passed):
     torch.manual_seed(0)
     word, join, head = torch.nn.Embedding(9, 4), torch.nn.Linear(8, 4), torch.nn.Linear(4, 1)
-    shape = torch.randint(0, 2, (60, 64)).tolist()
+    shape = torch.randint(0, 3, (40, 128)).tolist()
 
     def encoded(bits, depth=0):
-        if depth == 5 or depth > 1 and not bits.pop():
+        if depth == 7 or depth > 2 and not bits.pop():
             return word(torch.tensor(depth))
         return torch.tanh(join(torch.cat([encoded(bits, depth + 1), encoded(bits, depth + 1)])))
 
     def gradient(bits):
         join.zero_grad()
         head(encoded(bits)).sum().backward()
-        return join.weight.grad.clone()
-    got = [gradient(list(bits)) for bits in shape[:50]]
+        return join.weight.grad.tolist()
+    got = [gradient(list(bits)) for bits in shape[:30]]
     passed.clear()
-    got += [gradient(list(bits)) for bits in shape[50:]]
+    got += [gradient(list(bits)) for bits in shape[30:]]
     assert sum(passed) <= 600           # ten trees have some 4000 applications
     periods.growing.clear()
     for bits, grad in zip(shape[::7], got[::7]):
         periods.begun.clear()
-        assert torch.equal(gradient(list(bits)), grad)
+        assert gradient(list(bits)) == grad
 
 
 def test_an_episode_that_reads_at_each_step_is_cut_at_its_end(nothing_grows, passed):
@@ -125,7 +125,7 @@ def test_an_episode_that_reads_at_each_step_is_cut_at_its_end(nothing_grows, pas
         logs = []
         for _ in range(length):
             log = net(x).log_softmax(1)
-            logs.append(log[0, int(log[0, 0].item() > 0)])
+            logs.append(log[0, int(log[0, 0].item() > 0)] * 2)
         net.zero_grad()
         (torch.stack(logs).sum() / length).backward()
         return net.weight.grad.sum().item()
