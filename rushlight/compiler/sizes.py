@@ -236,15 +236,12 @@ class Number:
         return f"<{self.value}>"
 
 
-PLAIN = frozenset((Number, int, float, bool))
-
-
 def _method(op):
-    return lambda self, other: self.trace.compute(op, self, other) if type(other) in PLAIN else NotImplemented
+    return lambda self, other: NotImplemented if hasattr(other, "storage") else self.trace.compute(op, self, other)
 
 
 def _reflected(op):
-    return lambda self, other: self.trace.compute(op, other, self) if type(other) in PLAIN else NotImplemented
+    return lambda self, other: NotImplemented if hasattr(other, "storage") else self.trace.compute(op, other, self)
 
 
 def _question(op):

@@ -21,7 +21,7 @@ PIECES = 12         # of which many are new: then they are to be shorter
 SHORTEST = 3
 
 growing: dict = {}          # lines that begin traces of periods -> their pieces
-begun: dict = {}            # other lines -> (numbers of periods, ways in which graphs of new forms were wired, nodes of the shortest)
+begun: dict = {}            # other lines -> (numbers of periods, wirings of graphs of new forms, nodes of the shortest)
 
 
 class Pieces:
