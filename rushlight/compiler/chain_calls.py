@@ -34,10 +34,10 @@ class Rows(LoopGroup):
 
     length_word = None
 
-    def load(self, use) -> int:
+    def load(self, use, is_index: bool = False) -> int:
         if use.source not in self.builder.scratch:
-            return super().load(use)
-        return self.add_load(self.builder.access(use.source, len(self.space)))
+            return super().load(use, is_index)
+        return self.add_load(self.builder.access(use.source, len(self.space)), is_index)
 
     def target(self, v) -> Access:
         return self.builder.access(v, len(self.space)) if v in self.builder.scratch else super().target(v)

@@ -74,11 +74,11 @@ class RowGroup(LoopGroup):
             for i, (layout, d) in enumerate(zip(v.sig.layouts, v.sig.dtypes)):
                 self.values[v, i] = self.scalar(next(scalars), d) if layout is None else self.operand(next(tensors))
 
-    def load(self, use: Use) -> int:
+    def load(self, use: Use, is_index: bool = False) -> int:
         shape = self.kept_shape if self.per_row else self.space
         l = use.layout if use.layout.shape == shape else view(use.layout, shape)
         strides = l.strides + (0,) * (len(self.space) - len(shape))
-        return self.add_load(Access(self.builder.ref(use.source, use.offset, use.dtype), use.dtype, strides))
+        return self.add_load(Access(self.builder.ref(use.source, use.offset, use.dtype), use.dtype, strides), is_index)
 
     def stages(self) -> list[list]:
         """Vertices by stage."""

@@ -87,8 +87,8 @@ class LoopGroup:
             self.scalars.append((number, d))
         return ("scalar", self.scalars.index((number, d)))
 
-    def add_load(self, access: Access) -> int:
-        alike = self.keys.setdefault(access.key(), [])
+    def add_load(self, access: Access, is_index: bool = False) -> int:
+        alike = self.keys.setdefault((access.key(), is_index), [])      # the body sees no loads of indices
         known = next((n for n in alike if self.loads[n].is_like(access)), None)
         if known is None:
             known = len(self.loads)
@@ -96,9 +96,9 @@ class LoopGroup:
             self.loads.append(access)
         return known
 
-    def load(self, use: Use) -> int:
+    def load(self, use: Use, is_index: bool = False) -> int:
         l = use.layout if use.layout.shape == self.space else view(use.layout, self.space)
-        return self.add_load(Access(self.builder.ref(use.source, use.offset, use.dtype), use.dtype, l.strides))
+        return self.add_load(Access(self.builder.ref(use.source, use.offset, use.dtype), use.dtype, l.strides), is_index)
 
     def gather(self, v) -> int:
         """x at coordinates that are axes of the iteration or index operands."""
@@ -108,7 +108,7 @@ class LoopGroup:
             if e >= 0:
                 strides[e] += x.layout.strides[axis]
             else:
-                at.append(self.load(indices[-1 - e]))
+                at.append(self.load(indices[-1 - e], is_index=True))
                 checks.append((x.layout.strides[axis], v.params["size"][axis], self.builder.check(v, axis)))
         return self.add_load(Access(self.builder.ref(x.source, x.offset, x.dtype), x.dtype, strides, tuple(at),
                                     v.params["wrap"], tuple(checks)))

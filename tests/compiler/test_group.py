@@ -148,3 +148,12 @@ def test_write_into_a_value_that_is_read_later_copies():
         y[3:9] = 1.0
         return [y, z]
     assert len(program_of(program).steps) == 3
+
+
+def test_indices_may_be_values_of_the_same_kernel():
+    for n in (7, 2307):
+        x = T.rand(3, n)
+        best, place = (x / 1.0).max(0)
+        found = T.where(best < 0.7, -1, place).tolist()
+        columns = list(zip(*x.tolist()))
+        assert found == [-1 if max(c) < 0.7 else c.index(max(c)) for c in columns]
