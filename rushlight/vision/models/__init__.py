@@ -1,5 +1,5 @@
 """The classic vision models under torchvision's names: the same parameters, in the same order."""
-from rushlight.vision.models import segmentation as segmentation
+from rushlight.vision.models import detection as detection, segmentation as segmentation
 from rushlight.vision.models.alexnet import AlexNet
 from rushlight.vision.models.convnext import ConvNeXt
 from rushlight.vision.models.densenet import DenseNet
@@ -26,6 +26,6 @@ __all__ = [
     "AlexNet", "ConvNeXt", "DenseNet", "EfficientNet", "GoogLeNet", "GoogLeNetOutputs", "Inception3",
     "InceptionOutputs", "MNASNet", "MobileNetV2", "MobileNetV3", "RegNet", "ResNet", "ShuffleNetV2", "SqueezeNet",
     "SwinTransformer", "VGG", "VisionTransformer", "Weights", "WeightsEnum", "get_model", "get_model_builder",
-    "get_model_weights", "get_weight", "list_models", "segmentation",
+    "detection", "get_model_weights", "get_weight", "list_models", "segmentation",
 ]
 __all__ += list(_builders)

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from urllib.error import URLError
 
 from rushlight import nn
+from rushlight.vision.models.weights import get_model_weights
 
 
 USUAL = "IMAGENET1K_V1 if it can be had"     # the default of weights_backbone
@@ -31,13 +32,15 @@ class IntermediateLayerGetter(nn.ModuleDict):
         return outputs
 
 
-def backbone(build, weights, **options):
-    """A model made by `build`; without the usual weights where nobody asked for them and none can be fetched."""
+def fetched(build, weights):
+    """What a backbone's builder is to be given: None for the usual weights where they cannot be had."""
     if weights is not USUAL:
-        return build(weights=weights, **options)
+        return weights
+    usual = get_model_weights(build).IMAGENET1K_V1
     try:
-        return build(weights="IMAGENET1K_V1", **options)
+        usual.get_state_dict(check_hash=True)
     except URLError as error:
         warnings.warn(f"the published weights of {build.__name__} cannot be fetched ({error.reason}), so the backbone "
                       "starts from random numbers. Pass weights_backbone=None if that is meant", stacklevel=4)
-        return build(**options)
+        return None
+    return usual

@@ -5,7 +5,7 @@ from collections import OrderedDict
 
 from rushlight import nn
 from rushlight.nn import functional as F
-from rushlight.vision.models._utils import USUAL, IntermediateLayerGetter, backbone
+from rushlight.vision.models._utils import USUAL, IntermediateLayerGetter, fetched
 from rushlight.vision.models.mobilenetv3 import mobilenet_v3_large
 from rushlight.vision.models.registry import builder, fill
 from rushlight.vision.models.resnet import resnet50, resnet101
@@ -41,13 +41,13 @@ class FCNHead(nn.Sequential):
 
 def resnet_features(build, weights, aux: bool):
     """(features, their channels, those of the auxiliary head): strides of the last stages are dilations."""
-    body = backbone(build, weights, replace_stride_with_dilation=[False, True, True])
+    body = build(weights=fetched(build, weights), replace_stride_with_dilation=[False, True, True])
     layers = {"layer4": "out", **({"layer3": "aux"} if aux else {})}
     return IntermediateLayerGetter(body, layers), 2048, 1024
 
 
 def mobilenet_features(weights, aux: bool):
-    body = backbone(mobilenet_v3_large, weights, dilated=True).features
+    body = mobilenet_v3_large(weights=fetched(mobilenet_v3_large, weights), dilated=True).features
     stages = [0, *(k for k, block in enumerate(body) if getattr(block, "_is_cn", False)), len(body) - 1]
     layers = {str(stages[-1]): "out", **({str(stages[-4]): "aux"} if aux else {})}
     return IntermediateLayerGetter(body, layers), body[stages[-1]].out_channels, body[stages[-4]].out_channels

@@ -5,7 +5,7 @@ from collections import OrderedDict
 
 from rushlight import nn
 from rushlight.nn import functional as F
-from rushlight.vision.models._utils import USUAL, IntermediateLayerGetter, backbone
+from rushlight.vision.models._utils import USUAL, IntermediateLayerGetter, fetched
 from rushlight.vision.models.mobilenetv3 import mobilenet_v3_large
 from rushlight.vision.models.registry import builder, fill
 
@@ -51,7 +51,7 @@ def filled(function, options, state, chosen):
 @builder(filled=filled)
 def lraspp_mobilenet_v3_large(*, num_classes=None, weights_backbone=USUAL) -> LRASPP:
     """LR-ASPP on MobileNetV3."""
-    body = backbone(mobilenet_v3_large, weights_backbone, dilated=True).features
+    body = mobilenet_v3_large(weights=fetched(mobilenet_v3_large, weights_backbone), dilated=True).features
     stages = [0, *(k for k, block in enumerate(body) if getattr(block, "_is_cn", False)), len(body) - 1]
     low, high = stages[-4], stages[-1]
     features = IntermediateLayerGetter(body, {str(low): "low", str(high): "high"})
