@@ -90,7 +90,7 @@ def main():
     times = measured(step, a.seconds)
     peak = peak_mib()
     print(json.dumps({
-        "import_s": importing, "first_s": first, "loss0": loss0, "loss3": loss3, "threads": a.threads,
+        "import_s": importing, "first_s": first, "loss0": loss0, "loss3": loss3,
         "step_ms": 1e3 * statistics.median(times) if times else None,
         "best_ms": 1e3 * min(times, default=0) or None,
         "rss_mib": peak, "grown_mib": peak - built, **seen, **(facts.of_steps(step) if facts else {})}))

@@ -25,6 +25,7 @@ NOTE = ("Milliseconds a step, the best of many. Ratios are ghost mode's to the o
 BATCHES = 64, 512
 LIBRARIES = "rushlight", "opacus"
 TIMEOUT = 600
+WARMING = 1.0           # seconds
 
 
 def programs(torch):
@@ -107,8 +108,11 @@ def measured(library, name, n, seconds, threads) -> dict:
     steps = {mode: step_of(torch, private, name, n, mode) for mode in modes}
     best = dict.fromkeys(modes, float("inf"))
     for step in steps.values():
-        for _ in range(4):
-            step()
+        end = time.perf_counter() + WARMING
+        step()
+        for _ in range(3):
+            if time.perf_counter() < end:       # what takes seconds is not warmer the next time
+                step()
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         for mode, step in steps.items():

@@ -66,8 +66,10 @@ def measure_all(programs, options) -> tuple[list[Table], bool]:
         good &= complaint == ""
         found.append((name, runs, complaint))
         print("  ".join(cell for cell in steps_row(*found[-1]) if cell), flush=True)
+    known = "torch.compile found its kernels in a folder of earlier runs." if options.inductor_cache and \
+        any(THEIRS_COMPILED in runs for _, runs, _ in found) else ""
     tables = [Table("", STEPS, [steps_row(*f) for f in found], summary(found)),
-              Table("First steps and memory", STARTS, [starts_row(name, runs) for name, runs, _ in found])]
+              Table("First steps and memory", STARTS, [starts_row(name, runs) for name, runs, _ in found], known)]
     print("\n" + "\n\n".join(map(str, tables)) + "\n")
     return tables, good
 
@@ -113,22 +115,11 @@ def run(mode, name, options, cache, seconds=None) -> dict:
         found = json.loads(done.stdout.strip().splitlines()[-1])
         if options.minima:
             found["step_ms"] = found["best_ms"]
-        return cold_first(found, name, inductor) if mode == THEIRS_COMPILED else found
+        return found
     except subprocess.TimeoutExpired:
         return {"error": f"no answer in {TIMEOUT} s"}
     except (IndexError, ValueError):
         return {"error": (done.stderr.strip().splitlines() or ["no output"])[-1][:160]}
-
-
-def cold_first(found, name, folder) -> dict:
-    """The same with the seconds of the first step that was ever made with this folder: later ones find kernels there."""
-    path = os.path.join(folder, f"first_{name}_{found['threads']}.json")
-    if not os.path.exists(path):
-        os.makedirs(folder, exist_ok=True)
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(found["first_s"], file)
-    with open(path, encoding="utf-8") as file:
-        return found | {"first_s": json.load(file)}
 
 
 # -- judging ----------------------------------------------------------------------------------------
