@@ -220,8 +220,13 @@ class Builder:
         return found
 
     def written_last(self, group) -> list:
-        """The vertices of a loop or an epilogue whose elements are written when the group has read that element for good."""
-        if group.kind not in ("loop", "contract"):
+        """The vertices of a loop or an epilogue whose elements are written when the group has read that element for good.
+
+        Not the contraction itself: it is made of nothing that it could replace, and would take what others do.
+        """
+        if group.kind == "contract":
+            return group.vertices[1:]
+        if group.kind != "loop":
             return []
         return RowGroup(group, self).stages()[-1] if group.passes else group.vertices
 

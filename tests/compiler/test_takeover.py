@@ -110,3 +110,12 @@ def test_loops_write_over_what_nobody_reads_again(program, values):
         T.Tensor.__matmul__ = multiply
     assert together == apart
     assert made.arena_bytes < (values + 0.5) * 96 * 96 * 4
+
+
+def test_the_update_takes_over_what_it_replaces_not_the_gradient():
+    m, a, b = drawn(64, 64), drawn(64, 64, seed=1), drawn(64, 64, seed=2)
+    before = m.data_ptr()
+    g = a @ b
+    m = m * 0.9 + g
+    m.tolist()
+    assert m.data_ptr() == before and g.data_ptr() != before
