@@ -575,7 +575,7 @@ def front({shown}):{renaming}{precision}
         try:
             return fn_({passed})
         except Exception:
-            answer_ = stranger_(self_, ({positional}), dict({keywords}))
+            answer_ = asked_(self_, ({positional}), dict({keywords}))
             if answer_ is None:
                 raise
             return answer_[0]
@@ -603,7 +603,7 @@ def _front(front, fn, marks, scope):
     scope |= dict(self_=front, casting_=casting.active, under_=casting.under, policy_=policy, memos_={},
                   memo_of_=_memo_of, memo_=memo, here_=memo)
     scope |= dict(fn_=layouts.by_layout(fn), mode_=mode, is_tracked_=is_tracked, pending_=pending, SAVE_HOOKS_=tape.SAVE_HOOKS,
-                  paused_=paused, stranger_=overriding.stranger, Tensor_=Tensor, met_=_met, again_=_again, zero_=_zero,
+                  paused_=paused, asked_=overriding.asked, Tensor_=Tensor, met_=_met, again_=_again, zero_=_zero,
                   unknown_=_unknown)
     exec(compile(text, __file__, "exec"), scope)
     made = scope.pop("front")

@@ -25,7 +25,7 @@ def front({shown}):{renaming}
     try:
         return fn_({passed})
     except Exception:
-        answer_ = stranger_(self_, ({positional}), dict({keywords}))
+        answer_ = asked_(self_, ({positional}), dict({keywords}))
         if answer_ is None:
             raise
         return answer_[0]
@@ -103,7 +103,7 @@ def _written(front, fn):
     """Give the function its code, at its first call."""
     params = list(inspect.signature(fn).parameters.values())
     names = front.__globals__
-    names |= scope(params) | {"fn_": fn, "self_": front, "stranger_": overriding.stranger}
+    names |= scope(params) | {"fn_": fn, "self_": front, "asked_": overriding.asked}
     text = FRONT.format(shown=shown(params), renaming=renaming(params), passed=passed(params), **by_kind(params))
     exec(compile(text, __file__, "exec"), names)        # the file: its frames are ours
     made = names["front"]

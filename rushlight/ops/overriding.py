@@ -7,10 +7,13 @@ function stays the object that it is and gets other code, so names that were imp
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import threading
 from contextlib import contextmanager
 from types import FunctionType
+
+import numpy as np
 
 from .. import dtypes
 from ..layout import Size
@@ -243,6 +246,39 @@ def stranger(public, args, kwargs):
     return (dispatch(public, found, args, kwargs),)
 
 
+PLAIN = (list, tuple, dict, set, str, int, float, complex, type(None), np.ndarray, np.generic)
+
+
+def asked(public, args, kwargs):
+    """What a stranger answers to a call that has just failed, or None.
+
+    Raises:
+        TypeError: an argument that is no tensor was asked for what only tensors have.
+    """
+    found = stranger(public, args, kwargs)
+    if found is None:
+        _no_tensor(public, args, kwargs)
+    return found
+
+
+def _no_tensor(public, args, kwargs) -> None:
+    failure = sys.exc_info()[1]
+    bad = failure.obj if type(failure) is AttributeError and failure.name in dir(Tensor) else missing
+    if args and isinstance(args[0], np.ndarray):
+        bad = args[0]               # it has a dtype and a shape, so it may get far
+    if not isinstance(bad, PLAIN):
+        return
+    names, called = list(inspect.signature(public).parameters), public.__name__.lstrip("_")
+    kind = ("numpy." if type(bad).__module__ == "numpy" else "") + type(bad).__name__
+    for i, (name, x) in enumerate([*zip(names, args), *kwargs.items()]):
+        if x is bad:
+            at = f" (position {i + 1})" if i < len(args) else ""
+            raise TypeError(f"{called}(): argument '{name}'{at} must be Tensor, not {kind}") from None
+
+
+missing = object()
+
+
 def _caller(frame):
     """The frame that called a public function."""
     while frame.f_globals.get("__name__") in FINDING or frame.f_code.co_name in ("op", "getitem"):
@@ -263,7 +299,7 @@ def catching(fn):
         try:
             return fn(*args, **kwargs)
         except Exception:
-            y = stranger(call, args, kwargs)
+            y = asked(call, args, kwargs)
             if y is None:
                 raise
         return y[0]

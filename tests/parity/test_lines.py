@@ -1,6 +1,7 @@
 """One-line programs that once gave something else, or another error, than PyTorch: values, dtypes, strides, words."""
 import warnings
 
+import numpy as np
 import pytest
 
 import rushlight
@@ -105,6 +106,19 @@ m.empty_like(m.zeros(15, 1, 66).transpose(0, -1)).stride()
 m.rand_like(m.zeros(10, 1, 1, 1).permute(1, 2, 3, 0)).stride()
 m.zeros(3).masked_scatter(m.zeros(3) > 0, m.zeros(0))
 m.zeros(3).masked_scatter(m.zeros(3) == 0, m.zeros(0))
+# what is no tensor
+m.sigmoid([1.])
+m.sum(np.ones(2))
+F.relu(np.ones(2))
+m.nn.Linear(2, 2)(np.ones(2))
+m.nn.Linear(2, 2)([1., 2.])
+m.matmul(m.zeros(2, 2), [[1., 2.]])
+m.mean(None)
+m.reshape([1, 2], (2,))
+m.sort([2, 1])
+m.flatten(3)
+m.exp(2)
+m.abs('x')
 # devices
 within(m.device("cpu"), lambda: [m.zeros(2), str(m.get_default_device())])
 [m.set_default_device("cpu"), m.get_default_device(), m.set_default_device(None)]
@@ -127,7 +141,7 @@ def outcome(m, line):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            y = eval(line, {"m": m, "F": m.nn.functional, "put": put, "within": within})
+            y = eval(line, {"m": m, "F": m.nn.functional, "put": put, "within": within, "np": np})
             return shown(y)
     except Exception as error:
         return type(error).__name__, str(error).split("\n")[0]
