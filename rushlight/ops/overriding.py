@@ -29,7 +29,7 @@ class Here(threading.local):
 
 
 class Overridden(TypeError):
-    """An argument has a class of its own: whoever called the public function with it is to ask."""
+    """An argument has a class of its own, which has not answered; or whoever called the public function is to ask it."""
 
 
 here = Here()
@@ -93,7 +93,7 @@ def dispatch(public, found: tuple, args: tuple, kwargs: dict):
         y = answer(public, kinds, args, kwargs)
         if y is not NotImplemented:
             return y
-    raise TypeError(refusal(public, found))
+    raise Overridden(refusal(public, found))
 
 
 def refusal(public, found) -> str:
@@ -185,8 +185,8 @@ def answered(public, found, args, kwargs):
     """An operator that nobody answers is left to the other operand."""
     try:
         return dispatch(public, found, args, kwargs)
-    except TypeError:
-        if len(args) < 2 or all(isinstance(x, Tensor) for x in found):
+    except Overridden:
+        if len(args) < 2:
             raise
         return NotImplemented
 

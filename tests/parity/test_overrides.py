@@ -1,6 +1,7 @@
 """Subclasses of Tensor, objects with __torch_function__ and modes: the same programs under PyTorch and rushlight."""
 import copy
 import importlib
+import io
 import os
 import pickle
 import subprocess
@@ -160,6 +161,31 @@ PROGRAMS = (results, gradients, with_attributes, logged, duck, modes, switches, 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
 def test_same_answers(program):
     assert program(rushlight) == program(torch)
+
+
+class One(rushlight.Tensor):
+    pass
+
+
+class Two(rushlight.Tensor):
+    pass
+
+
+def test_classes_that_know_nothing_of_each_other():
+    one, two = rushlight.ones(2).as_subclass(One), rushlight.ones(2).as_subclass(Two)
+    with pytest.raises(TypeError, match="unsupported operand type"):
+        one + two
+    with pytest.raises(TypeError, match="Multiple dispatch failed for 'torch.add'"):
+        rushlight.add(one, two)
+
+
+def test_subclass_is_saved_with_its_attributes():
+    x, file = rushlight.arange(3.).as_subclass(Kept), io.BytesIO()
+    x.note = "kept"
+    rushlight.save(x, file)
+    file.seek(0)
+    y = rushlight.load(file, weights_only=False)
+    assert type(y) is Kept and y.note == "kept" and y.tolist() == [0, 1, 2]
 
 
 class Kept(rushlight.Tensor):
