@@ -4,6 +4,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
+from ctypes import memmove, string_at
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from rushlight import Tensor
 from rushlight.layout import packed
 from rushlight.runtime.memory import allocate
 from rushlight.tensor import wrap
-from rushlight.trace.flush import storage_of
+from rushlight.trace.flush import FEW, storage_of
 
 NOT_NUMBERS = "SaUO"        # kinds of NumPy arrays that hold text or objects
 UNSUPPORTED = ("default_collate: batch must contain tensors, numpy arrays, numbers, "
@@ -126,10 +127,19 @@ def stacked(batch, allocate) -> Tensor:
     """The tensors one after the other in memory from `allocate`."""
     first = batch[0]
     shape = (len(batch), *first.layout.shape)
-    buffer = allocate(len(batch) * first.layout.numel * first.dtype.itemsize)
-    np.stack([x._array() for x in batch], out=buffer.as_numpy(first.dtype.numpy, shape))
+    size = first.layout.numel * first.dtype.itemsize
+    buffer = allocate(len(batch) * size)
+    if size <= FEW and all(x.layout.packed for x in batch):
+        memmove(buffer.address, b"".join([bytes_of(x, size) for x in batch]), len(batch) * size)
+    else:
+        np.stack([x._array() for x in batch], out=buffer.as_numpy(first.dtype.numpy, shape))
     storage = storage_of(buffer, first.dtype, len(batch) * first.layout.numel)
     return wrap(Tensor, storage, packed(shape), 0)
+
+
+def bytes_of(x, size) -> bytes:
+    """The elements of a packed tensor of so many bytes."""
+    return string_at(x.storage.realize().address + x.offset * x.dtype.itemsize, size)
 
 
 def collate_numpy_array_fn(batch, *, collate_fn_map=None):
