@@ -167,7 +167,7 @@ def test_readme_numbers_are_those_of_the_performance_page():
 def test_a_workload_can_be_measured_without_pytorch(tmp_path):
     code = "from bench import workloads; from types import SimpleNamespace as S; " \
            "options = S(only='mlp_small,gcn', torch_python=None, modes='eager,compile', repeat=1, seconds=0.01, " \
-           "threads=2); tables, good = workloads.measure(options); assert good and tables[0].rows; " \
+           "threads=2, inductor_cache=None, minima=False); tables, good = workloads.measure(options); assert good and tables[0].rows; " \
            "tables, good = workloads.measure_further(options); assert good and tables[0].rows"
     assert {"mlp_small", "gcn"} <= set(call(sys.executable, "-c", code).split())
 
