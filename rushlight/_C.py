@@ -7,3 +7,7 @@ from .overrides import DisableTorchFunction as DisableTorchFunction
 from .overrides import DisableTorchFunctionSubclass as DisableTorchFunctionSubclass
 from .random import Generator as Generator, default_generator as default_generator
 from .tensor import Tensor as _TensorBase, Tensor as TensorBase, device as device      # noqa: F401
+
+
+def _log_api_usage_once(event: str) -> None:
+    """Nothing is logged."""

@@ -95,6 +95,9 @@ _ROOMS = frozenset("""nn optim utils io cpu testing jit linalg fft special func 
 
 def __getattr__(name):
     """Rooms are imported when they are first entered, so that importing the package stays quick."""
+    if name == "torch":         # PyTorch's own import of itself
+        import sys
+        return sys.modules[__name__]
     if name in ("save", "load"):
         from . import serialization
         return getattr(serialization, name)

@@ -9,7 +9,19 @@ ROOMS = ("", "nn.functional")
 PREFIXES = {"linalg_": "linalg", "fft_": "fft", "special_": "special"}
 OF_TENSORS = frozenset("add sub mul div eq ne lt le gt ge remainder fmod bitwise_and bitwise_or bitwise_xor".split())
 OTHER_NAMES = {"_softmax": "softmax", "_log_softmax": "log_softmax", "_to_copy": "to", "convolution": "conv2d",
-               "native_dropout": "dropout", "_unsafe_view": "view"}
+               "native_dropout": "dropout", "_unsafe_view": "view", "_sparse_addmm": "addmm"}
+
+
+def _slice(x, dim=0, start=None, end=None, step=1):
+    from .ops import shape
+    d = dim % max(x.dim(), 1)
+    return shape.slice_(x, d, *slice(start, end, step).indices(x.shape[d]))
+
+
+UNNAMED = {             # what is written otherwise in programs
+    "alias": lambda x: x.view(x.shape), "lift_fresh": lambda x: x, "slice": _slice,
+    "index": lambda x, indices: x[tuple([slice(None) if i is None else i for i in indices])],
+    "_pin_memory": lambda x, device=None: x.pin_memory(device)}
 
 
 class OpOverload:
@@ -109,6 +121,8 @@ def _of_aten(name):
     for prefix, room in PREFIXES.items():
         if name.startswith(prefix):
             return getattr(import_module(f"rushlight.{room}"), name[len(prefix):], None)
+    if name in UNNAMED:
+        return UNNAMED[name]
     if name.endswith("_backward"):
         return _refused(name)
     name = OTHER_NAMES.get(name, name)

@@ -6,6 +6,7 @@ only asks for speed returns its argument. What asks for a program apart from Pyt
 from __future__ import annotations
 
 import contextlib
+from typing import Final as Final
 
 
 def script(obj, optimize=None, _frames_up=0, _rcb=None, example_inputs=None):
@@ -28,7 +29,7 @@ def export(fn):
     return fn
 
 
-unused = export
+unused = _overload = _overload_method = script_method = interface = export
 
 
 def script_if_tracing(fn):

@@ -129,3 +129,18 @@ def test_a_file_is_a_storage(tmp_path):
         s = T.UntypedStorage.from_file(path, shared=False, nbytes=200)
         assert len(s) == 200 and s[5] == 5 and T.asarray(s[100:108], dtype=T.uint8).view(T.int32).shape == (2,)
         assert T.asarray(s)[0] == 506097522914230528 and T.asarray(s, dtype=T.float32).shape == (50,)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n,m", [(50, 50), (7, 3), (300, 64)])
+def test_what_is_an_index_may_be_a_value_beside(n, m, seed):
+    rng = np.random.default_rng(seed)
+    xs, rows = rng.standard_normal((n, m)).astype(np.float32), rng.integers(0, n, n)
+    places, columns, found = rng.integers(0, m, (n, m)), rng.integers(-m, m, m), []
+    for T in (rushlight, oracle):
+        x, i, j, k = (T.from_numpy(a.copy()) for a in (xs, rows, places, columns))
+        picked = T.gather(x, 1, j)
+        found.append(numbers([1 + i - x[:, 0][i], x[i] + i[:, None], picked * j, (x[:, k] + k).sum(1), (x[i] - i[:, None]).sum(0),
+                              T.where(j > 1, picked, j.float()), (picked + j).softmax(1), i.float() * x[i, i % m] + i]))
+    for a, b in zip(*found):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4)
