@@ -144,3 +144,18 @@ def test_what_is_an_index_may_be_a_value_beside(n, m, seed):
                               T.where(j > 1, picked, j.float()), (picked + j).softmax(1), i.float() * x[i, i % m] + i]))
     for a, b in zip(*found):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4)
+
+
+def test_arguments_are_scattered_in_pairs():
+    from rushlight.nn.parallel.scatter_gather import scatter_kwargs
+    inputs, named = scatter_kwargs((rushlight.ones(4),), {"k": 5}, ["cpu", "cpu"])
+    assert [len(x[0]) for x in inputs] == [2, 2] and list(named) == [{"k": 5}, {"k": 5}]
+
+
+def test_operations_by_the_names_of_aten():
+    def seen(T):
+        x, a = T.arange(12.).reshape(3, 4), T.ops.aten
+        return numbers([a.alias(x), a.slice(x, 1, 1, 9), a.slice.Tensor(x, 0, -2), a.index(x, [None, T.tensor([0, 2])]),
+                        a.lift_fresh(x)])
+    for mine, theirs in zip(seen(rushlight), seen(oracle)):
+        np.testing.assert_array_equal(mine, theirs)

@@ -9,4 +9,5 @@ def scatter_kwargs(inputs, kwargs, target_gpus, dim: int = 0) -> tuple[tuple, tu
     pieces = scatter(inputs, target_gpus, dim) if inputs else []
     named = scatter(kwargs, target_gpus, dim) if kwargs else []
     n = max(len(pieces), len(named))
-    return (tuple([*pieces, *[()] * (n - len(pieces))]), tuple([*named, *[{} for _ in range(n - len(named))]]))
+    empty = [{} for _ in range(n - len(named))]
+    return (*pieces, *[()] * (n - len(pieces))), (*named, *empty)
