@@ -93,6 +93,10 @@ _ROOMS = frozenset("""nn optim utils io cpu testing jit linalg fft special func 
     quantization""".split())
 
 
+_GRIDS = frozenset(("quint8", "qint8", "per_tensor_affine", "per_tensor_symmetric", "per_channel_affine",
+                    "per_channel_symmetric"))
+
+
 def __getattr__(name):
     """Rooms are imported when they are first entered, so that importing the package stays quick."""
     if name == "torch":         # PyTorch's own import of itself
@@ -113,6 +117,9 @@ def __getattr__(name):
     if name in ("TypedStorage", "UntypedStorage", "cond"):
         from .ops import control, interop
         return control.cond if name == "cond" else getattr(interop, name)
+    if name in _GRIDS:
+        from .ao.quantization import kinds
+        return getattr(kinds, name)
     if name in _SHARED:
         from .nn import functional
         return getattr(functional, name)

@@ -1,0 +1,2 @@
+"""Architecture optimisation: quantisation-aware training."""
+from . import quantization as quantization
