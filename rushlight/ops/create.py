@@ -358,6 +358,9 @@ def eye(n, m=None, *, dtype=None, layout=None, device=None, requires_grad=False,
     """Ones on the diagonal."""
     check_device(device)
     m = n if m is None else m
+    for name, size in (("n", n), ("m", m)):
+        if size < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
     y = (arange(n)[:, None] == arange(m)[None, :]).to(
         dtypes.as_dtype(dtype) or (dtypes.default if out is None else out.dtype))
     if out is not None:
@@ -640,11 +643,19 @@ def _triangle_indices(firsts, lasts, dtype):
     return tensor(out, dtype=dtype)
 
 
+def _check_sides(row, col):
+    for name, size in (("row", row), ("col", col)):
+        if size < 0:
+            raise RuntimeError(f"{name} must be non-negative, got{size}")
+
+
 def tril_indices(row, col, offset=0, *, dtype=dtypes.int64, device=None, layout=None):
     """Row and column numbers of the lower triangle."""
+    _check_sides(row, col)
     return _triangle_indices(np.zeros(row, np.int64), np.clip(np.arange(row) + offset + 1, 0, col), dtype)
 
 
 def triu_indices(row, col, offset=0, *, dtype=dtypes.int64, device=None, layout=None):
     """Row and column numbers of the upper triangle."""
+    _check_sides(row, col)
     return _triangle_indices(np.clip(np.arange(row) + offset, 0, col), np.full(row, col), dtype)

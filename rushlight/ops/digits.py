@@ -66,7 +66,8 @@ def _mantissa(x, _exponent):
 
 def frexp(input, *, out=None):
     """(mantissa, exponent) with input = mantissa 2^exponent and 0.5 <= |mantissa| < 1; exponents are int32."""
-    need("frexp", input.dtype, {2})
+    if input.dtype.rank != 2:
+        raise RuntimeError("torch.frexp() only supports floating-point dtypes")
     e = p.exponent(input.detach()).to(dtypes.int32)
     both = return_type("frexp", ("mantissa", "exponent"))(_mantissa(input, e), e)
     if out is None:

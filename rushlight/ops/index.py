@@ -895,7 +895,9 @@ def _rolled(x, *, shifts, dims):
 
 def rot90(input, k=1, dims=(0, 1)):
     """Rotated by k quarter turns in the plane of two axes."""
-    a, b = L.wrap_dims(dims, input.dim())
+    a, b = (wrap_dim(d, input.dim()) for d in dims)
+    if a == b:
+        raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
     turned = (lambda: input.clone(), lambda: flip(input, b).transpose(a, b), lambda: flip(input, a, b),
               lambda: flip(input, a).transpose(a, b))
     return named(turned[k % 4](), "Rot90Backward0")
@@ -967,7 +969,7 @@ def kthvalue(input, k, dim=-1, keepdim=False):
     need("kthvalue_cpu", input.dtype, {0, 1, 2})
     d = wrap_dim(dim, input.dim())
     if not 1 <= k <= (input.shape[d] if input.dim() else 1):
-        raise RuntimeError("selected number k out of range for dimension " + str(d))
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}")
     kind = return_type("kthvalue", ("values", "indices"))
     return _kth(input, _order(input, d, False), k - 1, d, keepdim, kind, "KthvalueBackward0")
 
@@ -1074,7 +1076,8 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     wanted = dict(return_inverse=return_inverse, return_counts=return_counts)      # either takes a second sort
     if dim is not None:
         dim = wrap_dim(dim, a.ndim)
-    values, *rest = np.unique(a, axis=dim, **wanted) if any(wanted.values()) else [np.unique(a, axis=dim)]
+    values, *rest = np.unique(a, axis=dim, equal_nan=False, **wanted) if any(wanted.values()) \
+        else [np.unique(a, axis=dim, equal_nan=False)]
     inverse = rest[0].reshape(-1 if dim is not None else a.shape) if return_inverse else None
     counts = rest[-1] if return_counts else None
     return _distinct(values.astype(a.dtype), inverse, counts, input.dtype, return_inverse, return_counts, dim)
@@ -1084,7 +1087,7 @@ def _unique_of_sorted(input, return_counts):
     """What `unique` gives, from the elements in order and where they were."""
     values, order = (x._array() for x in sort(input.reshape(-1), stable=True))
     new = np.ones(len(values), bool)
-    new[1:] = (values[1:] != values[:-1]) & ((values[1:] == values[1:]) | (values[:-1] == values[:-1]))
+    new[1:] = values[1:] != values[:-1]
     starts, inverse = np.flatnonzero(new), np.empty(len(values), np.int64)
     inverse[order] = np.cumsum(new) - 1
     return _distinct(values[starts], inverse.reshape(tuple(input.shape)), np.diff(starts, append=len(values)), input.dtype,
@@ -1122,6 +1125,8 @@ def bincount(input, weights=None, minlength=0):
     a = input._array()
     if a.ndim != 1 or a.size and a.min() < 0:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    if weights is not None and weights.shape != input.shape:
+        raise RuntimeError("weights should be 1-d and have the same length as input")
     return tensor(np.bincount(a, None if weights is None else weights.detach()._array(), minlength))
 
 
@@ -1288,6 +1293,8 @@ def combinations(input, r=2, with_replacement=False):
     """All choices of r elements of a vector, one row each."""
     import itertools
     import math
+    if r < 0:
+        raise RuntimeError(f"Expect a non-negative number, but got {r}")
     if input.dim() != 1:
         raise RuntimeError(f"Expect a 1D vector, but got shape {list(input.shape)}")
     n = input.numel()

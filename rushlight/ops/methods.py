@@ -76,6 +76,13 @@ IN_PLACE = {"__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itrue
             "bitwise_or_", "__ixor__": "bitwise_xor_"}
 
 
+def inverted(x):
+    """~x."""
+    if x.dtype.rank > 1:
+        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+    return ops.bitwise_not(x)
+
+
 def where_method(self, condition, other):
     """self where condition, else other."""
     return ops.where(condition, self, other)
@@ -108,7 +115,7 @@ def attach() -> None:
     Tensor.polygamma = lambda self, n: ops.polygamma(n, self)
     Tensor.__neg__, Tensor.__abs__ = ops.neg, _base["abs"]
     Tensor.__pos__ = ops.positive
-    Tensor.__invert__ = ops.bitwise_not
+    Tensor.__invert__ = inverted
     Tensor.T, Tensor.mT, Tensor.H = (property(f) for f in (ops.numpy_T, ops.mT, ops.H))
     for kind in ("zeros", "ones", "empty", "full", "tensor"):
         setattr(Tensor, f"new_{kind}", interop.new(kind))

@@ -601,7 +601,9 @@ def _split(l, sizes, dim) -> Cuts:
     n = l.shape[d]
     name = "SplitBackward0" if isinstance(sizes, int) else "SplitWithSizesBackward0"
     if isinstance(sizes, int):
-        if sizes < 0 or sizes == 0 and n:
+        if sizes == 0 and n:
+            raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}")
+        if sizes < 0:
             raise RuntimeError(f"split expects split_size be non-negative, but got split_size={sizes}")
         sizes = [min(sizes, n - i) for i in range(0, n, sizes)] if n else [0]
     elif sum(sizes) != n:
@@ -771,6 +773,8 @@ def _check_joinable(tensors, d):
 @recalled("tensors*")
 def stack(tensors, dim=0, *, out=None):
     """Tensors of equal shape joined along a new axis."""
+    if isinstance(tensors, Tensor):
+        raise TypeError("stack(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
     tensors = list(tensors)
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")
@@ -880,6 +884,8 @@ _BLOCKS = Variadic("BlockDiagBackward0", lambda g, i, _y, *_xs, places: _block(g
 
 def vander(x, N=None, increasing=False):
     """Powers of a vector's elements as columns."""
+    if x.dim() != 1:
+        raise RuntimeError("x must be a one-dimensional tensor.")
     n = x.numel() if N is None else N
     if not n:
         return x.new_zeros(x.numel(), 0)

@@ -1,6 +1,8 @@
 """Statistics, integrals and distances of the public namespace."""
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .casting import listed
@@ -24,6 +26,10 @@ def histc(input, bins=100, min=0, max=0):
     low, high = (float(x.min()), float(x.max())) if min == max and x.size else (float(min), float(max))
     if low == high:
         low, high = low - 1, high + 1
+    if bins <= 0:
+        raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise RuntimeError(f"torch.histc: range of [{low:g}, {high:g}] is not finite")
     if low > high:
         raise RuntimeError("torch.histc: max must be larger than min")
     inside = x[(x >= low) & (x <= high)].astype(np.float64)
@@ -46,6 +52,8 @@ def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear", ou
 def _quantile(x, q, dim, keepdim, interpolation, skip_nan):
     if x.dtype not in (dtypes.float32, dtypes.float64):
         raise RuntimeError("quantile() input tensor must be either float or double dtype")
+    if not isinstance(q, Tensor) and not 0 <= q <= 1:
+        raise RuntimeError(f"quantile() q must be in the range [0, 1] but got {q:g}")
     q = q if isinstance(q, Tensor) else tensor(float(q), dtype=x.dtype)
     if q.dtype is not x.dtype:
         raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
