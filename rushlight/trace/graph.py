@@ -299,8 +299,8 @@ class Form:
                     tuple([leaves[n] for n in self.merged]))
         values: list = []
         for l in self.layouts:
-            values += l.shape
-            values += l.strides
+            values.extend(l.shape)          # += would ask Size, which makes a Size of all
+            values.extend(l.strides)
         for sig in self.signatures:
             values += sig.told[2]
         self.values = (*values, *self.offsets, *donated)
