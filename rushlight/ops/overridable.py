@@ -41,8 +41,10 @@ def caught(space: dict) -> None:
 def public():
     """(function, what a class is told instead, whether arguments are looked at) of all public functions."""
     from ..autograd import backward, grad
+    from ..nn.functional.recurrent import layers
     seen: set = set()
-    for entry in (*_properties(), *_methods(), *_functions(), *_rooms(), (grad, None, True), (backward, None, True)):
+    for entry in (*_properties(), *_methods(), *_functions(), *_rooms(), (grad, None, True), (backward, None, True),
+                  (layers, None, True)):
         if entry[0] not in seen:
             seen.add(entry[0])
             yield entry

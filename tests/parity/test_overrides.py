@@ -32,7 +32,7 @@ def results(T):
     values = [x + 1, p + x, 2 - x, x @ p.T, x.T, x[0], x.sum(), T.cat([p, x]), T.nn.functional.relu(x), x > 1, x.to(T.float64),
               T.zeros_like(x), x.new_zeros(2), x.clone(), x.detach(), x.data, T.where(x > 1, x, p), T.einsum("ij->i", x),
               T.fft.fft(x), T.linalg.norm(x), x.max(0)[0], x.split(1)[0], T.nn.Linear(3, 2)(x), x.shape, x.size(), x.dim(),
-              x.tolist(), T.stack([x, x]), x.float(), T.nn.Parameter(p) + 1, T.tensor(x.tolist()), x.numpy().sum(), len(x)]
+              T.nn.LSTM(3, 2)(x)[0], T.nn.GRU(3, 2)(x)[1], x.tolist(), T.stack([x, x]), x.float(), T.nn.Parameter(p) + 1, T.tensor(x.tolist()), x.numpy().sum(), len(x)]
     return kinds(*values), (x + 1).tolist()
 
 
