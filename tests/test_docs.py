@@ -165,9 +165,9 @@ def test_readme_numbers_are_those_of_the_performance_page():
 
 
 def test_a_workload_can_be_measured_without_pytorch(tmp_path):
-    code = "from bench import workloads; from types import SimpleNamespace as S; " \
-           "options = S(only='mlp_small,gcn', torch_python=None, modes='eager,compile', repeat=1, seconds=0.01, " \
-           "threads=2, inductor_cache=None, minima=False); tables, good = workloads.measure(options); assert good and tables[0].rows; " \
+    code = "from bench import workloads; from bench.__main__ import arguments; " \
+           "options = arguments('--only mlp_small,gcn --repeat 1 --seconds 0.01'.split()); options.torch_python = None; " \
+           "tables, good = workloads.measure(options); assert good and tables[0].rows; " \
            "tables, good = workloads.measure_further(options); assert good and tables[0].rows"
     assert {"mlp_small", "gcn"} <= set(call(sys.executable, "-c", code).split())
 
@@ -184,10 +184,10 @@ def test_wrong_losses_fail_the_benchmark():
 
 
 def test_bench_without_pytorch_prints_what_it_can(capsys):
-    from types import SimpleNamespace
-
     from bench import accuracy, costs, others
-    options = SimpleNamespace(only="mlp_small", torch_python=None, threads=2, seconds=0.01, repeat=1, peers=[])
+    from bench.__main__ import arguments
+    options = arguments(["--only", "mlp_small", "--seconds", "0.01", "--repeat", "1"])
+    options.torch_python, options.peers = None, []
     for measure in (costs.measure_memory, costs.measure_compiling):
         (table,), good = measure(options)
         assert good and len(table.rows) == 1
