@@ -139,7 +139,8 @@ def _factory(value, name):
                             requires_grad)
         if device is dtype is memory_format is layout is None and input.layout.packed:
             y = filled(input.layout.shape, value, input.dtype)
-            y.layout = input.layout
+            if y.layout is not input.layout:
+                y.layout = input.layout
             return finished(y, requires_grad)
         check_device(device)
         if layout is not None and layout != input.layout:

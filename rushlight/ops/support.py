@@ -68,6 +68,9 @@ def beyond(value, d) -> bool:
 
 def as_element(value, d):
     """A Python number as a dtype holds it; RuntimeError if it cannot. Whole negative ones wrap around in an unsigned dtype."""
+    kind = value.__class__
+    if kind is int and 0 <= value < 128 and d is not dtypes.bool or kind is float and d.rank == 2 and -65504 <= value <= 65504:
+        return value                # any dtype of the kind holds it
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, complex) and not d.is_complex:
