@@ -37,6 +37,7 @@ class ReduceOp(enum.Enum):
         return (array / array.dtype.type(size)).astype(array.dtype)
 
 
+ReduceOp.RedOpType = ReduceOp       # PyTorch has a class round them
 BITWISE = {"BAND", "BOR", "BXOR"}
 COMBINE = {
     "SUM": np.add, "AVG": np.add, "PRODUCT": np.multiply, "MIN": np.minimum, "MAX": np.maximum,

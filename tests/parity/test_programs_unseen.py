@@ -159,3 +159,22 @@ def test_operations_by_the_names_of_aten():
                         a.lift_fresh(x)])
     for mine, theirs in zip(seen(rushlight), seen(oracle)):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_values_are_shown_by_the_names_that_packages_use():
+    from torch._tensor_str import _add_suffixes as add, _tensor_str as shown
+    from rushlight import _tensor_str as mine
+    for shape in ((3,), (2, 3), (30, 50), (0,)):
+        x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+        ours, theirs = mine._tensor_str(rushlight.from_numpy(x), 6), shown(oracle.from_numpy(x), 6)
+        assert ours == theirs
+        for force in (False, True):
+            assert mine._add_suffixes("Index(" + ours, ["a=1"], 6, force) == add("Index(" + theirs, ["a=1"], 6, force)
+
+
+def test_nobody_has_parts_in_several_processes():
+    from rushlight.distributed.tensor import DTensor, distribute_tensor
+    assert not isinstance(rushlight.ones(2), DTensor)
+    for call in (DTensor, lambda: distribute_tensor(rushlight.ones(2))):
+        with pytest.raises(NotImplementedError, match="torch.distributed.tensor"):
+            call()
