@@ -178,3 +178,15 @@ def test_nobody_has_parts_in_several_processes():
     for call in (DTensor, lambda: distribute_tensor(rushlight.ones(2))):
         with pytest.raises(NotImplementedError, match="torch.distributed.tensor"):
             call()
+
+
+def test_classes_are_found_where_packages_look():
+    from rushlight import _dynamo
+    from rushlight.distributed.constants import default_pg_timeout
+    from rushlight.nn.modules.module import _IncompatibleKeys
+    from rushlight.utils.data import DataLoader, dataloader
+    from torch.distributed.constants import default_pg_timeout as expected
+    assert default_pg_timeout == expected and _IncompatibleKeys([], ["a"]).unexpected_keys == ["a"]
+    assert isinstance(iter(DataLoader([1, 2])), dataloader._BaseDataLoaderIter)
+    assert issubclass(dataloader._MultiProcessingDataLoaderIter, dataloader._BaseDataLoaderIter)
+    assert isinstance(rushlight.compile(rushlight.nn.Linear(1, 1)), _dynamo.eval_frame.OptimizedModule)

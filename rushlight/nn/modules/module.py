@@ -18,7 +18,7 @@ from .module_hooks import (add_hook, any_global, register_module_backward_hook,
                            register_module_full_backward_pre_hook,
                            register_module_module_registration_hook,
                            register_module_parameter_registration_hook)
-from .module_state import Stateful
+from .module_state import Stateful, _IncompatibleKeys      # noqa: F401
 
 __all__ = ["Module", "register_module_forward_pre_hook", "register_module_forward_hook",
            "register_module_backward_hook", "register_module_full_backward_pre_hook",

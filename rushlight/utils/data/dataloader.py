@@ -246,3 +246,13 @@ def check_order(batch_size, shuffle, sampler, batch_sampler, drop_last):
     if batch_sampler is None and batch_size is None and drop_last:
         raise ValueError("batch_size=None option disables auto-batching "
                          "and is mutually exclusive with drop_last")
+
+
+def __getattr__(name):
+    """The iterators by the names under which packages look them up."""
+    if name == "_BaseDataLoaderIter":
+        return LoaderIterator
+    if name == "_MultiProcessingDataLoaderIter":
+        from .workers import WorkerIterator
+        return WorkerIterator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
