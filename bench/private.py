@@ -108,6 +108,7 @@ def measured(library, name, n, seconds, threads) -> dict:
     steps = {mode: step_of(torch, private, name, n, mode) for mode in modes}
     best = dict.fromkeys(modes, float("inf"))
     for step in steps.values():
+        tell_apart(library)
         end = time.perf_counter() + WARMING
         step()
         for _ in range(3):
@@ -122,6 +123,13 @@ def measured(library, name, n, seconds, threads) -> dict:
     return found | {mode: 1e3 * t for mode, t in best.items()}
 
 
+def tell_apart(library) -> None:
+    """The next program is another one, not the last one grown, though it begins at the same line."""
+    if library == "rushlight":
+        from rushlight.trace import periods
+        periods.begun.clear()
+
+
 def peak_of(name, n, mode) -> float:
     """MiB of all tensors and temporaries of a program that is alone in the process."""
     import gc
@@ -129,10 +137,12 @@ def peak_of(name, n, mode) -> float:
     import rushlight
     from rushlight import privacy
     from rushlight.runtime import memory
+    tell_apart("rushlight")
     step = step_of(rushlight, privacy, name, n, mode)
     for _ in range(3):
         step()
     gc.collect()
+    memory.empty_cache()
     memory.reset_peak()
     step()
     return memory.statistics().peak / 2**20
