@@ -230,6 +230,11 @@ class Builder:
             return []
         return RowGroup(group, self).stages()[-1] if group.passes else group.vertices
 
+    def is_host(self, v, group) -> bool:
+        """Whether steps of earlier passes wait where v will be."""
+        rows = RowGroup(group, self) if group.passes else None
+        return rows is not None and v in rows.hosts(rows.stages()).values()
+
     def replaced(self, v, group, found) -> int | None:
         """The slot of the arena that v may take over."""
         nbytes, at = v.numel * v.dtype.itemsize, self.position[group]
@@ -246,7 +251,7 @@ class Builder:
         """Let an output take over the memory of an input that it replaces, element by element."""
         group = self.home[v]
         at = self.position[group]
-        if at <= self.last_failure or v not in self.written_last(group):
+        if at <= self.last_failure or v not in self.written_last(group) or self.is_host(v, group):
             return
         for w in upstream(v, group):
             for use in w.uses:
