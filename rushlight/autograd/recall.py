@@ -869,6 +869,8 @@ def pull(fn, g) -> list:
         for e in fn.edges:
             if e is not None:
                 key += e[2:]
+        for item in values:
+            key += (item.layout, item.storage.dtype)
     memo = fn.gradient.memo
     found = memo.get(key)
     if found is None:

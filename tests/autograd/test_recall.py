@@ -352,3 +352,12 @@ def test_operands_that_a_kernel_sees_alike_have_gradients_of_their_own_shapes():
         (wide.expand(4, 3) * y).sum().backward()
         assert thin.grad.shape == wide.grad.shape == (4, 1)
         assert thin.grad.tolist() == wide.grad.tolist() == [[3.0]] * 4
+
+
+def test_rules_are_known_by_the_dtypes_of_what_was_saved():
+    """Both are one multiplication of floats; the one had to be cast for it."""
+    for factor in (T.tensor([-3]), T.tensor([-3.0]), T.tensor([True]), T.tensor([2.5])):
+        for _ in range(4):
+            x = T.tensor(5.0, requires_grad=True)
+            (x.unsqueeze(0) * factor).sum().backward()
+            assert x.grad.item() == float(factor.item())
