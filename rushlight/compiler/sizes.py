@@ -194,6 +194,10 @@ class Number:
     def __init__(self, trace, index, value, step):
         self.trace, self.index, self.value, self.step = trace, index, value, step
 
+    def __reduce__(self):
+        """On disk only its value is left: where a recipe goes by a number, it has a formula for it."""
+        return int, (self.value,)
+
     def fixed(self):
         """Its value as a plain number, under the guard that it is that."""
         self.trace.ask(operator.eq, self, self.value)

@@ -276,7 +276,7 @@ WELL = {4: 1e6, 8: 1e4}         # condition up to which an inverse in float64 is
 def _cofactors(a):
     """The gradient of det: det times the inverse, or by singular values, which do for singular matrices too."""
     wide = a.astype(np.result_type(a, np.float64))
-    found, well = _by_inverses(wide, WELL[a.real.dtype.itemsize])
+    found, well = _by_inverses(wide, WELL[max(a.real.dtype.itemsize, 4)])
     if not well.all():
         found[~well] = _by_singular_values(wide[~well])
     return found.astype(a.dtype)
