@@ -9,6 +9,7 @@ import pytest
 import rushlight as T
 from rushlight.autograd import recall
 from rushlight.autograd.recall import repeated
+from rushlight.ops import overriding
 from rushlight.trace import record
 
 F = T.nn.functional
@@ -69,7 +70,7 @@ def test_replayed_call_is_the_call(name):
 
 def replays(fn) -> int:
     """How many kinds of calls of a public function are replayed."""
-    memo = fn.__globals__.get("memo_", {})
+    memo = overriding.former.get(fn, fn).__globals__.get("memo_", {})      # guarded while some class answers calls
     return sum(callable(v) for v in memo.values())
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import rushlight as T
-from rushlight import nn
+from rushlight import config, nn
 from rushlight.autograd import recall, sized
 from rushlight.trace import record
 
@@ -67,6 +67,7 @@ CALLS = {
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     monkeypatch.setattr(sized, "TURNS", 0)
+    monkeypatch.setattr(config.sized, "value", True)
     monkeypatch.setattr(sized, "checking", True)
 
 
