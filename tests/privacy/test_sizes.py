@@ -82,7 +82,7 @@ def test_many_sizes_are_no_growing_program():
     periods.begun.clear()
     periods.growing.clear()
     step = private_step("cnn", "ghost")
-    for n in (64, 64, 51, 8, 70, 57, 40, 39):
+    for n in (64, 64, 51, 8, 98, 57, 40, 39):     # from 84 on, a bias's sum is cut in two: other kernels
         step(n)
     with Counted() as count:
         for n in range(41, 100, 3):

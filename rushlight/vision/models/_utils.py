@@ -8,7 +8,6 @@ from urllib.error import URLError
 from rushlight import nn
 from rushlight.vision.models.weights import get_model_weights
 
-
 USUAL = "IMAGENET1K_V1 if it can be had"     # the default of weights_backbone
 
 

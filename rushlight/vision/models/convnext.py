@@ -82,12 +82,11 @@ class ConvNeXt(nn.Module):
 
 
 def make_builder(name: str, channels, counts, depth_prob):
+    @builder(name=name, doc=f"ConvNeXt with {channels} channels and {counts} blocks in its stages.")
     def build(**kwargs) -> ConvNeXt:
         stages = [CNBlockConfig(*stage) for stage in zip(channels, (*channels[1:], None), counts)]
         return ConvNeXt(stages, kwargs.pop("stochastic_depth_prob", depth_prob), **kwargs)
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"ConvNeXt with {channels} channels and {counts} blocks in its stages."
-    return builder(build)
+    return build
 
 
 convnext_tiny = make_builder("convnext_tiny", (96, 192, 384, 768), (3, 3, 9, 3), 0.1)

@@ -111,11 +111,11 @@ def filled(function, options, state, chosen) -> DenseNet:
 
 
 def make_builder(name: str, *shape):
+    @builder(name=name, filled=filled,
+             doc=f"A DenseNet of growth rate {shape[0]} with {shape[1]} layers in its blocks.")
     def build(**kwargs) -> DenseNet:
         return DenseNet(*shape, **kwargs)
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"A DenseNet of growth rate {shape[0]} with {shape[1]} layers in its blocks."
-    return builder(build, filled=filled)
+    return build
 
 
 densenet121 = make_builder("densenet121", 32, (6, 12, 24, 16), 64)

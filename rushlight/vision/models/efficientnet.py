@@ -8,7 +8,7 @@ from functools import partial
 
 import rushlight as torch
 from rushlight import nn
-from rushlight.vision.models.mobilenetv2 import _make_divisible
+from rushlight.vision.models.mobilenetv2 import _make_divisible, initialise
 from rushlight.vision.models.registry import builder
 from rushlight.vision.ops.misc import Conv2dNormActivation, SqueezeExcitation
 from rushlight.vision.ops.stochastic_depth import StochasticDepth
@@ -130,7 +130,7 @@ class EfficientNet(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Sequential(nn.Dropout(p=dropout, inplace=True), nn.Linear(wide, num_classes))
         for module in self.modules():
-            initialise(module)
+            initialise(module, draw_linear)
 
     def forward(self, x):
         return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
@@ -145,18 +145,9 @@ def blocks(stage, depths, norm_layer):
         cnf.input_channels, cnf.stride = cnf.out_channels, 1
 
 
-def initialise(module) -> None:
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out")
-    elif isinstance(module, (nn.BatchNorm2d, nn.GroupNorm)):
-        nn.init.ones_(module.weight)
-    elif isinstance(module, nn.Linear):
-        bound = 1.0 / math.sqrt(module.out_features)
-        nn.init.uniform_(module.weight, -bound, bound)
-    else:
-        return
-    if module.bias is not None:
-        nn.init.zeros_(module.bias)
+def draw_linear(module) -> None:
+    bound = 1.0 / math.sqrt(module.out_features)
+    nn.init.uniform_(module.weight, -bound, bound)
 
 
 # Table 1 of the first paper: expansion, kernel, stride, channels before and after, blocks.
@@ -173,24 +164,22 @@ V2_L = [(1, 3, 1, 32, 32, 4), (4, 3, 2, 32, 64, 7), (4, 3, 2, 64, 96, 7)], [
 
 def scaled(name: str, width: float, depth: float, dropout: float, norm_layer=None):
     """The builder of an EfficientNet as wide and as deep."""
+    @builder(name=name, doc=f"EfficientNet of {width} times the width and {depth} times the depth.")
     def build(**kwargs) -> EfficientNet:
         setting = [MBConvConfig(*stage, width_mult=width, depth_mult=depth) for stage in B0]
         options = {"norm_layer": norm_layer, **kwargs}
         return EfficientNet(setting, options.pop("dropout", dropout), **options)
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"EfficientNet of {width} times the width and {depth} times the depth."
-    return builder(build)
+    return build
 
 
 def second(name: str, stages, dropout: float):
     """The builder of an EfficientNetV2."""
+    @builder(name=name, doc=f"EfficientNetV2 of {sum(s[-1] for part in stages for s in part)} blocks.")
     def build(**kwargs) -> EfficientNet:
         setting = [*(FusedMBConvConfig(*s) for s in stages[0]), *(MBConvConfig(*s) for s in stages[1])]
         options = {"norm_layer": partial(nn.BatchNorm2d, eps=1e-3), **kwargs}
         return EfficientNet(setting, options.pop("dropout", dropout), last_channel=1280, **options)
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"EfficientNetV2 of {sum(s[-1] for part in stages for s in part)} blocks."
-    return builder(build)
+    return build
 
 
 SLOW_NORM = partial(nn.BatchNorm2d, eps=0.001, momentum=0.01)

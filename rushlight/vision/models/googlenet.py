@@ -131,9 +131,10 @@ def from_imagenet(x):
     return torch.cat([x[:, k:k + 1] * (std / 0.5) + (mean - 0.5) / 0.5 for k, (std, mean) in enumerate(NORMALISED)], 1)
 
 
-def initialise(module) -> None:
+def initialise(module, std: float = 0.01) -> None:
+    """By cut normal deviates, whose width a module may say itself."""
     if isinstance(module, (nn.Conv2d, nn.Linear)):
-        nn.init.trunc_normal_(module.weight, mean=0.0, std=0.01, a=-2, b=2)
+        nn.init.trunc_normal_(module.weight, mean=0.0, std=getattr(module, "stddev", std), a=-2, b=2)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.constant_(module.weight, 1)
         nn.init.constant_(module.bias, 0)

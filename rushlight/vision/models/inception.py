@@ -8,7 +8,7 @@ from functools import partial
 import rushlight as torch
 from rushlight import nn
 from rushlight.nn import functional as F
-from rushlight.vision.models.googlenet import BasicConv2d, filled_with_aux, from_imagenet
+from rushlight.vision.models.googlenet import BasicConv2d, filled_with_aux, from_imagenet, initialise
 from rushlight.vision.models.registry import builder
 
 InceptionOutputs = namedtuple("InceptionOutputs", ["logits", "aux_logits"])
@@ -180,7 +180,7 @@ class Inception3(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(2048, num_classes)
         for module in self.modules() if init_weights else ():
-            initialise(module)
+            initialise(module, std=0.1)
 
     def forward(self, x):
         x = from_imagenet(x) if self.transform_input else x
@@ -192,14 +192,6 @@ class Inception3(nn.Module):
         x = self.avgpool(self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x))))
         x = self.fc(torch.flatten(self.dropout(x), 1))
         return InceptionOutputs(x, aux) if self.training and self.aux_logits else x
-
-
-def initialise(module) -> None:
-    if isinstance(module, (nn.Conv2d, nn.Linear)):
-        nn.init.trunc_normal_(module.weight, mean=0.0, std=float(getattr(module, "stddev", 0.1)), a=-2, b=2)
-    elif isinstance(module, nn.BatchNorm2d):
-        nn.init.constant_(module.weight, 1)
-        nn.init.constant_(module.bias, 0)
 
 
 @builder(filled=partial(filled_with_aux, heads=("AuxLogits",), is_warned=False))

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from rushlight import nn
+from rushlight.vision.models.mobilenetv2 import _make_divisible
 from rushlight.vision.models.registry import builder
 
 MOMENTUM = 1 - 0.9997
@@ -34,12 +35,6 @@ class _InvertedResidual(nn.Module):
         return self.layers(input) + input if self.apply_residual else self.layers(input)
 
 
-def rounded(value: float, divisor: int = 8, bias: float = 0.9) -> int:
-    """The nearest multiple, but not less than `bias` of it."""
-    near = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return near if near >= bias * value else near + divisor
-
-
 class MNASNet(nn.Module):
     """A separable stem, six stages of blocks, a convolution and a linear layer.
 
@@ -54,13 +49,13 @@ class MNASNet(nn.Module):
         if alpha <= 0.0:
             raise ValueError(f"alpha should be greater than 0.0 instead of {alpha}")
         self.alpha, self.num_classes = alpha, num_classes
-        first, second = (rounded(n * alpha) for n in STEM)
+        first, second = (_make_divisible(n * alpha, 8) for n in STEM)
         layers = [nn.Conv2d(3, first, 3, padding=1, stride=2, bias=False), normal(first), nn.ReLU(inplace=True),
                   nn.Conv2d(first, first, 3, padding=1, stride=1, groups=first, bias=False), normal(first),
                   nn.ReLU(inplace=True), nn.Conv2d(first, second, 1, bias=False), normal(second)]
         before = second
         for channels, kernel, stride, expansion, count in STAGES:
-            out = rounded(channels * alpha)
+            out = _make_divisible(channels * alpha, 8)
             layers.append(nn.Sequential(*(
                 _InvertedResidual(out if k else before, out, kernel, 1 if k else stride, expansion)
                 for k in range(count))))
@@ -87,11 +82,10 @@ def initialise(module) -> None:
 
 
 def make_builder(name: str, alpha: float):
+    @builder(name=name, doc=f"MNASNet with {alpha} times the channels.")
     def build(**kwargs) -> MNASNet:
         return MNASNet(alpha, **kwargs)
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"MNASNet with {alpha} times the channels."
-    return builder(build)
+    return build
 
 
 mnasnet0_5 = make_builder("mnasnet0_5", 0.5)

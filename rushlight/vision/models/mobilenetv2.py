@@ -76,13 +76,18 @@ class MobileNetV2(nn.Module):
         return self.classifier(torch.flatten(x, 1))
 
 
-def initialise(module) -> None:
+def draw_linear(module) -> None:
+    nn.init.normal_(module.weight, 0, 0.01)
+
+
+def initialise(module, draw_linear=draw_linear) -> None:
+    """Convolutions by the size of their results, linear layers by `draw_linear`, without biases."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out")
     elif isinstance(module, (nn.BatchNorm2d, nn.GroupNorm)):
         nn.init.ones_(module.weight)
     elif isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, 0, 0.01)
+        draw_linear(module)
     else:
         return
     if module.bias is not None:

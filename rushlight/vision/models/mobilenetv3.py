@@ -91,6 +91,11 @@ class MobileNetV3(nn.Module):
         return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
 
 
+def stages_of(features) -> list[int]:
+    """The places of the first layer, of the blocks that halve the size, and of the last layer."""
+    return [0, *(k for k, block in enumerate(features) if getattr(block, "_is_cn", False)), len(features) - 1]
+
+
 def make(table, last_channel, width_mult=1.0, reduced_tail=False, dilated=False, **kwargs) -> MobileNetV3:
     """Of a table; `reduced_tail` halves the channels of the last blocks, `dilated` keeps their size."""
     tail = len(table) - 3                       # the blocks of the last size

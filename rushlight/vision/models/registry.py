@@ -8,14 +8,18 @@ from rushlight.vision.models.weights import table, weights_for
 BUILDERS: dict = {}
 
 
-def builder(function=None, *, filled=None):
+def builder(function=None, *, name=None, doc=None, filled=None):
     """Register a function that makes a model from options; it takes `weights` and `progress`, too.
 
+    One that is made for each of several models is given a name and a docstring.
     filled(function, options, state, weights) makes a model with published tensors, where that is
     more than `fill` does.
     """
     if function is None:
-        return functools.partial(builder, filled=filled)
+        return functools.partial(builder, name=name, doc=doc, filled=filled)
+    if name is not None:
+        function.__name__ = function.__qualname__ = name
+        function.__doc__ = doc
 
     @functools.wraps(function)
     def build(*, weights=None, progress: bool = True, **options):

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from functools import partial
 
 from rushlight import nn
+from rushlight.vision.models.mobilenetv2 import _make_divisible
 from rushlight.vision.models.registry import builder
 from rushlight.vision.ops.misc import Conv2dNormActivation, SqueezeExcitation
 
@@ -78,19 +79,13 @@ class BlockParams:
         widths = [round(w_0 * w_m ** power / cls.QUANT) * cls.QUANT for power in powers]
         stages = sorted(set(widths))
         depths, groups = [widths.count(w) for w in stages], [min(group_width, w) for w in stages]
-        fitting = [nearest(w * bottleneck_multiplier, g) for w, g in zip(stages, groups)]
+        fitting = [_make_divisible(w * bottleneck_multiplier, g) for w, g in zip(stages, groups)]
         count = len(stages)
         return cls(depths, [int(w / bottleneck_multiplier) for w in fitting], groups, [bottleneck_multiplier] * count,
                    [cls.STRIDE] * count, se_ratio)
 
     def stages(self):
         return zip(self.widths, self.strides, self.depths, self.group_widths, self.bottleneck_multipliers)
-
-
-def nearest(width: float, divisor: int, least: float = 0.9) -> int:
-    """The nearest multiple, but not less than nine tenths."""
-    near = max(divisor, int(width + divisor / 2) // divisor * divisor)
-    return near + divisor if near < least * width else near
 
 
 class RegNet(nn.Module):
@@ -140,12 +135,11 @@ Y = {"400mf": (16, 48, 27.89, 2.09, 8), "800mf": (14, 56, 38.84, 2.4, 16), "1_6g
 
 
 def make_builder(name: str, numbers, se_ratio):
+    @builder(name=name, doc=f"A RegNet of {numbers[0]} blocks.")
     def build(**kwargs) -> RegNet:
         norm_layer = kwargs.pop("norm_layer", partial(nn.BatchNorm2d, eps=1e-05, momentum=0.1))
         return RegNet(BlockParams.from_init_params(*numbers, se_ratio=se_ratio), norm_layer=norm_layer, **kwargs)
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"A RegNet of {numbers[0]} blocks."
-    return builder(build)
+    return build
 
 
 globals().update({f"regnet_{kind}_{scale}": make_builder(f"regnet_{kind}_{scale}", numbers, ratio)

@@ -137,11 +137,10 @@ class ResNet(nn.Module):
 
 
 def make_builder(name: str, block, layers, **fixed):
+    @builder(name=name, doc=f"A residual network, {layers} blocks of kind {block.__name__}.")
     def build(**kwargs) -> ResNet:
         return ResNet(block, layers, **{**fixed, **kwargs})
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"A residual network, {layers} blocks of kind {block.__name__}."
-    return builder(build)
+    return build
 
 
 DEEP = [3, 4, 23, 3]

@@ -66,11 +66,10 @@ class ShuffleNetV2(nn.Module):
 
 
 def make_builder(name: str, channels):
+    @builder(name=name, doc=f"ShuffleNetV2 with {channels} channels.")
     def build(**kwargs) -> ShuffleNetV2:
         return ShuffleNetV2(REPEATS, channels, **kwargs)
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"ShuffleNetV2 with {channels} channels."
-    return builder(build)
+    return build
 
 
 shufflenet_v2_x0_5 = make_builder("shufflenet_v2_x0_5", [24, 48, 96, 192, 1024])

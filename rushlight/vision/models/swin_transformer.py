@@ -252,13 +252,13 @@ class SwinTransformer(nn.Module):
 
 
 def make_builder(name: str, width: int, depths, heads, depth_prob: float, window: int, **kinds):
+    @builder(name=name,
+             doc=f"A Swin transformer, {width} wide in the first stage, {depths} blocks in its stages.")
     def build(**kwargs) -> SwinTransformer:
         options = {"stochastic_depth_prob": depth_prob, **kinds, **kwargs}
         return SwinTransformer(patch_size=[4, 4], embed_dim=width, depths=depths, num_heads=heads,
                                window_size=[window, window], **options)
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"A Swin transformer, {width} wide in the first stage, {depths} blocks in its stages."
-    return builder(build)
+    return build
 
 
 V2 = {"block": SwinTransformerBlockV2, "downsample_layer": PatchMergingV2}

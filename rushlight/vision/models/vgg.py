@@ -61,11 +61,11 @@ def initialise(module) -> None:
 
 
 def make_builder(depth: int, batch_norm: bool):
+    @builder(name=f"vgg{depth}{'_bn' if batch_norm else ''}",
+             doc=f"VGG with {depth} layers{' and batch normalisation' if batch_norm else ''}.")
     def build(**kwargs) -> VGG:
         return VGG(make_layers(LAYERS[depth].split(), batch_norm), **kwargs)
-    build.__name__ = build.__qualname__ = f"vgg{depth}{'_bn' if batch_norm else ''}"
-    build.__doc__ = f"VGG with {depth} layers{' and batch normalisation' if batch_norm else ''}."
-    return builder(build)
+    return build
 
 
 vgg11, vgg13, vgg16, vgg19 = (make_builder(depth, False) for depth in LAYERS)

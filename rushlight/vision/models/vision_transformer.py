@@ -121,12 +121,12 @@ def filled(function, options, state, chosen) -> VisionTransformer:
 
 
 def make_builder(name: str, patch_size, num_layers, num_heads, hidden_dim, mlp_dim):
+    @builder(name=name, filled=filled,
+             doc=f"A vision transformer of {num_layers} layers, {hidden_dim} wide, patches of {patch_size}.")
     def build(**kwargs) -> VisionTransformer:
         return VisionTransformer(kwargs.pop("image_size", 224), patch_size, num_layers, num_heads, hidden_dim,
                                  mlp_dim, **kwargs)
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"A vision transformer of {num_layers} layers, {hidden_dim} wide, patches of {patch_size}."
-    return builder(build, filled=filled)
+    return build
 
 
 vit_b_16 = make_builder("vit_b_16", 16, 12, 12, 768, 3072)

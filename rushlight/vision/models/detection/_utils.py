@@ -4,6 +4,8 @@ from __future__ import annotations
 import math
 
 import rushlight as torch
+from rushlight import nn
+from rushlight.vision.ops.misc import FrozenBatchNorm2d
 
 LARGEST = math.log(1000.0 / 16)     # of the logarithm of a change of size
 
@@ -97,9 +99,17 @@ class BalancedPositiveNegativeSampler:
         return tuple(torch.zeros_like(labels, dtype=torch.uint8).index_fill_(0, places, 1) for places in kept)
 
 
+def draw_convolutions(head) -> None:
+    """First weights of a head's convolutions, by the size of their results."""
+    for layer in head.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
 def overwrite_eps(model, eps: float) -> None:
     """Give all frozen normalisations this epsilon; the first published weights were made with none."""
-    from rushlight.vision.ops.misc import FrozenBatchNorm2d
     for module in model.modules():
         if isinstance(module, FrozenBatchNorm2d):
             module.eps = eps

@@ -6,7 +6,7 @@ import warnings
 from rushlight import nn
 from rushlight.vision.models import resnet as resnets
 from rushlight.vision.models._utils import IntermediateLayerGetter, fetched
-from rushlight.vision.models.mobilenetv3 import mobilenet_v3_large
+from rushlight.vision.models.mobilenetv3 import mobilenet_v3_large, stages_of
 from rushlight.vision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 from rushlight.vision.ops.misc import FrozenBatchNorm2d
 
@@ -55,7 +55,7 @@ def _mobilenet_extractor(model, trainable_layers: int, fpn: bool, returned_layer
                          norm_layer=None):
     """Features of a MobileNet, at the ends of its stages where there is a pyramid."""
     features = model.features
-    starts = [0, *(k for k, block in enumerate(features) if getattr(block, "_is_cn", False)), len(features) - 1]
+    starts = stages_of(features)
     count = len(starts)
     if not 0 <= trainable_layers <= count:
         raise ValueError(f"Trainable layers should be in the range [0,{count}], got {trainable_layers} ")

@@ -7,7 +7,7 @@ from rushlight import nn
 from rushlight.nn import functional as F
 from rushlight.vision.models._utils import USUAL
 from rushlight.vision.models.detection import backbone_utils
-from rushlight.vision.models.detection._utils import overwrite_eps
+from rushlight.vision.models.detection._utils import draw_convolutions, overwrite_eps
 from rushlight.vision.models.detection.anchor_utils import AnchorGenerator
 from rushlight.vision.models.detection.generalized_rcnn import GeneralizedRCNN
 from rushlight.vision.models.detection.roi_heads import RoIHeads
@@ -54,11 +54,7 @@ class FastRCNNConvFCHead(nn.Sequential):
             blocks += [nn.Linear(size, wide), nn.ReLU(inplace=True)]
             size = wide
         super().__init__(*blocks)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        draw_convolutions(self)
 
 
 class FastRCNNPredictor(nn.Module):

@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 from rushlight import nn
 from rushlight.vision.models._utils import USUAL
+from rushlight.vision.models.detection._utils import draw_convolutions
 from rushlight.vision.models.detection.faster_rcnn import FasterRCNN, check_kind, filled, second_version, usual_pyramid
 from rushlight.vision.models.registry import builder
 from rushlight.vision.ops.misc import Conv2dNormActivation
@@ -21,11 +22,7 @@ class MaskRCNNHeads(nn.Sequential):
                                                dilation=dilation, norm_layer=norm_layer))
             in_channels = wide
         super().__init__(*blocks)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        draw_convolutions(self)
 
 
 class MaskRCNNPredictor(nn.Sequential):

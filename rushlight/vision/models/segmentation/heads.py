@@ -6,7 +6,7 @@ from collections import OrderedDict
 from rushlight import nn
 from rushlight.nn import functional as F
 from rushlight.vision.models._utils import USUAL, IntermediateLayerGetter, fetched
-from rushlight.vision.models.mobilenetv3 import mobilenet_v3_large
+from rushlight.vision.models.mobilenetv3 import mobilenet_v3_large, stages_of
 from rushlight.vision.models.registry import builder, fill
 from rushlight.vision.models.resnet import resnet50, resnet101
 
@@ -48,7 +48,7 @@ def resnet_features(build, weights, aux: bool):
 
 def mobilenet_features(weights, aux: bool):
     body = mobilenet_v3_large(weights=fetched(mobilenet_v3_large, weights), dilated=True).features
-    stages = [0, *(k for k, block in enumerate(body) if getattr(block, "_is_cn", False)), len(body) - 1]
+    stages = stages_of(body)
     layers = {str(stages[-1]): "out", **({str(stages[-4]): "aux"} if aux else {})}
     return IntermediateLayerGetter(body, layers), body[stages[-1]].out_channels, body[stages[-4]].out_channels
 
@@ -67,11 +67,11 @@ def filled(function, options, state, chosen):
 
 def make_builder(kind: type, prefix: str, head, body: str):
     """The builder of a model of a kind, with heads over a backbone."""
+    @builder(name=f"{prefix}_{body}", filled=filled,
+             doc=f"{kind.__name__} on {body}, trained for classes if `weights_backbone` is; `aux_loss` adds a head.")
     def build(*, num_classes=None, aux_loss=None, weights_backbone=USUAL):
         classes = 21 if num_classes is None else num_classes
         features, channels, aux_channels = BACKBONES[body](weights_backbone, bool(aux_loss))
         aux = FCNHead(aux_channels, classes) if aux_loss else None
         return kind(features, head(channels, classes), aux)
-    build.__name__ = build.__qualname__ = f"{prefix}_{body}"
-    build.__doc__ = f"{kind.__name__} on {body}, trained for classes if `weights_backbone` is; `aux_loss` adds a head."
-    return builder(build, filled=filled)
+    return build

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from rushlight import nn
 from rushlight.nn import functional as F
 from rushlight.vision.models._utils import USUAL, IntermediateLayerGetter, fetched
-from rushlight.vision.models.mobilenetv3 import mobilenet_v3_large
+from rushlight.vision.models.mobilenetv3 import mobilenet_v3_large, stages_of
 from rushlight.vision.models.registry import builder, fill
 
 __all__ = ["LRASPP", "LRASPPHead", "lraspp_mobilenet_v3_large"]
@@ -52,7 +52,7 @@ def filled(function, options, state, chosen):
 def lraspp_mobilenet_v3_large(*, num_classes=None, weights_backbone=USUAL) -> LRASPP:
     """LR-ASPP on MobileNetV3."""
     body = mobilenet_v3_large(weights=fetched(mobilenet_v3_large, weights_backbone), dilated=True).features
-    stages = [0, *(k for k, block in enumerate(body) if getattr(block, "_is_cn", False)), len(body) - 1]
+    stages = stages_of(body)
     low, high = stages[-4], stages[-1]
     features = IntermediateLayerGetter(body, {str(low): "low", str(high): "high"})
     return LRASPP(features, body[low].out_channels, body[high].out_channels, 21 if num_classes is None else num_classes)
