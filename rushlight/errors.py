@@ -54,3 +54,16 @@ def blame(error: Exception, node) -> Exception:
 def located(error: Exception, where) -> Exception:
     """The same exception with the user's line in its message."""
     return type(error)(f"{error}{place(where)}")
+
+
+def absent(module: str, kind: type[Exception], reason: str):
+    """The `__getattr__` of a module without its device: whatever it has no word for raises when it is called."""
+    def missing(name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def call(*args, **kwargs):
+            raise kind(f"{module}.{name}: {reason}: rushlight computes on the CPU only")
+        call.__name__ = call.__qualname__ = name
+        return call
+    return missing

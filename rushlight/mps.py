@@ -1,7 +1,7 @@
 """torch.mps on a machine without one."""
 from __future__ import annotations
 
-MISSING = "PyTorch is not linked with support for mps devices: rushlight computes on the CPU only"
+from .errors import absent
 
 
 def device_count() -> int:
@@ -16,11 +16,4 @@ def seed() -> None:
     """Accepted: there is no device generator to seed."""
 
 
-def __getattr__(name):
-    """Everything else needs a device."""
-    if name.startswith("__"):
-        raise AttributeError(name)
-
-    def missing(*args, **kwargs):
-        raise RuntimeError(f"torch.mps.{name}: {MISSING}")
-    return missing
+__getattr__ = absent("torch.mps", RuntimeError, "PyTorch is not linked with support for mps devices")

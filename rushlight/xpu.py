@@ -1,7 +1,7 @@
 """torch.xpu on a machine without one."""
 from __future__ import annotations
 
-MISSING = "Torch not compiled with XPU enabled: rushlight computes on the CPU only"
+from .errors import absent
 
 
 def is_available() -> bool:
@@ -38,11 +38,4 @@ def is_bf16_supported(including_emulation: bool = True) -> bool:
     return False
 
 
-def __getattr__(name):
-    """Everything else needs a device."""
-    if name.startswith("__"):
-        raise AttributeError(name)
-
-    def missing(*args, **kwargs):
-        raise AssertionError(f"torch.xpu.{name}: {MISSING}")
-    return missing
+__getattr__ = absent("torch.xpu", AssertionError, "Torch not compiled with XPU enabled")

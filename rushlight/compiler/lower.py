@@ -90,6 +90,7 @@ class Builder:
         self.checks: list[Check] = []
         self.donors: dict[int, int] = {}
         self.owners: dict[int, list] = {}   # slot of the arena -> the vertices whose values it holds, one after the other
+        self.nest: RowGroup | None = None   # of the group at hand, if that has several passes
         self.taken: dict = {}               # vertices of the group at hand -> the slot that they take over
         self.scalars: dict = {}
         self.asked: list = []               # keys of `scalars`, since the group began
@@ -126,6 +127,7 @@ class Builder:
 
     def group(self, group: Group) -> None:
         """The calls of a group, or of one that looks like it."""
+        self.nest = RowGroup(group, self) if group.kind == "loop" and group.passes else None
         self.taken = self.takeovers(group)
         roles = roles_of(group, self)
         known = roles and self.lowered.get(roles.form)
@@ -148,7 +150,7 @@ class Builder:
                 if v.prim.kind in ("gather", "write"):
                     for use in v.uses if v.prim.kind == "gather" else ():
                         self.stored(use)
-            made = (RowGroup if group.passes else LoopGroup)(group, self).calls()
+            made = (self.nest or LoopGroup(group, self)).calls()
         elif first.prim.name == "concat":
             made = self.concat(first)
         elif self.backend.is_native(first):
@@ -228,12 +230,11 @@ class Builder:
             return group.vertices[1:]
         if group.kind != "loop":
             return []
-        return RowGroup(group, self).stages()[-1] if group.passes else group.vertices
+        return self.nest.stages()[-1] if self.nest else group.vertices
 
-    def is_host(self, v, group) -> bool:
+    def is_host(self, v) -> bool:
         """Whether steps of earlier passes wait where v will be."""
-        rows = RowGroup(group, self) if group.passes else None
-        return rows is not None and v in rows.hosts(rows.stages()).values()
+        return self.nest is not None and v in self.nest.hosts(self.nest.stages()).values()
 
     def replaced(self, v, group, found) -> int | None:
         """The slot of the arena that v may take over."""
@@ -251,7 +252,7 @@ class Builder:
         """Let an output take over the memory of an input that it replaces, element by element."""
         group = self.home[v]
         at = self.position[group]
-        if at <= self.last_failure or v not in self.written_last(group) or self.is_host(v, group):
+        if at <= self.last_failure or v not in self.written_last(group) or self.is_host(v):
             return
         for w in upstream(v, group):
             for use in w.uses:

@@ -4,9 +4,11 @@ Seeding is accepted, as in PyTorch without a GPU; whatever needs a device raises
 """
 from __future__ import annotations
 
+from ..errors import absent
 from . import amp as amp
 
-MISSING = "Torch not compiled with CUDA enabled: rushlight computes on the CPU only"
+NOT_COMPILED = "Torch not compiled with CUDA enabled"
+_refused = absent("torch.cuda", AssertionError, NOT_COMPILED)
 
 
 def is_available() -> bool:
@@ -58,12 +60,7 @@ def is_bf16_supported(including_emulation: bool = True) -> bool:
 
 def __getattr__(name):
     """Everything else needs a device."""
-    if name.startswith("__"):
-        raise AttributeError(name)
     if name in ("comm", "nvtx", "profiler", "random"):
         from importlib import import_module
         return import_module(f"{__name__}.{name}")
-
-    def missing(*args, **kwargs):
-        raise AssertionError(f"torch.cuda.{name}: {MISSING}")
-    return missing
+    return _refused(name)

@@ -1,14 +1,8 @@
 """torch.cuda.comm without a device."""
-from . import MISSING
+from ..errors import absent
+from . import NOT_COMPILED
 
 __all__ = ["broadcast", "broadcast_coalesced", "gather", "reduce_add", "reduce_add_coalesced", "scatter"]
 
-
-def _refused(name):
-    def call(*args, **kwargs):
-        raise RuntimeError(f"torch.cuda.comm.{name}: {MISSING}")
-    call.__name__ = call.__qualname__ = name
-    return call
-
-
-broadcast, broadcast_coalesced, gather, reduce_add, reduce_add_coalesced, scatter = map(_refused, __all__)
+broadcast, broadcast_coalesced, gather, reduce_add, reduce_add_coalesced, scatter = map(
+    absent("torch.cuda.comm", RuntimeError, NOT_COMPILED), __all__)

@@ -1,11 +1,7 @@
 """torch.cuda.profiler without a device."""
-from . import MISSING
+from ..errors import absent
+from . import NOT_COMPILED
 
 __all__ = ["profile", "start", "stop"]
 
-
-def start() -> None:
-    raise RuntimeError(MISSING)
-
-
-stop = profile = start
+profile, start, stop = map(absent("torch.cuda.profiler", RuntimeError, NOT_COMPILED), __all__)

@@ -1,15 +1,13 @@
 """torch.cuda.random without a device: seeding is accepted, states are not there."""
 from __future__ import annotations
 
-from . import MISSING, manual_seed as manual_seed, manual_seed_all as manual_seed_all, seed_all as seed_all
+from ..errors import absent
+from . import NOT_COMPILED, manual_seed as manual_seed, manual_seed_all as manual_seed_all, seed_all as seed_all
 
 __all__ = ["get_rng_state", "get_rng_state_all", "initial_seed", "manual_seed", "manual_seed_all", "seed", "seed_all",
            "set_rng_state", "set_rng_state_all"]
 seed = seed_all
-
-
-def get_rng_state(device="cuda"):
-    raise AssertionError(MISSING)
+get_rng_state, initial_seed = map(absent("torch.cuda.random", AssertionError, NOT_COMPILED), ("get_rng_state", "initial_seed"))
 
 
 def get_rng_state_all() -> list:
@@ -23,7 +21,3 @@ def set_rng_state(new_state, device="cuda") -> None:
 
 def set_rng_state_all(new_states) -> None:
     """Accepted: there is no device generator."""
-
-
-def initial_seed() -> int:
-    raise AssertionError(MISSING)
