@@ -25,8 +25,8 @@ def rebuild(storage, dtype, offset, size, stride, requires_grad, metadata):
         raise TypeError(f"a tensor needs a storage, not a {type(storage).__name__}")
     tensor = storage.view(dtype, offset, tuple(size), tuple(stride))
     metadata = metadata or {}
-    tensor = tensor.conj() if metadata.get("conj") else tensor
-    tensor = -tensor if metadata.get("neg") else tensor
+    tensor = tensor.conj() if metadata.get("conj") is True else tensor
+    tensor = -tensor if metadata.get("neg") is True else tensor
     return tensor.requires_grad_() if requires_grad else tensor
 
 
@@ -89,10 +89,6 @@ def check_sparse(x) -> None:
     if dense is None or x._at.shape[0] > len(x._size) or x._data.shape != (x._at.shape[1], *dense):
         raise RuntimeError("indices, values and size of a sparse tensor do not fit each other")
     check_coordinates(x)
-
-
-REBUILDERS = (_rebuild_tensor, _rebuild_tensor_v2, _rebuild_tensor_v3,
-              _rebuild_parameter, _rebuild_parameter_with_state, _rebuild_sparse_tensor)
 
 
 def reduce_tensor(tensor, storage_of=None):

@@ -234,6 +234,11 @@ ATTACKS = [
                          name("torch.int64")) + TENSOR + name("torch.Size") + b"K\x02\x85\x85R\x88t"),
     b"]" * 12_000 + b"0" * 11_999, b"(" * 90_000, b")" + b"\x85" * 12_000, b"N" + b"2" * 90_000,
     called("collections.OrderedDict", nested(15, 1000)), called("torch.Size", nested(15, 1000)),
+    *(called(f"{maker}", TENSOR) for maker in (         # to iterate over a tensor is to record and to compile
+        "torch.Size", "builtins.set", "builtins.frozenset", "builtins.bytearray", "builtins.complex",
+        "collections.OrderedDict", "collections.Counter", "torch.device", "torch.serialization._get_layout")),
+    called("torch._utils._rebuild_tensor_v2", STORAGE, b"K\x00", TENSOR, TENSOR, b"\x89N"),
+    called("torch._utils._rebuild_tensor_v2", STORAGE, b"K\x00)))" + TENSOR, b"N"),
     called("torch.device", word("cpu:" + "9" * 5000)), called("builtins.complex", word("1" * 20_000)),
     b"\x8b\xff\xff\xff\x7f", b"\x8e" + b"\xff" * 8, b"\x96" + b"\x00" * 7 + b"\x7f", b"Q", word("x") + b"Q", b"I1\n"]
 

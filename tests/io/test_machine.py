@@ -70,13 +70,17 @@ def test_what_is_not_allowed_is_named(attack):
 
 
 @pytest.mark.parametrize("attack, message", [
-    (b"cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR.", "bytearray of a number"),
+    (b"cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR.", "bytearray: argument 1 is a int, not bytes"),
     (b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x06\x00\x00\x00base64tR.", "encode"),
     (b"ctorch\nFloatStorage\n)R.", "cannot call"),
     (b"ctorch\nfloat32\n)R.", "cannot call"),
     (b"X\x01\x00\x00\x00a)R.", "cannot call a str"),
     (b"ctorch\nTensor\n)R.", "rebuilt by"),
-    (b"ctorch._utils\n_rebuild_tensor_v2\n(]K\x00))\x89}tR.", "no attribute 'dtype'"),
+    (b"ctorch._utils\n_rebuild_tensor_v2\n(]K\x00))\x89}tR.", "v2: argument 1 is a list, not a storage"),
+    (b"ctorch\nSize\n(K\x01tR.", "Size: argument 1 is a int, not a tuple of ints"),
+    (b"ctorch\nSize\n(X\x01\x00\x00\x001\x85tR.", "Size: argument 1 is a tuple"),
+    (b"cbuiltins\ncomplex\n)R.", "complex: 0 arguments, where 2 to 2 belong"),
+    (b"cbuiltins\nset\n(N)tR.", "set: 2 arguments"),
     (b"X\xff\xff\xff\x7fa.", "truncated"),
     (b"\x8b\xff\xff\xff\x7fa.", "truncated"),
     (b"}](K\x01e}s.", "damaged|cannot be a key"),
