@@ -5,10 +5,12 @@ import builtins
 import math
 import struct
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 
 from .. import dtypes, storage as storages
+from ..autograd.grad_mode import mode
 from ..compiler.sizes import whole
 from ..layout import is_dense, packed, permute
 from ..prims.pointwise import full as full_p, iota
@@ -45,7 +47,6 @@ def check_dtype(name, dtype):
 
 def finished(x, requires_grad=False):
     """A factory's last step."""
-    from ..autograd.grad_mode import mode
     if mode.inference:
         x._is_inference = True
     if defaults[-1] is not CPU and is_meta_device(defaults[-1]):
@@ -373,8 +374,9 @@ def eye(n, m=None, *, dtype=None, layout=None, device=None, requires_grad=False,
 # -- from data ----------------------------------------------------------------------------------------------------
 def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False):
     """A new leaf from numbers, nested sequences, arrays or a tensor; the data are copied."""
-    check_device(device)
-    d = dtypes.as_dtype(dtype)
+    if device is not None:
+        check_device(device)
+    d = None if dtype is None else dtypes.as_dtype(dtype)
     made = few_numbers(data, d)
     if made is not None:
         return finished(made, requires_grad)
@@ -413,11 +415,21 @@ def few_numbers(data, dtype) -> Tensor | None:
     dtype = dtype or (dtypes.default if kind is float else dtypes.PYTHON_TYPES.get(kind))
     if codes is None or dtype not in codes:
         return None
+    layout = packed(shape)
+    pack = _packers.get((layout, dtype)) or _packer(layout, dtype, codes[dtype])
     try:
-        numbers = struct.pack(f"{len(data)}{codes[dtype]}", *data) if shape else struct.pack(codes[dtype], data)
+        numbers = pack(*data) if shape else pack(data)
     except (struct.error, OverflowError):
         return None
-    return wrap(Tensor, from_bytes(numbers, dtype), packed(shape), 0)
+    return wrap(Tensor, from_bytes(numbers, dtype), layout, 0)
+
+
+_packers: dict[tuple, Callable] = {}        # by layout and dtype; there are not more than FEW lengths
+
+
+def _packer(layout, dtype, code):
+    pack = _packers[layout, dtype] = struct.Struct(f"{layout.numel}{code}").pack
+    return pack
 
 
 def to_array(data) -> np.ndarray:

@@ -117,10 +117,15 @@ def collate_tensor_fn(batch, *, collate_fn_map=None):
 
 def can_be_copied(batch, pending_too: bool) -> bool:
     """Whether a stack is no more than a copy of tensors' memory."""
-    first = batch[0]
-    return all(type(x) is Tensor and not x.requires_grad and x.dtype is first.dtype
-               and x.layout.shape == first.layout.shape
-               and (pending_too or x.storage.node.buffer is not None) for x in batch)
+    layout, dtype = batch[0].layout, batch[0].dtype
+    for x in batch:
+        if type(x) is not Tensor or x.dtype is not dtype or x.requires_grad:
+            return False
+        if x.layout is not layout and x.layout.shape != layout.shape:
+            return False
+        if not pending_too and x.storage.node.buffer is None:
+            return False
+    return True
 
 
 def stacked(batch, allocate) -> Tensor:
@@ -130,16 +135,13 @@ def stacked(batch, allocate) -> Tensor:
     size = first.layout.numel * first.dtype.itemsize
     buffer = allocate(len(batch) * size)
     if size <= FEW and all(x.layout.packed for x in batch):
-        memmove(buffer.address, b"".join([bytes_of(x, size) for x in batch]), len(batch) * size)
+        width = first.dtype.itemsize
+        parts = [string_at(x.storage.realize().address + x.offset * width, size) for x in batch]
+        memmove(buffer.address, b"".join(parts), len(batch) * size)
     else:
         np.stack([x._array() for x in batch], out=buffer.as_numpy(first.dtype.numpy, shape))
     storage = storage_of(buffer, first.dtype, len(batch) * first.layout.numel)
     return wrap(Tensor, storage, packed(shape), 0)
-
-
-def bytes_of(x, size) -> bytes:
-    """The elements of a packed tensor of so many bytes."""
-    return string_at(x.storage.realize().address + x.offset * x.dtype.itemsize, size)
 
 
 def collate_numpy_array_fn(batch, *, collate_fn_map=None):
