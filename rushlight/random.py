@@ -28,7 +28,7 @@ __all__ = ["Generator", "default_generator", "manual_seed", "seed", "initial_see
 DEFAULT_SEED = 67280421310721
 MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
 LIMIT = 4096            # reservations that may be open; beyond it the oldest half is settled
-NORMAL_PIECE = 4 * BLOCK * NORMAL_BLOCK     # normal deviates made at a time
+NORMAL_PIECE = 16 * BLOCK * NORMAL_BLOCK     # normal deviates made at a time
 NUMPY_PIECE = 512 * NORMAL_BLOCK            # by NumPy
 DISCARD = BLOCK * 64    # words made at a time where nobody wants them
 ALIGN = 64
@@ -62,11 +62,11 @@ def aligned(n: int, dtype=np.uint32) -> np.ndarray:
 class Stream:
     """mt19937: the words, in order. `position` words of the current block are used up."""
 
-    __slots__ = ("state", "block", "position", "is_fresh", "state_address", "block_address")
+    __slots__ = ("state", "block", "position", "is_fresh", "state_address", "block_address", "space")
 
     def __init__(self, seed: int):
         self.state = aligned(rng.STATE_WORDS)
-        self.block = np.empty(BLOCK, np.uint32)
+        self.block, self.space = np.empty(BLOCK, np.uint32), None
         self.state_address, self.block_address = (
             a.__array_interface__["data"][0] for a in (self.state, self.block))
         self.restart(seed)
@@ -118,6 +118,12 @@ class Stream:
             ctypes.memmove(address, self.block_address + 4 * self.position, 4 * n)
             self.position += n
         return n
+
+    def room(self, n: int) -> int:
+        """The address of memory for `n` words, the same until the next call."""
+        if self.space is None or self.space.size < n:
+            self.space = aligned(n)
+        return self.space.__array_interface__["data"][0]
 
     def snapshot(self) -> tuple:
         """What `load` takes to come back to this place."""
@@ -304,8 +310,7 @@ class BlockNormals(Draws):
 
     def draw_into(self, generator, count, address):
         """Piece by piece, so that the words stay in cache; compiled kernels only."""
-        words = aligned(min(self.needs(count), NORMAL_PIECE))
-        at = words.__array_interface__["data"][0]
+        at = generator._stream.room(min(self.needs(count), NORMAL_PIECE))
         whole = count // NORMAL_BLOCK * NORMAL_BLOCK
         for start in range(0, whole, NORMAL_PIECE):
             self._fill_at(generator, at, address + 4 * start, min(NORMAL_PIECE, whole - start))

@@ -1,14 +1,16 @@
 """The kernels of random numbers, compiled or, where there is to be no compiler, in NumPy."""
 from __future__ import annotations
 
-import ctypes
 from importlib import import_module
 
 import numpy as np
 
+from ..runtime.run import run_alone
+
 BLOCK = 624                     # words that mt19937 makes at a time
 STATE_WORDS = 2 * BLOCK + 16    # the block, room for the next one, and slack for vectors
 NORMAL_BLOCK = 16               # words that become as many normal deviates
+NORMAL_GRAIN = 256              # such blocks that a thread makes at a time
 
 
 class Native:
@@ -38,13 +40,14 @@ class Native:
     def normals_at(self, words: int, mean: float, std: float, out: int, n: int) -> None:
         """The same by addresses, for `n` values."""
         args = (words, out, _float_bits(mean), _float_bits(std))
-        self.run("box_muller.normal_blocks", args, n // NORMAL_BLOCK)
+        self.run("box_muller.normal_blocks", args, n // NORMAL_BLOCK, NORMAL_GRAIN)
 
-    def run(self, name: str, args: tuple, units: int) -> None:
+    def run(self, name: str, args: tuple, units: int, grain: int = 0) -> None:
+        """Units from 0 on, by one thread unless a grain is given."""
         kernel = self.kernels.get(name)
         if kernel is None:
             kernel = self.kernels[name] = _compiled(name)
-        kernel((ctypes.c_uint64 * len(args))(*args), 0, units)
+        run_alone(kernel, args, units, grain or max(units, 1))
 
 
 class Numpy:
@@ -68,12 +71,11 @@ class Numpy:
         out[:] = numpy_normal_blocks(words, mean, std)
 
 
-def _compiled(name: str):
+def _compiled(name: str) -> int:
     from . import jit
     room, _, function = name.partition(".")
     code = getattr(import_module(f".{room}", __package__), function)()
-    prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-    return prototype(jit.address(code))
+    return jit.address(code)
 
 
 def _address(array: np.ndarray) -> int:

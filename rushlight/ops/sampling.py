@@ -95,7 +95,9 @@ def uniform_values(shape, dtype, generator, low=0.0, high=1.0) -> Tensor:
 
 def affine(x: Tensor, scale: float, shift: float) -> Tensor:
     """x * scale + shift in float64, rounded once."""
-    return x if (scale, shift) == (1, 0) else streams.fused(x, scale, shift)
+    if shift == 0:
+        return x if scale == 1 else x * scale
+    return streams.fused(x, scale, shift)
 
 
 def narrowed(x: Tensor, dtype) -> Tensor:
@@ -118,7 +120,8 @@ def normal_values(shape, dtype, generator, mean=0.0, std=1.0, is_packed=True) ->
     if n < NORMAL_MINIMUM or not is_packed:
         return narrowed(affine(paired_normals(shape, generator), std, mean), dtype)
     kind = BLOCK_NORMALS.get(dtype, streams.BlockNormals)
-    return take(generator, n, kind(mean, std)).to(dtype).view(shape)
+    values = take(generator, n, kind(mean, std)).view(shape)
+    return values if values.dtype is dtype else values.to(dtype)
 
 
 def paired_normals(shape, generator) -> Tensor:

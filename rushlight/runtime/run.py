@@ -58,6 +58,14 @@ def run(commands_address: int, count: int, flag_address: int = 0) -> int:
                               flag_address)
 
 
+def run_alone(kernel: int, args: tuple[int, ...], units: int, grain: int) -> None:
+    """Run one kernel outside of any plan; `args` are the words of its block."""
+    words = (ctypes.c_uint64 * (WORDS + len(args)))(kernel, 0, units, grain, *args)
+    at = ctypes.addressof(words)
+    words[1] = at + COMMAND_BYTES
+    run(at, 1)
+
+
 def _bind():
     global _walk
     from ..cpu import jit

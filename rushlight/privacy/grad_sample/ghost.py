@@ -54,7 +54,8 @@ class _Ghost:
             batches = self.batches()
             self._norms = batches.norms()
             batches.put_sums(clip_factors(self._norms, self.max_grad_norm))
-        self.set_grad_sample_to_none()
+        for p in self.trainable_parameters:
+            p.grad_sample = None
 
 
 class GradSampleHooksFastGradientClipping(_Ghost, GradSampleHooks):

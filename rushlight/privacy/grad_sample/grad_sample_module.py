@@ -18,6 +18,13 @@ def trainable_parameters(module: nn.Module, recurse: bool = True) -> dict:
     return {k: p for k, p in module.named_parameters(recurse=recurse) if p.requires_grad}
 
 
+class Batch:
+    """What hooks know of the batch under way: its number and size, and whether gradients have come."""
+
+    def __init__(self):
+        self.number, self.n, self.has_reported = 0, None, False
+
+
 class GradSampleHooks(AbstractGradSampleHooks):
     """Hooks that compute per-sample gradients, each layer by the cheapest exact route.
 
@@ -44,7 +51,7 @@ class GradSampleHooks(AbstractGradSampleHooks):
         self.validate(m, strict=strict)
         self.force_functorch = force_functorch
         self.hooks_enabled, self.grad_accumulation_allowed = True, True
-        self.number, self.n, self.has_reported, self.always = 0, None, False, False
+        self.batch, self.always = Batch(), False
         self.add_hooks()
 
     # -- which modules -------------------------------------------------------------------------
@@ -107,18 +114,19 @@ class GradSampleHooks(AbstractGradSampleHooks):
     # -- what happens ----------------------------------------------------------------------------
     def _begin(self, _module, args, kwargs):
         """A forward pass of the whole model starts; after a backward pass that is a new batch."""
-        if self.has_reported:
-            self.number, self.has_reported = self.number + 1, False
+        batch = self.batch
+        if batch.has_reported:
+            batch.number, batch.has_reported = batch.number + 1, False
         axis = 0 if self.batch_first else 1
         found = next((x for x in flatten((args, kwargs))[0] if isinstance(x, Tensor)), None)
-        self.n = found.size(axis) if found is not None and found.dim() > axis else None
+        batch.n = found.size(axis) if found is not None and found.dim() > axis else None
 
     def add(self, p, piece: Piece, number: int) -> None:
         """A module reports what it used a parameter for."""
         uses = uses_of(p)
         if uses is None:
             raise ValueError("Per sample gradient not found. Are you using GradSampleModule?")
-        self.has_reported = True
+        self.batch.has_reported = True
         with no_grad():
             scale = float(piece.n) if self.loss_reduction == "mean" else 1.0
             generation = uses.generation(number, scale)

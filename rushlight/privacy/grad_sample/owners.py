@@ -86,7 +86,7 @@ class Owner:
                 self.hooks.add(p, piece, generation)
 
     def check_batch(self, args):
-        n = self.hooks.n
+        n = self.hooks.batch.n
         found = next((x for x in flatten(args)[0] if isinstance(x, Tensor)), None)
         if n is None or found is None or found.dim() > self.axis and found.size(self.axis) == n:
             return
@@ -120,7 +120,7 @@ class Layer(Untaped):
 
     def observed(self, args, kwargs, result):
         x = input_of(self.module, args[0] if args else next(iter(kwargs.values())), result)
-        rule, generation = rule_of(self.module), self.hooks.number
+        rule, generation = rule_of(self.module), self.hooks.batch.number
 
         def report(grads):
             if grads[0] is not None:
@@ -137,7 +137,7 @@ class Sampled(Layer):
 
     def observed(self, args, kwargs, result):
         xs = [value_of(x) if isinstance(x, Tensor) else x for x in args]
-        generation, names = self.hooks.number, {id(p): k for k, p in self.parameters.items()}
+        generation, names = self.hooks.batch.number, {id(p): k for k, p in self.parameters.items()}
 
         def report(grads):
             if grads[0] is None:
@@ -180,7 +180,7 @@ class Traced(Owner):
             module._parameters[key] = p
 
     def observed(self, args, kwargs, result):
-        leaves, generation = self.leaves, self.hooks.number
+        leaves, generation = self.leaves, self.hooks.batch.number
         found = self.products(flatten(result)[0], leaves)
         for leaf, _ in leaves.values():
             leaf._requires_grad = False         # nothing is to be added up there
@@ -312,7 +312,7 @@ class Batched(Untaped):
         dims = self.input_axes(given, kwargs)
         given = [value_of(x) if isinstance(x, Tensor) else x for x in given]
         values, spec = flatten(result)
-        generation = self.hooks.number
+        generation = self.hooks.batch.number
         sizes = [(tuple(y.shape), y.dtype) for y in values
                  if isinstance(y, Tensor) and y.is_floating_point()]
 

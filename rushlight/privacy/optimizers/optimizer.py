@@ -4,11 +4,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...autograd.grad_mode import enable_grad, no_grad
+from ...autograd.recall import repeated
 from ...optim import Optimizer
 from ...tensor import Tensor
 from .. import noise
 from ..grad_sample.clipping import CLEAR, Batches, clip_factors, norms_of, one_line, weighted_sums
 from ..grad_sample.uses import uses_of
+
+
+@repeated
+def divided(tensors, numbers):
+    """Each by the number."""
+    return [x / numbers[0] for x in tensors]
 
 
 class DPOptimizer(Optimizer):
@@ -156,20 +163,23 @@ class DPOptimizer(Optimizer):
 
     def add_noise(self) -> None:
         """p.grad = p.summed_grad + noise"""
-        for p in self.params:
-            total = p.summed_grad
-            if self.secure_mode:
-                p.grad = noise.secure_sum(total, self.noise_scale, float(self.max_grad_norm))
-            else:
-                std = float(self.noise_scale * self.max_grad_norm)
-                p.grad = total + noise.gaussian(std, total, self.generator)
+        parameters = self.params
+        sums = [p.summed_grad for p in parameters]
+        if self.secure_mode:
+            bound = float(self.max_grad_norm)
+            noisy = [noise.secure_sum(total, self.noise_scale, bound) for total in sums]
+        else:
+            noisy = noise.gaussian_sums(sums, float(self.noise_scale * self.max_grad_norm), self.generator)
+        for p, g in zip(parameters, noisy):
+            p.grad = g
 
     def scale_grad(self) -> None:
         """The mean of what was a sum, if the loss is a mean."""
         if self.loss_reduction == "mean":
             count = float(self.expected_batch_size * self.accumulated_iterations)
-            for p in self.params:
-                p.grad = p.grad / count
+            parameters = self.params
+            for p, (g,) in zip(parameters, divided.each([((p.grad,), (count,)) for p in parameters])):
+                p.grad = g
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear gradients; sums stay if the last step was one of several of a large batch."""
