@@ -18,6 +18,7 @@ from ..tensor import CPU, Tensor, check_device, defaults, is_meta_device, wrap
 from ..trace.flush import from_array, from_bytes, share_array
 from ..trace.record import emit
 from . import layouts
+from .formats import ORDERS
 from .promote import known as known_of, output_order, remember, source
 from .support import as_element, need
 
@@ -167,9 +168,6 @@ def _laid_out(fill, x, dtype, value, memory_format=None):
     else:
         order = output_order([l], l.shape) if name == "preserve_format" else ORDERS.get(name)
     return _in_order(fill, l.shape, order, dtype, value)
-
-
-ORDERS = {"channels_last": (0, 2, 3, 1), "channels_last_3d": (0, 2, 3, 4, 1)}
 
 
 def _in_order(fill, shape, order, dtype, value):

@@ -24,8 +24,9 @@ from ..return_types import return_type
 from ..tensor import Tensor, wrap
 from ..trace.record import compound, pending, record_write
 from .create import arange, tensor, triu_indices
+from .formats import laid_out
 from .overriding import stranger
-from .promote import SAME, apply, into, operand, remember
+from .promote import SAME, apply, cast_layout, in_order, into, operand, output_order, remember
 from .shape import _ALIAS as ALIAS
 from .support import as_element, beyond, legacy_name, need, refuse
 from .shape import entry_of, expand, permute, select, slice_, unsqueeze, view_of
@@ -314,9 +315,20 @@ def _getitem(x, index):
     view, axes, indices = _prepare(x, index)
     if axes:
         coords, shape, lined = _coordinates(view, axes, indices)
-        return apply(gather_p, (view, *lined), dict(coords=coords, shape=shape, size=tuple(view.shape), wrap=True,
-                                                    error="index"), INDEX)
+        y = apply(gather_p, (view, *lined), dict(coords=coords, shape=shape, size=tuple(view.shape), wrap=True,
+                                                 error="index"), INDEX)
+        return y if view.layout.packed and all(i.layout.packed for i in indices) else _picked_in_order(y, view, coords, lined)
     return view if view is not x else view_of(x, x.layout, x.offset, ALIAS, {})
+
+
+def _picked_in_order(y, view, coords, lined):
+    """y lies as the axes that were not indexed do, then as the indices (PyTorch walks all of them together)."""
+    shape, strides = y.layout.shape, [0] * y.layout.ndim
+    for e, step in zip(coords, view.layout.strides):
+        if e >= 0:
+            strides[e] = step
+    order = output_order([L.layout(shape, strides), *[i.layout for i in lined]], shape)
+    return y if order is None else laid_out(y, in_order(shape, order))
 
 
 def setitem(x, index, value):
@@ -762,7 +774,8 @@ def index_fill(input, dim, index, value):
         if is_tracked(value):               # a place that is named twice is filled once
             index = unique(index)
         value = value.expand(*input.shape[:d], index.numel(), *input.shape[d + 1:])
-    return named(_index_write(input, dim, index, value, "set"), "IndexFillBackward0")
+    y = named(_index_write(input, dim, index, value, "set"), "IndexFillBackward0")
+    return laid_out(y, cast_layout(input.layout))
 
 
 def masked_select(input, mask):

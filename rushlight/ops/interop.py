@@ -9,8 +9,10 @@ import numpy as np
 from .. import dtypes, storage as storages
 from ..autograd.inplace import assign, check_writable
 from ..autograd.node import named
+from ..prims.index import copy as clone_p
 from ..storage import Share, Storage, recast
 from ..tensor import Tensor, check_device, device, is_meta_device, wrap
+from .formats import ORDERS, copied, dense, laid_out, order_of
 from .pointwise import cast, clone
 
 
@@ -119,6 +121,9 @@ def is_shared(x) -> bool:
 
 
 # -- conversion ------------------------------------------------------------------------------------------------
+CLONED_BY_TO = clone_p.gradient.named("ToCopyBackward0")
+
+
 def to(x, *args, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None):
     """x as another dtype (or on another device: only the CPU); x itself if nothing changes."""
     flags = [a for a in args if isinstance(a, bool)]        # non_blocking, copy
@@ -139,8 +144,12 @@ def to(x, *args, dtype=None, device=None, non_blocking=False, copy=False, memory
     if device is not None:
         check_device(device)
         refuse_meta(x)
-    if memory_format is not None and not y.is_contiguous(memory_format) and memory_format.name != "preserve_format":
-        return y.contiguous(memory_format=memory_format)
+    if memory_format is not None and memory_format.name != "preserve_format":
+        if y is not x:
+            return laid_out(y, dense(y.layout.shape, memory_format))
+        if copy or order_of(x.layout) is not ORDERS.get(memory_format.name):
+            return copied(x, memory_format, CLONED_BY_TO)
+        return x
     return named(clone(y), "ToCopyBackward0") if copy and y is x else y
 
 

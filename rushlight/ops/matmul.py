@@ -13,6 +13,7 @@ from ..layout import broadcast_shapes, wrap_dim
 from ..prims import contract as c
 from ..prims.table import Gradient
 from ..tensor import Tensor
+from .formats import like_images
 from .promote import SAME, apply, into, result_type
 from .shape import expand, permute, reshape, unsqueeze
 from .support import legacy_name, need
@@ -504,9 +505,23 @@ def conv(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1, *, n):
             raise RuntimeError(f"Calculated padded input size per channel: ({image}). Kernel size: ({kernel}). "
                                "Kernel size can't be greater than actual input size")
     y = apply(c.conv, (x, w), c.geometry(stride, padding, dilation, groups), CONV)
+    return _convolved(y, x, w, bias, groups, n, batched)
+
+
+def _convolved(y, x, w, bias, groups, n, batched):
+    """A convolution's result with its bias, lying as PyTorch's does."""
     if bias is not None:
-        y = y + bias.reshape(-1, *[1] * n)
+        y = named(y + bias.reshape(-1, *[1] * n), "ConvolutionBackward0")
+    if n == 2 or n == 3 and not _is_packed_volume(x, w, groups):
+        y = like_images(y, x, w)
     return y if batched else y.squeeze(0)
+
+
+def _is_packed_volume(x, w, groups):
+    """Whether PyTorch computes this convolution of volumes by its own code, which leaves results packed, not by oneDNN."""
+    if x.dtype is not dtypes.float32:
+        return x.dtype is not dtypes.bfloat16
+    return groups == 1 and x.shape[0] == 1 and min(w.shape[-2:]) <= 3 and math.prod(x.shape[:4]) <= 20480
 
 
 def _named_padding(x, w, name, stride, dilation, n):
@@ -539,9 +554,7 @@ def conv_transpose(x, w, bias=None, stride=1, padding=0, output_padding=0, group
                     for m, s, p, d, k, e in zip(x.shape[2:], stride, padding, dilation, w.shape[2:], extra))
     size = (w.shape[1] * groups, *spatial)
     y = apply(c.conv_input_grad, (x, w), dict(size=size, **c.geometry(stride, padding, dilation, groups)), CONV_T)
-    if bias is not None:
-        y = y + bias.reshape(-1, *[1] * n)
-    return y if batched else y.squeeze(0)
+    return _convolved(y, x, w, bias, groups, n, batched)
 
 
 @recalled("input weight bias?")

@@ -10,12 +10,14 @@ from .casting import aware
 from .. import dtypes
 from ..autograd.function import differentiable
 from ..autograd.grad_mode import mode
-from ..autograd.node import is_tracked
+from ..autograd.node import is_tracked, named
 from ..compiler.sizes import whole
+from ..layout import packed
 from ..prims import reduce as r
 from ..autograd.recall import lasting, recalled
 from ..prims.index import gather
 from .create import arange, full, tensor
+from .formats import laid_out, like_images
 from .index import INDEX_SELECT, flip
 from .promote import apply
 from .shape import as_strided, cat, expand, slice_
@@ -85,14 +87,16 @@ def pad(input, pad, mode="constant", value=None):
         raise RuntimeError("Padding length should be less than or equal to two times the input dimension but got padding "
                            f"length {len(pad)} and input of dimension {input.dim()}")
     if mode == "constant":
-        return constant_pad(input, pad, 0 if value is None else value)
+        return like_images(constant_pad(input, pad, 0 if value is None else value), input)
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     if len(pad) // 2 not in (input.dim() - 1, input.dim() - 2):
         raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now")
-    if mode == "circular" or mode == "reflect" and len(pad) == 6:
-        return _continued(input, pad, mode)
-    return _continued_in_full(input, pad, mode)
+    if mode == "circular":
+        y = _continued(input, pad, mode)
+        return laid_out(y, packed(y.layout.shape))
+    y = (_continued if mode == "reflect" and len(pad) == 6 else _continued_in_full)(input, pad, mode)
+    return like_images(named(y, f"{'Reflection' if mode == 'reflect' else 'Replication'}Pad{len(pad) // 2}DBackward0"), input)
 
 
 def _edges(n, low, high, mode):

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 
 from .. import dtypes
+from .. import layout as L
 from ..autograd.function import differentiable
 from ..autograd.grad_mode import mode
 from ..autograd.node import named, taping
@@ -794,15 +795,16 @@ CLONE = copy.gradient
 def clone(input, *, memory_format=None):
     """A copy with memory of its own that stays on the tape; dense tensors keep their memory order."""
     if memory_format is not None and memory_format.name not in ("preserve_format", "contiguous_format"):
-        from .shape import contiguous
-        return contiguous(input, memory_format=memory_format) if not input.is_contiguous(memory_format) else clone(input)
+        from .formats import copied
+        return copied(input, memory_format)
     x, l = input, input.layout
     if l.__class__ is layouts.layout:
         return layouts.answered("clone", (x,))
     whole = l.numel == x.storage.numel and (l.packed or memory_format is None or memory_format.name == "preserve_format")
     from ..layout import is_dense
     if whole and x.storage.share is None and (l.packed or is_dense(l)):
-        y = wrap(Tensor, alias(x.storage), l, 0)
+        keeps = memory_format is None or memory_format.name == "preserve_format"
+        y = wrap(Tensor, alias(x.storage), l if keeps else L.packed(l.shape), 0)
         if mode.enabled and x.requires_grad:
             from ..autograd.node import attach
             attach(y, CLONE, (x,), {})

@@ -18,11 +18,12 @@ from ..prims.index import concat as concat_p, copy
 from ..prims.table import Gradient, Variadic
 from ..tensor import Tensor, wrap
 from ..trace import record
+from .formats import ORDERS, common_order, copied, laid_out
 from .joining import at_once, joined_shape, stacked_shape
 from .layouts import Unstrided, answered
 from .numpy_names import renamed
 from .overriding import answer_one
-from .promote import apply, into, known, remember, result_type
+from .promote import apply, in_order, into, known, remember, result_type
 from .support import legacy_name
 
 
@@ -44,7 +45,6 @@ class memory_format:
 
 contiguous_format, preserve_format = memory_format("contiguous_format"), memory_format("preserve_format")
 channels_last, channels_last_3d = memory_format("channels_last"), memory_format("channels_last_3d")
-_ORDERS = {"channels_last": (0, 2, 3, 1), "channels_last_3d": (0, 2, 3, 4, 1)}
 
 
 class View(NamedTuple):
@@ -464,15 +464,11 @@ def contiguous(input, memory_format=contiguous_format):
     """The tensor itself if it is packed (in that memory format), else a packed copy."""
     if input.is_contiguous(memory_format):
         return input
-    order = _ORDERS.get(memory_format.name)
-    if order is None:
-        return apply(copy, (input,), {}, copy.gradient)
-    y = apply(copy, (permute(input, order),), {})
-    return permute(y, L_inverse(order))
+    return apply(copy, (input,), {}) if memory_format.name not in ORDERS else copied(input, memory_format)
 
 
 def is_channels_last(l, format) -> bool:
-    order = _ORDERS.get(format.name, ())
+    order = ORDERS.get(format.name, ())
     return l.ndim == len(order) and L.permute(l, order).packed
 
 
@@ -747,7 +743,8 @@ def cat(tensors, dim=0, *, out=None):
     xs = [x if x.dtype is to else x.to(to) for x in tensors]
     y = apply(concat_p, xs, {"dim": d, "sizes": tuple(x.layout.shape[d] for x in xs)})
     if out is None:
-        return y
+        order = common_order(tensors)
+        return y if order is None else laid_out(y, in_order(y.layout.shape, order))
     if y.dtype.rank > out.dtype.rank:
         raise TypeError(f"torch.cat(): input types can't be cast to the desired output type {legacy_name(out.dtype)}")
     return into(out, y)
@@ -784,7 +781,13 @@ def stack(tensors, dim=0, *, out=None):
         if x.shape != tensors[0].shape:
             raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(tensors[0].shape)} at entry 0 "
                                f"and {list(x.shape)} at entry {i}")
-    return named(cat([unsqueeze(x, d) for x in tensors], d, out=out), "StackBackward0")
+    y = named(cat([unsqueeze(x, d) for x in tensors], d, out=out), "StackBackward0")
+    order = common_order(tensors) if d < n - 1 and out is None else None
+    if order is None:
+        return y
+    first = tensors[0].layout.shape         # the axis is split off one that was joined
+    joined = in_order((*first[:d], first[d] * len(tensors), *first[d + 1:]), order)
+    return laid_out(y, L.view(joined, y.layout.shape))
 
 
 stack = at_once(stack, stacked_shape)

@@ -6,8 +6,10 @@ import math
 import numpy as np
 
 from ... import ops
+from ...autograd.node import named
 from ...autograd.recall import lasting, recalled
 from ...compiler.sizes import whole
+from ...ops.formats import keeps_format, like_images
 from ...tensor import Tensor
 
 
@@ -61,6 +63,7 @@ def _max_pool(name, n, input, kernel_size, stride, padding, dilation, ceil_mode,
     _check_sizes(x, [ops.pool_size(m, *w, ceil_mode)
                      for m, *w in zip(x.shape[2:], kernel, stride, padding, dilation)])
     values, indices = ops.max_pool(x, kernel, stride, padding, dilation, bool(ceil_mode))
+    values = named(values, f"MaxPool{n}DWithIndicesBackward0")
     if x is not input:
         values, indices = values.squeeze(0), indices.squeeze(0)
     return (values, indices) if return_indices else values
@@ -75,6 +78,7 @@ def max_pool1d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
 
 
 @recalled("input")
+@keeps_format
 def max_pool2d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
                ceil_mode: bool = False, return_indices: bool = False) -> Tensor:
     """Maxima over windows of (N, C, H, W).
@@ -86,6 +90,7 @@ def max_pool2d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
 
 
 @recalled("input")
+@keeps_format
 def max_pool3d(input: Tensor, kernel_size, stride=None, padding=0, dilation=1,
                ceil_mode: bool = False, return_indices: bool = False) -> Tensor:
     """Maxima over windows of (N, C, D, H, W)."""
@@ -134,6 +139,7 @@ def _max_unpool(n, input, indices, kernel_size, stride, padding, output_size):
     size = _unpooled_size(x, kernel, stride, padding, output_size)
     plane = ops.zeros(*x.shape[:2], math.prod(size), dtype=x.dtype)
     y = ops.unpooled(plane, places.flatten(2), x.flatten(2)).reshape(*x.shape[:2], *size)
+    y = named(y, f"MaxUnpool{max(n, 2)}DBackward0")
     return y if x is input else y.squeeze(0)
 
 
@@ -145,6 +151,7 @@ def max_unpool1d(input: Tensor, indices: Tensor, kernel_size, stride=None, paddi
 
 
 @recalled("input indices")
+@keeps_format
 def max_unpool2d(input: Tensor, indices: Tensor, kernel_size, stride=None, padding=0,
                  output_size=None) -> Tensor:
     """Put maxima back to their places, zeros elsewhere."""
@@ -200,6 +207,7 @@ def _avg_pool(name, n, input, kernel_size, stride, padding, ceil_mode, count_inc
     counts = [_counts(m, z, k, s, p, count_include_pad)
               for m, z, k, s, p in zip(x.shape[2:], sizes, kernel, stride, padding)]
     y = (total / divisor if divisor else _divided(total, counts)).to(input.dtype)
+    y = named(y, f"AvgPool{n}DBackward0")
     return y if x is input else y.squeeze(0)
 
 
@@ -223,6 +231,7 @@ def avg_pool1d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bo
 
 
 @recalled("input")
+@keeps_format
 def avg_pool2d(input: Tensor, kernel_size, stride=None, padding=0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
     """Means over windows of (N, C, H, W)."""
@@ -301,12 +310,12 @@ def _adaptive_avg_pool(name, n, input, output_size):
     x = _batched(input, n, name)
     sizes = _output_sizes(n, x, output_size)
     if all(s == 1 for s in sizes):
-        y = x.mean(tuple(range(2, 2 + n)), keepdim=True)
+        y = like_images(x.mean(tuple(range(2, 2 + n)), keepdim=True), x)
     else:
         y = x
         for d, size in enumerate(sizes):
             y = _adaptive_mean(y, 2 + d, size)
-        y = y.clone() if y is x else y.contiguous()
+        y = named(y.clone() if y is x else y.contiguous(), f"AdaptiveAvgPool{n}DBackward0")
     return y if x is input else y.squeeze(0)
 
 
@@ -317,6 +326,7 @@ def adaptive_avg_pool1d(input: Tensor, output_size) -> Tensor:
 
 
 @recalled("input")
+@keeps_format
 def adaptive_avg_pool2d(input: Tensor, output_size) -> Tensor:
     """Means over as many windows as `output_size` says; None keeps an axis: (N, C, H, W)."""
     return _adaptive_avg_pool("adaptive_avg_pool2d", 2, input, output_size)
@@ -336,6 +346,7 @@ def _adaptive_max_pool(name, n, input, output_size, return_indices):
         values, places = ops.max_pool(x, kernel, kernel, (0,) * n, (1,) * n, False)
     else:
         values, places = _uneven_max(x, sizes)
+    values = named(values, f"AdaptiveMaxPool{n}DBackward0")
     if x is not input:
         values, places = values.squeeze(0), places.squeeze(0)
     return (values, places) if return_indices else values
@@ -370,6 +381,7 @@ def adaptive_max_pool1d(input: Tensor, output_size, return_indices: bool = False
 
 
 @recalled("input")
+@keeps_format
 def adaptive_max_pool2d(input: Tensor, output_size, return_indices: bool = False) -> Tensor:
     """Maxima over as many windows as `output_size` says; None keeps an axis."""
     return _adaptive_max_pool("adaptive_max_pool2d", 2, input, output_size, return_indices)

@@ -5,7 +5,9 @@ import math
 import warnings
 
 from ... import dtypes, ops
+from ...autograd.node import named
 from ...autograd.recall import lasting, recalled
+from ...ops.formats import keeps_format, like_images
 from ...tensor import Tensor
 from .pools import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
@@ -37,15 +39,22 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
     if mode == "lanczos" and not antialias:
         raise ValueError("Lanczos mode requires antialias=True")
     if antialias:
-        return _antialiased(input, sizes, scales or [None, None], mode, bool(align_corners))
+        y = _antialiased(input, sizes, scales or [None, None], mode, bool(align_corners))
+        return _resized(y, input, mode, "2DAa")
     _check_rank(input, mode)
     if mode == "area":
         pool = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[spatial - 1]
         return pool(input, sizes)
-    scales = scales or [None] * spatial
-    for d, (to, scale) in enumerate(zip(sizes, scales)):
-        input = _resize_axis(input, 2 + d, to, scale, mode, bool(align_corners))
-    return input
+    y = input
+    for d, (to, scale) in enumerate(zip(sizes, scales or [None] * spatial)):
+        y = _resize_axis(y, 2 + d, to, scale, mode, bool(align_corners))
+    return _resized(y, input, mode, f"{spatial}D")
+
+
+def _resized(y, input, mode, kind):
+    """y, never the input itself, with PyTorch's name on the tape."""
+    name = f"Upsample{mode.title().replace('-', '')}{kind}Backward0"
+    return like_images(named(y.clone() if y is input else y, name), input)
 
 
 def _check_mode(mode, align_corners):
@@ -256,6 +265,7 @@ def upsample_bilinear(input: Tensor, size=None, scale_factor=None) -> Tensor:
 
 # -- shuffles --------------------------------------------------------------------------------------
 @recalled("input")
+@keeps_format
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(*, C r^2, H, W) to (*, C, H r, W r)."""
     if input.dim() < 3:
@@ -275,10 +285,11 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     n = len(lead)
     y = input.reshape(*lead, channels // (r * r), r, r, h, w)
     y = y.permute(*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return y.reshape(*lead, channels // (r * r), h * r, w * r)
+    return named(y.reshape(*lead, channels // (r * r), h * r, w * r), "PixelShuffleBackward0")
 
 
 @recalled("input")
+@keeps_format
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """(*, C, H r, W r) to (*, C r^2, H, W)."""
     if input.dim() < 3:
@@ -299,7 +310,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     n = len(lead)
     y = input.reshape(*lead, channels, h // r, r, w // r, r)
     y = y.permute(*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return y.reshape(*lead, channels * r * r, h // r, w // r)
+    return named(y.reshape(*lead, channels * r * r, h // r, w // r), "PixelUnshuffleBackward0")
 
 
 @recalled("input")
