@@ -47,7 +47,7 @@ def run(nodes) -> None:
     plan = plans.get(d.key)
     if plan is None or not plan.may_stop or observer is not None or config.debug.value or watcher is not None:
         return to_its_end(_run_whole if watcher is None else _run_watched, (nodes, d))
-    noted(d.key)
+    noted(d.key, plan)
     plan.execute(d)
 
 
@@ -71,17 +71,17 @@ def plan_of(nodes, d):
     plan = plans.get(d.key)
     if plan is None:
         return _new_plan(nodes, d)
-    noted(d.key)
+    noted(d.key, plan)
     return plan
 
 
-def noted(key) -> None:
+def noted(key, plan) -> None:
     """A plan that was found is the one used last."""
     global hits
     hits += 1
     plans.move_to_end(key)
     if periods.begun or periods.growing:
-        periods.met_again(record.pending.first, record.pending.pieces, len(record.pending.nodes))
+        periods.met_again(record.pending.first, record.pending.pieces, len(record.pending.nodes), plan)
 
 
 def _new_plan(nodes, d):
@@ -95,6 +95,8 @@ def _new_plan(nodes, d):
         plan.merged = form.merged
     for name in (d.key, among_applications):
         keep(name, plan)
+    if record.pending.pieces is not None:
+        record.pending.pieces.run(plan)
     return plan
 
 
@@ -168,6 +170,7 @@ class Plan:
         self.few_numbers = self.number_cells()
         self.merged = range(len(recipe.itemsizes))      # inputs of the description by those of the recipe
         self.may_stop = not recipe.donors and all(type(s) is list for s in recipe.segments)
+        self.host_signatures: dict = {}
         self.bound = None       # whose buffers the words hold, if that is known (replay/program.py)
 
     def size(self, key) -> int:
@@ -264,11 +267,18 @@ class Plan:
         base = bases[self.recipe.host_bases[place]] if self.recipe.host_slots[place] else self.address
         return int(base + self.host_addends[place])
 
+    def host_signature(self, step, d):
+        """Of what a host step does: the same in all descriptions of this plan, whose steps take long to tell one by one."""
+        sig = self.host_signatures.get(step.number)
+        if sig is None:
+            sig = self.host_signatures[step.number] = d.nodes[step.number].sig
+        return sig
+
     def run_host(self, step, bases, d):
         out = self.address_of(step.out, bases)
         if step.extra is not None:
             return d.extras[step.extra].draw_into(out)
-        sig, scalars = d.nodes[step.number].sig, iter(step.scalars)
+        sig, scalars = self.host_signature(step, d), iter(step.scalars)
         arrays = [np.asarray(d.scalars[next(scalars)]).astype(dt.numpy) if place is None else
                   array_at(self.address_of(place, bases), dt, layout.shape, layout.strides)
                   for place, layout, dt in zip(step.operands, sig.layouts, sig.dtypes)]

@@ -15,13 +15,14 @@ from ..autograd.inplace import assign, check_writable, is_plain, write_signature
 from ..autograd.node import is_tracked, named, type_name
 from ..autograd.recall import recalled
 from ..compiler.sizes import Number
-from ..layout import broadcast_shapes, wrap_dim
+from ..layout import broadcast_shapes, layout, packed, wrap_dim
 from ..prims.host import argsort as argsort_p, argtopk as argtopk_p
 from ..prims.index import copy, gather as gather_p, scatter as scatter_p
 from ..prims.pointwise import full as full_p
 from ..storage import Storage
 from ..return_types import return_type
 from ..tensor import Tensor, wrap
+from ..trace.flush import from_array
 from ..trace.record import compound, pending, record_write
 from .create import arange, tensor, triu_indices
 from .formats import laid_out
@@ -220,7 +221,7 @@ def getitem(x, index):
         if spot is not None:
             return _shown(x, *spot)
     try:
-        spelled = _spelled(index)
+        spelled = _spelled(x, index)
         return _getitem(x, index) if spelled is None else _indexed(x, *spelled)
     except IndexError:
         found = stranger(getitem, (x, index), {})
@@ -280,8 +281,10 @@ def _shown(x, l, offset):
 _TENSOR = ("tensor",)
 
 
-def _spelled(index):
+def _spelled(x, index):
     """(parts that can be looked up, index tensors), or None if it takes more to understand the index."""
+    if type(index) is Tensor and index.dtype is dtypes.bool:
+        return _masked(x, index)
     parts, tensors = [], []
     for i in index if type(index) is tuple else (index,):
         kind = type(i)
@@ -298,6 +301,14 @@ def _spelled(index):
         else:
             return None
     return tuple(parts), tensors
+
+
+def _masked(x, mask):
+    """x[mask] spelled out: where the mask is true, a tensor for each of its axes."""
+    n = mask.layout.ndim
+    if not n or pending.capture is not None or mask.shape != x.shape[:n]:
+        return None
+    return (_TENSOR,) * n, nonzero(mask, as_tuple=True)
 
 
 @recalled("x tensors*")
@@ -345,7 +356,7 @@ def setitem(x, index, value):
     if isinstance(index, Tensor) and index.dtype is dtypes.bool and _is_number(value) and index.shape == x.shape:
         x.masked_fill_(index, value)
         return
-    spelled = _spelled(index) if x.layout.ndim else None
+    spelled = _spelled(x, index) if x.layout.ndim else None
     if spelled is not None and not spelled[1]:
         view = _indexed(x, *spelled)
         if view.layout is not x.layout:
@@ -806,13 +817,13 @@ def masked_scatter(input, mask, source):
 
 def nonzero(input, *, as_tuple=False):
     """Indices of the elements that are not zero, one row each (or one tensor for each axis)."""
-    found = np.nonzero(input.detach()._array() if input.dim() else input.detach()._array().reshape(1))
+    array = input._array()
+    found = np.nonzero(array if array.ndim else array.reshape(1))
     if as_tuple:
-        return tuple(tensor(i.astype(np.int64)) for i in found)
-    if not input.dim():
-        return tensor(np.zeros((len(found[0]), 0), np.int64)).as_strided((len(found[0]), 0), (1, len(found[0])))
-    y = tensor(np.stack(found).astype(np.int64)).t()
-    return y if len(y) else y.as_strided(y.shape, (1, 0))
+        return tuple([wrap(Tensor, from_array(i, dtypes.int64), packed(i.shape), 0) for i in found])
+    n, axes = len(found[0]), input.dim()
+    places = np.stack(found) if axes else np.zeros((0, n), np.int64)
+    return wrap(Tensor, from_array(places, dtypes.int64), layout((n, axes), (1, n)), 0)
 
 
 def nonzero_static(input, *, size, fill_value=-1):

@@ -8,6 +8,7 @@ linear algebra"; Golub and Pereyra 1973 (pseudo-inverse); Najfeld and Havel 1995
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 
 import numpy as np
 
@@ -112,12 +113,18 @@ def zero_pivot(matrix) -> int:
 
 def indefinite_minor(matrix) -> int:
     """The order of the first leading minor that is not positive; 0 if all are."""
-    for n in range(1, len(matrix) + 1):
-        try:
-            np.linalg.cholesky(matrix[:n, :n])
-        except np.linalg.LinAlgError:
-            return n
-    return 0
+    if has_factor(matrix):
+        return 0
+    return bisect_left(range(1, len(matrix)), True, key=lambda n: not has_factor(matrix[:n, :n])) + 1
+
+
+def has_factor(matrix) -> bool:
+    """Whether it is positive definite."""
+    try:
+        np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def _size(x):

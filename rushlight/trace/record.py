@@ -257,7 +257,7 @@ def _begin():
         pending.limit = LIMIT
         return
     if again is None:
-        pending.pieces, pending.mark = periods.growing.get(latest), None
+        pending.pieces, pending.mark = periods.pieces_of(latest), None
     pending.limit = LIMIT if pending.pieces is None else pending.pieces.limit
 
 

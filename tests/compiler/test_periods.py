@@ -135,3 +135,37 @@ def test_an_episode_that_reads_at_each_step_is_cut_at_its_end(nothing_grows, pas
     for length in (51, 54, 58, 61):
         episode(length)
     assert max(passed, default=0) <= 200        # a whole backward pass has 600 applications and more
+
+
+def stack(depth):
+    layers = [layer for _ in range(depth) for layer in (torch.nn.Linear(4, 4), torch.nn.Tanh())]
+    net = torch.nn.Sequential(*layers)
+    return net, torch.optim.SGD(net.parameters(), 0.01)
+
+
+def trained(net, optimizer, steps):
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = net(torch.ones(3, 4)).square().mean()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+
+def test_models_that_one_function_trains_in_turn_do_not_grow(nothing_grows):
+    for depth in range(4, 9):
+        trained(*stack(depth), 12)
+    assert not periods.growing
+
+
+def test_a_line_that_was_taken_to_grow_and_repeats_itself_is_let_go(nothing_grows, passed, monkeypatch):
+    model, lines = stack(9), []
+    with monkeypatch.context() as patch:
+        patch.setattr(periods, "pieces_of", lines.append)
+        trained(*model, 3)
+    periods.growing.update((line, periods.Pieces()) for line in lines)
+    trained(*model, periods.STEADY + 6)
+    assert not periods.growing
+    passed.clear()
+    trained(*model, 4)
+    assert not passed
