@@ -15,6 +15,7 @@ from ..trace import record
 from ..trace.record import alias
 from .anomaly_mode import state as anomaly, watched
 from .grad_mode import mode
+from .hooks import checked_size
 from .node import RELEASED, AccumulateGrad, accumulator, grad_fn_of, is_tracked
 from .recall import fit, pull, sum_to        # noqa: F401
 
@@ -61,8 +62,16 @@ def _taped(retain, create_graph):
 
 
 def _shown(g, x):
-    """The gradient of a sparse tensor's values as a tensor of its pattern."""
-    return x.with_values(g) if isinstance(x, Unstrided) and g is not None else g
+    """A gradient as callers get it: of a sparse tensor's values on its pattern; without gaps, so that it can be viewed."""
+    if g is None or isinstance(g, Unstrided):
+        return g
+    if isinstance(x, Unstrided):
+        return x.with_values(g)
+    return g.contiguous() if _has_gaps(g.layout) else g
+
+
+def _has_gaps(l) -> bool:
+    return not (l.packed or is_dense(l) or any(s == 0 and n > 1 for n, s in zip(l.shape, l.strides)))
 
 
 def _batched(outputs, inputs, grad_outputs, create_graph, allow_unused, materialize):
@@ -279,7 +288,7 @@ def accumulate(x, g, create_graph, fn=None):
     if fn is not None and x._hooks:
         g = hooked(x, g)
     if x._grad is None:
-        x._grad = g if create_graph else _own(g, x.layout)
+        x._grad = _taped_own(g, x.layout) if create_graph else _own(g, x.layout)
     elif create_graph:
         x._grad = x._grad + g
     elif isinstance(x._grad, Unstrided) and not isinstance(g, Unstrided):
@@ -299,14 +308,22 @@ def hooked(x, g):
         for hook in list(x._hooks.values()):
             result = hook(g)
             if result is not None:
-                g = _check_hook(result, x)
+                g = checked_size(hook, result, x.shape)
     return g
 
 
-def _check_hook(result, x):
-    if tuple(result.shape) != tuple(x.shape):
-        raise RuntimeError(f"hook '<hook>' has changed the size of value: expected {list(x.shape)}, found {list(result.shape)}")
-    return result
+def _taped_own(g, layout):
+    """The same for a gradient that is differentiated in turn."""
+    if isinstance(g, Unstrided):
+        return g.clone()
+    if g.layout is not layout and not layout.packed and is_dense(layout):
+        order = sorted(range(layout.ndim), key=lambda d: (-layout.strides[d], d))
+        return _packed_own(g.permute(order)).permute(sorted(range(layout.ndim), key=order.__getitem__))
+    return g.clone() if g.layout is layout else _packed_own(g)
+
+
+def _packed_own(g):
+    return g.clone() if g.layout.packed else g.contiguous()
 
 
 def _own(g, layout):

@@ -10,7 +10,7 @@ from ..tensor import Tensor, wrap
 from ..trace import record
 from ..trace.record import pending
 from .grad_mode import mode
-from .node import RELEASED, SAVE_HOOKS, GradFn, Packed, Saved, Untracked, attach, edge_to, is_tracked, save
+from .node import RELEASED, SAVE_HOOKS, GradFn, Packed, Saved, Untracked, attach, edge_to, grad_fn_of, is_tracked, save
 
 
 def differentiable(name: str, vjp: tuple):
@@ -139,12 +139,23 @@ class CustomFn(GradFn):
         if len(result) < n or any(r is not None for r in result[n:]):
             raise RuntimeError(f"function {self.name()} returned an incorrect number of gradients "
                                f"(expected {n}, got {len(result)})")
-        return [result[i] if e is not None else None for i, e in zip(positions, self.edges)]
+        return [None if e is None else self._fitting(result[i], i) for i, e in zip(positions, self.edges)]
+
+    def _fitting(self, g, i):
+        shape = self.ctx.arg_metas[i][0]
+        if isinstance(g, Tensor) and g.shape != shape and not _expands(shape, g.shape):
+            raise RuntimeError(f"Function {self.name()} returned an invalid gradient at index {i} - got "
+                               f"{list(g.shape)} but expected shape compatible with {list(shape)}")
+        return g
 
 
 def _zeros(meta):
     from .. import ops
     return ops.zeros(meta[0], dtype=meta[1])
+
+
+def _expands(shape, larger) -> bool:
+    return len(shape) <= len(larger) and all(n in (1, m) for n, m in zip(reversed(shape), reversed(larger)))
 
 
 class _FunctionMeta(type):
@@ -200,7 +211,15 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
         outs = cls._forward(ctx, args, kwargs)
         if not taped:
             return outs
+        for x in ctx.dirty:
+            if grad_fn_of(x) is None and x.requires_grad:
+                raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
         return cls._record(ctx, args, tensors, outs)
+
+    def __call__(self, *args, **kwargs):
+        raise RuntimeError("Legacy autograd function with non-static forward method is deprecated. Please use new-style "
+                           "autograd function with static forward method: "
+                           f"{type(self).__name__}.apply(...) instead of {type(self).__name__}()(...)")
 
     @classmethod
     def _forward(cls, ctx, args, kwargs):

@@ -17,6 +17,14 @@ def _add(x, slot, hook):
     return handle
 
 
+def checked_size(hook, result, shape):
+    """What the hook made of a gradient, which keeps its shape."""
+    if tuple(result.shape) != tuple(shape):
+        raise RuntimeError(f"hook '{getattr(hook, '__name__', hook)}' has changed the size of value: "
+                           f"expected {list(shape)}, found {list(result.shape)}")
+    return result
+
+
 def register_tensor_hook(x, hook):
     """hook(grad) -> Tensor or None when the gradient of x is computed."""
     if not is_tracked(x):
@@ -32,9 +40,7 @@ def register_tensor_hook(x, hook):
         result = hook(grads[nr])
         if result is None:
             return None
-        if tuple(result.shape) != tuple(shape):
-            raise RuntimeError(f"hook '{getattr(hook, '__name__', hook)}' has changed the size of value")
-        return (*grads[:nr], result, *grads[nr + 1:])
+        return (*grads[:nr], checked_size(hook, result, shape), *grads[nr + 1:])
     handle = fn.register_prehook(pre_hook)
     if x._retains_grad:                 # what is retained is the gradient after all hooks
         fn.pre_hooks.move_to_end(x._retain_handle.id)
@@ -61,6 +67,6 @@ def retain_grad(x) -> None:
     def keep(grads):
         target = weak()
         if target is not None and grads[nr] is not None:
-            g = grads[nr].detach()
+            g = grads[nr].clone()       # its graph too, if there is to be one
             target._grad = g if target._grad is None else target._grad + g
     x._retain_handle = fn.register_prehook(keep)

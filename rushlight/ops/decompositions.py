@@ -163,4 +163,41 @@ def orgqr(input, tau):
     return _l.householder_product(input, tau)
 
 
+def _no_rule(g, y, a):
+    raise NotImplementedError("the derivative for 'geqrf' is not implemented.")
+
+
+@differentiable("NotImplemented", vjp=(_no_rule,))
+def _reflectors(a):
+    return p.reflectors(a)
+
+
+def geqrf(input, *, out=None):
+    """(a, tau): R on and above the diagonal of a, below it the reflections whose product is Q, as LAPACK leaves them."""
+    _l.check_matrix(input, "geqrf", "geqrf_cpu")
+    parts = _l.unpacked(_reflectors(input), p.reflectors_shapes(*input.shape[-2:]))
+    return _l.several("geqrf", ("a", "tau"), parts, out=out)
+
+
+def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
+    """Q other, or other Q, for the square Q that is the product of the reflections (input, tau) of geqrf.
+
+    Args:
+        transpose: multiply by the adjoint of Q.
+    """
+    if not left:
+        y = ormqr(input, tau, other.mH, True, not transpose).mH
+        return y if out is None else into(out, y)
+    m, k = other.shape[-2], tau.shape[-1]
+    if input.shape[-2] != m:
+        raise RuntimeError(f"torch.ormqr: other.shape[-2] must be equal to input.shape[-2], found {m} and "
+                           f"{input.shape[-2]}")
+    v = (input.tril(-1) + o.eye(*input.shape[-2:], dtype=input.dtype))[..., :k]
+    y = other
+    for i in range(k) if transpose else reversed(range(k)):
+        column, factor = v[..., i:i + 1], tau[..., i, None, None]
+        y = y - o.matmul((factor.conj() if transpose else factor) * column, o.matmul(column.mH, y))
+    return y if out is None else into(out, y)
+
+
 listed(globals())

@@ -1151,7 +1151,10 @@ def bincount(input, weights=None, minlength=0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if weights is not None and weights.shape != input.shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
-    return tensor(np.bincount(a, None if weights is None else weights.detach()._array(), minlength))
+    if weights is None:
+        return tensor(np.bincount(a, None, minlength))
+    dtype = dtypes.float32 if weights.dtype is dtypes.float32 else dtypes.float64
+    return tensor(np.bincount(a, weights.detach()._array(), minlength), dtype=dtype)
 
 
 def searchsorted(sorted_sequence, values, *, right=False, side=None, out_int32=False, sorter=None):

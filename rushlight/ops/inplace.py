@@ -109,12 +109,16 @@ def resize_(self, *sizes):
     """resize_: other sizes over the same storage, grown with zeros if need be."""
     from ..layout import packed
     from .create import sizes as parse
-    new = packed(parse(sizes))
-    if new.numel > self.storage.numel:
-        grown = self.new_zeros(new.numel)
-        grown[:self.storage.numel] = self.as_strided((self.storage.numel,), (1,), 0)
+    if self.requires_grad:
+        raise RuntimeError("cannot resize variables that require grad")
+    new, held = packed(parse(sizes)), self.storage.numel
+    if self.offset + new.numel > held:
+        grown = self.new_zeros(self.offset + new.numel)
+        grown[:held] = self.as_strided((held,), (1,), 0)
+        grown.storage.version = self.storage.version
         self.storage = grown.storage
     self.layout = new
+    self.storage.version += 1
     return self
 
 

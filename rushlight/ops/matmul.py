@@ -346,9 +346,26 @@ def trace(input):
 # -- einsum --------------------------------------------------------------------------------------------------------
 def einsum(equation, *operands):
     """Sums of products in Einstein's notation, e.g. einsum('bij,bjk->bik', a, b); '...' for leading axes."""
+    if isinstance(equation, Tensor):
+        equation, operands = _spelled(equation, *operands)
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
     return _einsum(equation, operands)
+
+
+def _spelled(*given):
+    """The equation that lists of numbers between the operands mean: einsum(a, [0, 1], b, [1, 2], [0, 2])."""
+    n = len(given) // 2 * 2
+    terms = ",".join(map(_letters, given[1:n:2]))
+    return terms + ("->" + _letters(given[n]) if len(given) > n else ""), given[:n:2]
+
+
+def _letters(numbers) -> str:
+    bad = [i for i in numbers if i is not ... and not 0 <= i < 52]
+    if bad:
+        raise RuntimeError(f"einsum(): subscript in subscript list is not within the valid range [0, 52): "
+                           f"{bad[0]}")
+    return "".join("..." if i is ... else chr((65 if i < 26 else 71) + i) for i in numbers)
 
 
 @recalled("operands*")

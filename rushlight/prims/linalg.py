@@ -489,6 +489,20 @@ qr = _host("qr", _qr, packed_shape(qr_shapes), (_qr_gradient,), _qr_tangent,
            "LinalgQrBackward0")
 
 
+def reflectors_shapes(m, n):
+    return (m, n), (min(m, n),)
+
+
+def _reflectors(a):
+    """LAPACK's geqrf: R above, the vectors of the reflections below the diagonal; their factors."""
+    h, tau = np.linalg.qr(a, "raw")
+    return pack((np.swapaxes(h, -1, -2), 2), (tau, 1))
+
+
+reflectors = Primitive("reflectors", "host", _reflectors, packed_shape(reflectors_shapes), same_dtype, (None,),
+                       lambda ts, y, a: None, _batch, samples=_oblongs())
+
+
 def eigh_shapes(n, _n, **_):
     return (n,), (n, n)
 

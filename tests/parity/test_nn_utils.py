@@ -50,6 +50,9 @@ CASES = {
     "orthogonal exp": (new("orthogonal", SQUARE), (2, 4)),
     "orthogonal cayley": (new("orthogonal", SQUARE, orthogonal_map="cayley"), (2, 4)),
     "orthogonal tall": (new("orthogonal", TALL), (2, 3)), "orthogonal wide": (new("orthogonal", LINEAR), (2, 4)),
+    "orthogonal reflections": (new("orthogonal", SQUARE, orthogonal_map="householder", use_trivialization=False), (2, 4)),
+    "orthogonal wide reflections": (new("orthogonal", LINEAR, orthogonal_map="householder", use_trivialization=False),
+                                    (2, 4)),
     "orthogonal wide exp": (new("orthogonal", LINEAR, orthogonal_map="matrix_exp"), (2, 4)),
 }
 

@@ -13,7 +13,7 @@ from ...ops.support import legacy_name as dtype_name, refuse
 from ...prims.index import gather
 from ...tensor import Tensor
 from ...trace.record import pending
-from .activations import _log_softmax, logsigmoid
+from .activations import _log_softmax, log_softmax, logsigmoid
 from .distances import pairwise_distance
 from .linear_maps import linear
 from ...ops.precision import is_half
@@ -210,7 +210,7 @@ def kl_div(input: Tensor, target: Tensor, size_average=None, reduce=None, reduct
             else ops.xlogy(target, target) - target * input)
     if reduction == "batchmean":
         return loss.sum() / input.size(0) if input.dim() else loss.sum()
-    return reduced(loss, reduction)
+    return reduced(loss, _mode(None, None, reduction))
 
 
 # -- classification --------------------------------------------------------------------------------
@@ -248,6 +248,8 @@ def _check_classes(input, target, weight):
     if input.dim() != 1 and input.size(0) != target.size(0):
         raise ValueError(f"Expected input batch_size ({input.size(0)}) to match target batch_size "
                          f"({target.size(0)}).")
+    if input.dim() <= 2 and target.dim() > 1:
+        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
     kind = dtype_name(target.dtype)
     if kind not in ("Long", "Byte"):
         raise RuntimeError(f"expected target dtype to be Long or Byte, but got {kind}")
@@ -314,7 +316,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
         _check_probabilities(target, ignore_index)
         return _probability_loss(input, target, weight, reduction, label_smoothing, dim)
     _check_classes(input, target, weight)
-    log_p = _log_softmax(input, dim=dim)
+    log_p = log_softmax(input, dim)
     if label_smoothing == 0:
         return nll_loss(log_p, target, weight, None, ignore_index, None, reduction)
     return _smoothed(log_p, target, weight, ignore_index, reduction, label_smoothing, dim)
@@ -490,7 +492,7 @@ def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin
     """1 - cos where t = 1, max(0, cos - margin) where t = -1."""
     reduction = _mode(size_average, reduce, reduction)
     if target.dim() not in (0, 1):
-        raise RuntimeError(f"{target.dim()}D target tensor not supported")
+        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
     if input1.dim() != target.dim() + 1 or input2.dim() != target.dim() + 1:
         raise RuntimeError(f"{target.dim()}D target tensor expects {target.dim() + 1}D input "
                            "tensors, but found inputs "
@@ -586,8 +588,11 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths, target_lengths, 
     batched = log_probs.dim() == 3
     if not batched:
         log_probs, targets = log_probs.unsqueeze(1), targets.reshape(1, -1)
-    steps, n, _ = log_probs.shape
+    steps, n, classes = log_probs.shape
     frames, lengths = _lengths(input_lengths, n), _lengths(target_lengths, n)
+    _check_lengths(frames, lengths, steps, n, targets)
+    if not 0 <= blank < classes:
+        raise RuntimeError(f"blank must be in label range: found {blank}, with {classes} classes")
     labels = _padded_targets(targets, lengths, n)
     alive = ops.arange(steps).unsqueeze(1) < ops.tensor(frames)             # (T, N)
     found = _alignments(log_probs, labels, ops.tensor(frames).unsqueeze(1), ops.tensor(lengths).unsqueeze(1), blank)
@@ -618,9 +623,28 @@ def _lengths(given, n):
     return [int(v) for v in (values if isinstance(values, list) else [values] * n)]
 
 
+def _check_lengths(frames, lengths, steps, n, targets):
+    for name, given in (("input_lengths", frames), ("target_lengths", lengths)):
+        if len(given) != n:
+            raise RuntimeError(f"{name} must be of size batch_size: found {len(given)}, expected {n}")
+        if min(given, default=0) < 0:
+            raise RuntimeError(f"Expected {name} to have value at least 0, but got value {min(given)}")
+    if max(frames, default=0) > steps:
+        raise RuntimeError(f"Expected input_lengths to have value at most {steps}, but got value {max(frames)}")
+    if targets.dim() == 1:
+        if targets.numel() != sum(lengths):
+            raise RuntimeError(f"Expected tensor to have size {sum(lengths)} at dimension 0, but got size "
+                               f"{targets.numel()} for argument #2 'targets'")
+    elif targets.size(0) != n or targets.size(1) < max(lengths, default=0):
+        raise RuntimeError(f"Expected tensor to have size {n} at dimension 0 and size at least "
+                           f"{max(lengths, default=0)} at dimension 1, but got size {list(targets.shape)} for "
+                           "argument #2 'targets'")
+
+
 def _padded_targets(targets, lengths, n):
     if targets.dim() == 2:
-        return targets.to(dtypes.int64)[:, :max(max(lengths), 1)]
+        labels = targets.to(dtypes.int64)[:, :max(max(lengths), 1)]
+        return ops.where(ops.arange(labels.size(1)) < ops.tensor(lengths).unsqueeze(1), labels, 0)
     rows, start = [], 0
     flat = targets.tolist()
     for k in lengths:

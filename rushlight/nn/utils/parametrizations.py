@@ -37,6 +37,14 @@ def _orthogonalised(a):
     return q * r.diagonal(dim1=-2, dim2=-1).sgn().unsqueeze(-2)
 
 
+def _reflections(a):
+    """Vectors of the reflections whose product is that Q, below a diagonal of its columns' signs."""
+    vectors, tau = ops.geqrf(a)
+    signs = vectors.diagonal(dim1=-2, dim2=-1)
+    signs.copy_(ops.where(tau == 0, -signs.sign(), signs.sign()))      # no reflection: the column as it is
+    return vectors
+
+
 class _Orthogonal(Module):
     """Any (*, n, k) to one with orthonormal columns, or rows if n < k.
 
@@ -47,6 +55,8 @@ class _Orthogonal(Module):
     def __init__(self, weight: Tensor, kind: str, *, use_trivialization: bool = True) -> None:
         super().__init__()
         self.shape, self.orthogonal_map = weight.shape, kind
+        if weight.is_complex() and kind == "householder":
+            raise ValueError("The householder parametrization does not support complex tensors.")
         if use_trivialization:
             self.register_buffer("base", None)
 
@@ -64,7 +74,7 @@ class _Orthogonal(Module):
         x = x.tril()
         if n != k:
             x = ops.cat([x, x.new_zeros(n, n - k).expand(*x.shape[:-2], -1, -1)], dim=-1)
-        a = x - x.mT
+        a = x - x.mH
         if self.orthogonal_map == "matrix_exp":
             return ops.matrix_exp(a)[..., :k]
         eye = ops.eye(n, dtype=a.dtype)
@@ -83,14 +93,14 @@ class _Orthogonal(Module):
         if q.shape != self.shape:
             raise ValueError(f"Expected a matrix or batch of matrices of shape {self.shape}. Got a "
                              f"tensor of shape {q.shape}.")
-        if not hasattr(self, "base"):
-            raise NotImplementedError(
-                "It is not possible to assign to the matrix exponential or the Cayley "
-                "parametrizations when use_trivialization=False."
-                if self.orthogonal_map != "householder" else
-                "orthogonal: householder with use_trivialization=False (torch.geqrf)")
-        zero = -ops.eye(*q.shape[-2:], dtype=q.dtype).expand(q.shape).clone()
         tall = q.mT if q.size(-2) < q.size(-1) else q
+        if not hasattr(self, "base"):
+            if self.orthogonal_map != "householder":
+                raise NotImplementedError("It is not possible to assign to the matrix exponential or the Cayley "
+                                          "parametrizations when use_trivialization=False.")
+            return _reflections(tall) if tall is q else _reflections(tall).mT
+        zero = ops.zeros(q.shape, dtype=q.dtype)
+        zero.diagonal(dim1=-2, dim2=-1).fill_(-1.0)
         n, k = tall.shape[-2:]
         if n == k:
             self.base = q.clone() if _is_orthogonal(q) else _orthogonalised(tall)
