@@ -313,6 +313,9 @@ NUMBER_NAMES = {"pow": ("PowBackward0", "PowBackward2"), "sub": ("SubBackward0",
                 "remainder": ("RemainderBackward0", "RemainderBackward0"), "fmod": ("FmodBackward0", "FmodBackward0")}
 
 
+OPERATORS = {"shift_left": "__lshift__", "shift_right": "__rshift__"}     # that have no method of the primitive's name
+
+
 def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None = None, operator: bool = False):
     """The public function of a pointwise primitive of one or two arguments; the hot path of recording.
 
@@ -405,7 +408,7 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
             return pointwise(prim, (a, b), kind, second if type(b) is complex else first)
         if all(isinstance(x, Tensor) or type(x) in NUMBERS for x in (a, b)):
             return binary(a, b)
-        found = stranger(getattr(Tensor, prim.name) if operator else binary, (a, b), {})
+        found = stranger(getattr(Tensor, OPERATORS.get(prim.name, prim.name)) if operator else binary, (a, b), {})
         if found is not None:
             return found[0]
         if operator:
