@@ -2,8 +2,8 @@
 import importlib
 import importlib.util
 
-ROOMS = ("datasets", "io", "models", "ops", "transforms", "utils")
-__all__ = ["datasets", "get_image_backend", "io", "models", "ops", "set_image_backend", "transforms", "utils"]
+ROOMS = ("datasets", "io", "models", "ops", "transforms", "tv_tensors", "utils")
+__all__ = ["datasets", "get_image_backend", "io", "models", "ops", "set_image_backend", "transforms", "tv_tensors", "utils"]
 __version__ = "0.28.0"
 
 

@@ -141,6 +141,78 @@ def test_printed_alike(name):
     assert repr(make(rushlight.vision.transforms)) == repr(make(THEIRS.transforms))
 
 
+# -- transforms of samples ---------------------------------------------------------------------------------
+V2_ALIKE = [name for name in ANY if not any(word in name for word in ("Augment", "AugMix"))]
+V2_OWN = {
+    "chosen": lambda T: T.RandomChoice([T.RandomHorizontalFlip(1.0), T.CenterCrop(9), T.Pad(2)], [1, 2, 3]),
+    "any order": lambda T: T.RandomOrder([T.RandomCrop(20), T.Resize(25), T.ColorJitter(0.5)]),
+    "perhaps": lambda T: T.RandomApply([T.RandomCrop((37, 20)), T.RandomRotation(20)], p=0.7),
+    "by name": lambda T: T.RandomResizedCrop(12, interpolation="nearest"),
+    "image": lambda T: T.Compose([T.ToImage(), T.RandomCrop((30, 53)), T.Resize((20, 21))]),
+    "usual": lambda T: T.Compose([T.ToImage(), T.RandomResizedCrop(16), T.RandomHorizontalFlip(),
+                                  T.ToDtype(torch_of(T).float32, scale=True),
+                                  T.Normalize([0.5, 0.4, 0.3], [0.2, 0.3, 0.4]), T.RandomErasing(0.9)]),
+}
+
+
+def torch_of(transforms):
+    return torch if transforms.__name__.startswith("torchvision") else rushlight
+
+
+def both_v2():
+    import torchvision.transforms.v2
+
+    import rushlight.vision.transforms.v2
+    return rushlight.vision.transforms.v2, torchvision.transforms.v2
+
+
+@pytest.mark.parametrize("kind", ["RGB", "uint8", "float"])
+@pytest.mark.parametrize("name", [*V2_ALIKE, *V2_OWN])
+def test_transform_of_samples(name, kind):
+    if kind == "float" and name in ("posterised", "equalised"):
+        pytest.skip("needs bytes")
+    make = {**ANY, **V2_OWN}[name]
+    for seed in range(2):
+        (ours, next_of_ours), (theirs, next_of_theirs) = (
+            run(module, v2, make, SMOOTH, kind, seed) for module, v2 in zip((rushlight, torch), both_v2()))
+        assert next_of_ours == next_of_theirs and len(ours) == len(theirs)
+        for a, b in zip(ours, theirs):
+            assert a.shape == b.shape and a.dtype == b.dtype
+            level = 1 if a.dtype == np.uint8 else 0.021 if name == "usual" else 2e-5        # a byte's, divided by 0.2
+            assert (np.abs(a.astype(float) - b.astype(float)) > level).mean() < 0.03
+
+
+def test_samples_of_images_masks_and_labels():
+    def changed(module, v2, tv):
+        module.manual_seed(3)
+        pixels = SMOOTH.transpose(2, 0, 1).copy()
+        sample = {"image": tv.Image(module.from_numpy(pixels)), "more": [tv.Mask(module.from_numpy(pixels[0] // 90)), 7],
+                  "numbers": module.ones(3)}
+        make = v2.Compose([v2.RandomResizedCrop(20), v2.RandomHorizontalFlip(), v2.ColorJitter(0.3, 0.3),
+                           v2.RandomRotation(30), v2.ToDtype({tv.Image: module.float32, "others": None}, scale=True)])
+        made = make(sample)
+        return [type(made["image"]).__name__, type(made["more"][0]).__name__, made["more"][1]], \
+            [x.numpy() for x in (made["image"], made["more"][0], made["numbers"])]
+    import torchvision.tv_tensors
+
+    import rushlight.vision.tv_tensors
+    ours, theirs = (changed(module, v2, tv) for module, v2, tv in zip(
+        (rushlight, torch), both_v2(), (rushlight.vision.tv_tensors, torchvision.tv_tensors)))
+    assert ours[0] == theirs[0] == ["Image", "Mask", 7]
+    for a, b in zip(ours[1], theirs[1]):
+        assert a.shape == b.shape and a.dtype == b.dtype and (np.abs(a - b.astype(float)) > 0.005).mean() < 0.03
+
+
+@pytest.mark.parametrize("name", ["MixUp", "CutMix"])
+def test_mixtures_of_a_batch(name):
+    def mixed(module, v2):
+        module.manual_seed(1)
+        images = module.from_numpy(np.random.RandomState(1).rand(6, 3, 8, 10).astype(np.float32))
+        return [x.numpy() for x in getattr(v2, name)(num_classes=5, alpha=0.4)(images, module.arange(6) % 5)]
+    for a, b in zip(*(mixed(module, v2) for module, v2 in zip((rushlight, torch), both_v2()))):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
+
+
 def test_fake_data():
     import rushlight.vision.datasets
     ours, theirs = (vision.datasets.FakeData(5, (3, 8, 8), random_offset=3)

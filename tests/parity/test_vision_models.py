@@ -1,4 +1,6 @@
 """Models have torchvision's parameters, first weights and outputs; operations on boxes its values."""
+from importlib import import_module
+
 import numpy as np
 import pytest
 
@@ -137,3 +139,12 @@ def test_regions(ratio, aligned):
         torch.from_numpy(pixels), torch.from_numpy(rois), 0.5, 3, 4, ratio, aligned)
     ours = OURS.ops.roi_align(rushlight.from_numpy(pixels), rushlight.from_numpy(rois), (3, 4), 0.5, ratio, aligned)
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["vgg11_bn", "mobilenet_v2", "googlenet", "resnet18"])
+def test_inner_values_have_the_same_names(name):
+    rooms = [import_module(f"{v.__name__}.models.feature_extraction") for v in (OURS, THEIRS)]
+    options = dict(init_weights=False) if name == "googlenet" else {}
+    for ours, theirs in zip(*(room.get_graph_node_names(getattr(v.models, name)(**options), suppress_diff_warning=True)
+                              for room, v in zip(rooms, (OURS, THEIRS)))):
+        assert (sorted(ours) == sorted(theirs)) if name == "resnet18" else (ours == theirs)      # shortcuts come first there

@@ -139,3 +139,40 @@ def test_stochastic_depth_keeps_the_mean():
     assert ops.stochastic_depth(x, 0.25, "row", training=False) is x
     with pytest.raises(ValueError, match="drop probability"):
         ops.stochastic_depth(x, 2, "row")
+
+
+def test_inner_values_by_name():
+    import copy
+
+    from rushlight.vision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+    model = models.resnet18(num_classes=3)
+    assert get_graph_node_names(model)[0][-4:] == ["layer4.1.relu_1", "avgpool", "flatten", "fc"] and model.training
+    inner = create_feature_extractor(model, {"layer1": "low", "layer3.0.relu": "high"})
+    assert inner.get_parameter("layer1.0.conv1.weight") is model.layer1[0].conv1.weight and not hasattr(inner, "layer4")
+    x = rushlight.rand(2, 3, 32, 32)
+    for module in (inner.eval(), copy.deepcopy(inner)):
+        low, high = (v for v in module(x).values())
+        body = model.eval()
+        wanted = body.layer1(body.maxpool(body.relu(body.bn1(body.conv1(x)))))
+        assert rushlight.equal(low, wanted) and high.shape == (2, 256, 2, 2)
+    with pytest.raises(ValueError, match="'layer9' is not present"):
+        create_feature_extractor(model, ["layer9"])
+    with pytest.raises(ValueError, match="should be specified"):
+        create_feature_extractor(model, train_return_nodes=["layer1"])
+
+
+def test_inner_values_differ_by_mode():
+    from rushlight.vision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+    class Two(rushlight.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = rushlight.nn.Linear(2, 2), rushlight.nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.a(x).exp() if self.training else self.b(x)
+    with pytest.warns(UserWarning, match="different to those of eval mode"):
+        assert get_graph_node_names(Two()) == (["x", "a", "exp"], ["x", "b"])
+    inner = create_feature_extractor(Two(), train_return_nodes=["a"], eval_return_nodes=["b"], suppress_diff_warning=True)
+    x = rushlight.ones(1, 2)
+    assert list(inner(x)) == ["a"] and list(inner.eval()(x)) == ["b"]

@@ -109,3 +109,37 @@ def test_under_the_name_torchvision(tmp_path):
                        "print(x.shape, torchvision.transforms.functional.hflip(x).shape)\n")
     done = subprocess.run([sys.executable, "-m", "rushlight", "run", program], capture_output=True, text=True)
     assert done.stdout == "torch.Size([4, 3, 8, 8]) torch.Size([4, 3, 8, 8])\n", done.stderr
+
+
+def test_parts_of_a_sample_are_changed_alike():
+    from rushlight.vision import tv_tensors
+    from rushlight.vision.transforms import v2
+    mask = tv_tensors.Mask(TENSOR[0].clone())
+    sample = {"image": tv_tensors.Image(TENSOR), "both": (mask, rushlight.ones(2)), "label": 3}
+    change = v2.Compose([v2.RandomCrop(3), v2.RandomHorizontalFlip(), v2.Resize(2, interpolation="nearest")])
+    for seed in range(4):
+        rushlight.manual_seed(seed)
+        made = change(sample)
+        assert type(made["image"]) is tv_tensors.Image and type(made["both"][0]) is tv_tensors.Mask
+        assert (made["image"][0] == made["both"][0]).all() and made["label"] == 3 and made["both"][1] is sample["both"][1]
+    assert v2.ColorJitter(0.5)(sample)["both"][0] is mask
+    assert type(tv_tensors.Image(TENSOR) + 1) is rushlight.Tensor
+    assert v2.ToDtype(rushlight.float32, scale=True)(v2.ToImage()(IMAGE)).max() == PIXELS.max() / 255
+    assert repr(v2.RandomHorizontalFlip(0.2)) == "RandomHorizontalFlip(p=0.2)"
+
+
+def test_samples_that_are_refused():
+    from rushlight.vision import tv_tensors
+    from rushlight.vision.transforms import v2
+    with pytest.raises(TypeError, match="does not support PIL images"):
+        v2.Normalize([0.5], [0.5])(IMAGE)
+    with pytest.raises(ValueError, match="larger than padded input image size"):
+        v2.RandomCrop(9)(TENSOR)
+    with pytest.raises(TypeError, match="not supported by FiveCrop"):
+        v2.FiveCrop(2)(TENSOR, tv_tensors.Mask(TENSOR))
+    with pytest.raises(ValueError, match="num_classes must be passed"):
+        v2.MixUp()(rushlight.rand(2, 3, 4, 4), rushlight.tensor([0, 1]))
+    with pytest.raises(ValueError, match="Pass at least one transform"):
+        v2.Compose([])
+    with pytest.raises(ValueError, match="No dtype was specified"):
+        v2.ToDtype({tv_tensors.Mask: rushlight.int64})(TENSOR)

@@ -102,14 +102,19 @@ class VisionTransformer(nn.Module):
 
     def patches(self, x):
         """(N, patches, hidden_dim) of images."""
-        for name, size in zip(("height", "width"), x.shape[2:]):
-            if size != self.image_size:
-                raise AssertionError(f"Wrong image {name}! Expected {self.image_size} but got {size}!")
-        return self.conv_proj(x).flatten(2).permute(0, 2, 1)
+        return self.conv_proj(of_size(x, self.image_size)).flatten(2).permute(0, 2, 1)
 
     def forward(self, x):
         x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), self.patches(x)], 1)
         return self.heads(self.encoder(x)[:, 0])
+
+
+def of_size(x, image_size):
+    """The images; AssertionError if they have another height or width."""
+    for name, size in zip(("height", "width"), x.shape[2:]):
+        if size != image_size:
+            raise AssertionError(f"Wrong image {name}! Expected {image_size} but got {size}!")
+    return x
 
 
 def filled(function, options, state, chosen) -> VisionTransformer:

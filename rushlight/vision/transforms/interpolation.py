@@ -19,13 +19,16 @@ OF_NUMBER = {0: InterpolationMode.NEAREST, 2: InterpolationMode.BILINEAR, 3: Int
 
 
 def as_mode(mode) -> InterpolationMode:
-    """A mode, also given as Pillow's number for it.
+    """A mode, also given by its name or as Pillow's number for it.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: it is none of these.
+        ValueError: there is no such name.
     """
     if isinstance(mode, int):
         mode = OF_NUMBER.get(int(mode))
+    if isinstance(mode, str):
+        mode = InterpolationMode(mode)
     if not isinstance(mode, InterpolationMode):
         raise TypeError("Argument interpolation should be a InterpolationMode or a corresponding Pillow "
                         f"integer constant, found {mode!r}")
