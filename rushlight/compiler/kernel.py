@@ -107,7 +107,8 @@ class Epilogue(NamedTuple):
 # other axes are plain loops. How each access moves along each axis is part of the structure only as a
 # way: "0" stays, "1" moves by one element, "2" by two, "r" by one backwards,
 # "s" by a stride that is a word. A tiled map takes `tile`
-# neighbours on the last but one axis together: loads that are contiguous there ("1") are turned in registers.
+# neighbours on the last but one axis together, a tiled "columns" nest so many lines of its last folded axis:
+# loads that are contiguous there ("1") are turned in registers.
 
 class Load(NamedTuple):
     """One value per element; a gather adds index[k] * stride[k] for each of its index loads."""

@@ -220,6 +220,8 @@ class LoopGroup:
     def fold(self, stores, values, folds):
         space, dims = self.space, self.dims
         order = [d for d in range(len(space)) if space[d] != 1]
+        if all(v.prim.name in FREE for v in folds) and self.runs_along([d for d in order if d in dims]):
+            order.sort(key=lambda d: d in dims)
         run = self.inner_run(order)
         kept = [d for d in order if d not in dims]
         folded = [d for d in order if d in dims]
@@ -263,7 +265,7 @@ class LoopGroup:
 
     def runs_along(self, run) -> bool:
         """Whether the run is walked in memory; windows, say, are not."""
-        *_, (n, strides, _) = self.axes(self.loads, run)
+        *_, (n, strides, _) = self.axes(self.loads, run) or [(1, (), True)]
         return n >= SHORT_ROW and all(s in (0, 1) for s in strides)
 
     def inner_run(self, order):
@@ -341,19 +343,30 @@ class LoopGroup:
             structure.append(Fold(v.prim.name, inside, out, len(values), ways))
             values.append(self.made[v])
             targets.append((ref, strides, width))
-        nested = style == "columns" and len(merged) - kept > 1 and parts == 1
-        nest = self.nest(style, merged, len(merged) - kept, stores, values, structure, nested=nested)
+        tile = self.lines_together(merged[kept - 1], merged[kept:]) if style == "columns" else 0
+        nested = style == "columns" and len(merged) - kept > 1 and parts == 1 and not tile
+        nest = self.nest(style, merged, len(merged) - kept, stores, values, structure, tile, nested)
         fill = self.words(nest, merged, stores, block, blocks, per, parts, targets)
         calls = [self.call(nest, fill, rows * parts, larger(1, GRAIN // larger(work, 1)))]
         for op, inside, out, ref, final in after:
             calls += add_parts(self.builder, op, inside, out, ref, parts * beside, width // beside, final)
         return calls
 
+    def lines_together(self, vector, folded) -> int:
+        """Lines of a column reduction that are taken at once, because a load is contiguous from line to line."""
+        (n, strides, _), (size, along, _) = vector, folded[-1]
+        instrs = len(self.builder_k.instrs)
+        tile = TILE if instrs > 2 else LANES
+        if instrs > TILED_INSTRS or n < LANES or size < tile or len(folded) > 1 and size % tile:
+            return 0
+        across = (s == 1 and kind_of_move(t) > 1 and not a.indices for a, s, t in zip(self.loads, along, strides))
+        return tile if any(across) else 0
+
     # -- structure and words -----------------------------------------------------------------------------------
     def nest(self, style, merged, folded, stores, values, folds, tile=0, nested=False) -> Nest:
         kept = len(merged) - folded
         vector = kept - 1 if style != "rows" else len(merged) - 1
-        walked = (vector, vector - 1) if tile else (vector,)
+        walked = (vector, vector - 1 if style == "map" else len(merged) - 1) if tile else (vector,)
         ways = lambda n: tuple(way(strides[n], d in walked) for d, (_, strides, _) in enumerate(merged))
         loads = tuple(Load(a.dtype, ways(i), a.indices, a.wrap) for i, a in enumerate(self.loads))
         saved = tuple(Store(a.dtype, ways(len(self.loads) + i), i) for i, a in enumerate(stores))

@@ -148,15 +148,16 @@ class Emitter:
 
     def tile(self, heres, axis, v):
         """One vector of each row, all loads before all stores."""
-        turned = {i: self.turned(i, load, heres[0][i], axis, v) for i, load in enumerate(self.nest.loads)
-                  if self.is_turned(load)}
+        turned = self.all_turned(heres[0], axis, v, axis - 1)
         inputs = [self.load_all(here, axis, v, {i: vectors[r] for i, vectors in turned.items()})
                   for r, here in enumerate(heres)]
         for here, ready in zip(heres, inputs):
             self.element(here, axis, v, inputs=ready)
 
-    def is_turned(self, load) -> bool:
-        return load.ways[-2] == "1" and load.ways[-1] == "s" and not load.indices
+    def all_turned(self, starts, axis, v, lines) -> dict:
+        """Vectors for each line of a tile, of the loads that are contiguous from line to line."""
+        return {i: self.turned(i, load, starts[i], axis, v) for i, load in enumerate(self.nest.loads)
+                if load.ways[lines] == "1" and load.ways[axis] == "s" and not load.indices and i not in self.index_loads}
 
     def turned(self, i, load, start, axis, v):
         """A vector for each row of the tile, from lines along the rows' axis."""
@@ -229,6 +230,8 @@ class Emitter:
         """Vectors of columns that are walked side by side: additions wait for each other, and lines are longer."""
         nest = self.nest
         size = len(nest.body.instrs) + len(nest.loads)
+        if nest.tile:
+            return 1
         return 4 if size <= 8 and len(nest.folds) <= 2 else 2 if size <= 24 else 1
 
     def down(self, vs, at, inner, begin, end, part):
@@ -239,10 +242,31 @@ class Emitter:
         step = lambda here, number, state: [
             s for k, v in enumerate(vs) for s in self.folded(here, axis, v, state[k * width:][:width], number, per_lane=True)]
         starts = [self.start(a, words, at) for a, words in self.accesses]
+        if self.nest.tile and vs[0].mask is None:
+            begin, start = self.tiled(starts, inner, begin, end, start, vs)
         results = self.nested(starts, inner, 0, start, step) if self.nest.nested else \
             self.stepped(starts, inner, begin, end, start, step)
         for k, v in enumerate(vs):
             self.put_columns(results[k * width:][:width], at, axis, v, part)
+
+    def tiled(self, starts, inner, begin, end, state, vs):
+        """Some lines at a time, in their order, with loads that lie along them turned: (the first line left, state)."""
+        f, tile, axis = self.f, self.nest.tile, self.nest.kept - 1
+        width = len(state) // len(vs)
+        whole = f.sub(end, f.urem(f.sub(end, begin), tile))
+        with f.loop(begin, whole, tile, carried=state) as block:
+            here, made = starts, []
+            for d, index in self.decode(block.index, inner).items():
+                here = self.moved(here, d, index)
+            lines = [self.moved(here, inner[-1], r) for r in range(tile)]
+            for k, v in enumerate(vs):
+                turned, now = self.all_turned(here, axis, v, inner[-1]), block.values[k * width:][:width]
+                for r, line in enumerate(lines):
+                    inputs = self.load_all(line, axis, v, {i: vectors[r] for i, vectors in turned.items()})
+                    now = self.folded(line, axis, v, now, f.add(block.index, r), per_lane=True, inputs=inputs)
+                made += now
+            block.next(*made)
+        return whole, block.results
 
     def stepped(self, starts, inner, begin, end, state, step):
         """The lines begin..end, whose places on several axes are worked out one by one."""
@@ -416,10 +440,10 @@ class Emitter:
         f.store(f.word(check_word), error)
 
     # -- folding ------------------------------------------------------------------------------------------
-    def folded(self, starts, axis, v, state, base, per_lane=False) -> list[Value]:
+    def folded(self, starts, axis, v, state, base, per_lane=False, inputs=None) -> list[Value]:
         """The state of every fold after one more vector."""
         f, nest = self.f, self.nest
-        outs = self.element(starts, axis, v)
+        outs = self.element(starts, axis, v, inputs=inputs)
         state, result = list(state), []
         kinds = body_dtypes(nest.body)
         for fold in nest.folds:
