@@ -146,6 +146,7 @@ class Nest(NamedTuple):
     folds: tuple[Fold, ...]
     flat_index: bool = False
     nested: bool = False                # columns: a loop for each folded axis, no parts
+    spread: bool = False                # columns: line k of the last axis in lane k % 16, as a row's elements
     tile: int = 0                       # rows that are walked together, 0: one by one
 
 

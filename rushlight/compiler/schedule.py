@@ -230,6 +230,9 @@ class LoopGroup:
             rows = self.runs_along(run)
         parts_ok = not any(v.prim.name in ARGS for v in folds)
         length, lines = prod(space[d] for d in run), prod(space[d] for d in folded if d not in run)
+        across = self.across(kept, run, length, lines, folds) if rows else None
+        if across is not None:
+            return self.fold_across(stores, values, folds, kept, [d for d in folded if d not in run], run, across)
         if rows:
             self.straighten(run, self.keeps_lanes(self.axes(self.loads + stores, run), length, lines))
         accesses = self.loads + stores
@@ -287,10 +290,37 @@ class LoopGroup:
                 continue
             self.pack(i)
 
+    def across(self, kept, run, length, lines, folds):
+        """A kept axis on which all loads are neighbours, where some of them jump along the run: that is walked in vectors."""
+        if length < 2 * LANES or any(a.indices for a in self.loads) or any(v.prim.name in (*FREE, *ARGS) for v in folds):
+            return None
+        if length > ROW_PART and lines > 1 and length % ROW_PART or len(self.axes(self.loads, run)) > 1:
+            return None
+        if not any(self.jumps(a, run) for a in self.loads):
+            return None
+        return next((d for d in kept if self.space[d] >= LANES and all(a.strides[d] in (0, 1) for a in self.loads)), None)
+
+    def fold_across(self, stores, values, folds, kept, outer, run, across):
+        """Rows that lie side by side, 16 at a time; what was a lane of a row is a place in a table."""
+        strides = dict(zip(kept, packed_strides([self.space[d] for d in kept])))
+        result = Access(None, None, [strides.get(d, 0) for d in range(len(self.space))])
+        accesses = self.loads + stores + [result]
+        keeps = self.axes(accesses, [d for d in kept if d != across]) + self.axes(accesses, [across])
+        inner = self.axes(accesses, outer) + self.axes(accesses, run)
+        length, steps = inner[-1][0], prod(n for n, _, _ in inner)
+        per = ROW_PART if length > ROW_PART else length * larger(1, ROW_PART // length)
+        per = smaller(per, steps)
+        n = keeps[-1][0]
+        block = smaller(COLUMN_BLOCK, n)
+        blocks = -(-n // block)
+        return self.folded("columns", keeps + inner, len(keeps), stores, values, folds, block, blocks, per,
+                           -(-steps // per), prod(n for n, _, _ in keeps[:-1]) * blocks, block * per,
+                           places=[s[-1] for _, s, _ in keeps])
+
     def jumps(self, access, run) -> bool:
         """Whether the run is far apart, and other axes, that are neighbours, can be walked instead to pack it."""
         return access.strides[run[-1]] >= LANES and any(
-            s == 1 and self.space[d] >= TILE for d, s in enumerate(access.strides) if d not in run)
+            s == 1 and self.space[d] >= TILE for d, s in enumerate(access.strides) if d != run[-1])
 
     @staticmethod
     def keeps_lanes(axes, length, lines) -> bool:
@@ -326,11 +356,15 @@ class LoopGroup:
         return self.folded("columns", keeps + inner, len(keeps), stores, values, folds, block, blocks, larger(per, 1),
                            parts, rows * blocks, block * per, beside)
 
-    def folded(self, style, merged, kept, stores, values, folds, block, blocks, per, parts, rows, work, beside=1):
-        """The calls of a reduction: the nest, and where it is cut into parts, what adds the parts up."""
+    def folded(self, style, merged, kept, stores, values, folds, block, blocks, per, parts, rows, work, beside=1,
+               places=None):
+        """The calls of a reduction: the nest, and where it is cut into parts, what adds the parts up.
+
+        `places`: how results lie along the kept axes of a fold that is spread over lanes.
+        """
         k = self.builder_k
         width = prod(n for n, _, _ in merged[:kept])
-        strides = packed_strides([n for n, _, _ in merged[:kept]])
+        strides = places or packed_strides([n for n, _, _ in merged[:kept]])
         structure, targets, after = [], [], []
         for v in folds:
             inside = k.dtype(self.made[v]) if v.prim.name in ARGS else accumulator(v)
@@ -343,9 +377,10 @@ class LoopGroup:
             structure.append(Fold(v.prim.name, inside, out, len(values), ways))
             values.append(self.made[v])
             targets.append((ref, strides, width))
-        tile = self.lines_together(merged[kept - 1], merged[kept:]) if style == "columns" else 0
-        nested = style == "columns" and len(merged) - kept > 1 and parts == 1 and not tile
-        nest = self.nest(style, merged, len(merged) - kept, stores, values, structure, tile, nested)
+        column = style == "columns" and not places
+        tile = self.lines_together(merged[kept - 1], merged[kept:]) if column else 0
+        nested = column and len(merged) - kept > 1 and parts == 1 and not tile
+        nest = self.nest(style, merged, len(merged) - kept, stores, values, structure, tile, nested, places is not None)
         fill = self.words(nest, merged, stores, block, blocks, per, parts, targets)
         calls = [self.call(nest, fill, rows * parts, larger(1, GRAIN // larger(work, 1)))]
         for op, inside, out, ref, final in after:
@@ -363,7 +398,7 @@ class LoopGroup:
         return tile if any(across) else 0
 
     # -- structure and words -----------------------------------------------------------------------------------
-    def nest(self, style, merged, folded, stores, values, folds, tile=0, nested=False) -> Nest:
+    def nest(self, style, merged, folded, stores, values, folds, tile=0, nested=False, spread=False) -> Nest:
         kept = len(merged) - folded
         vector = kept - 1 if style != "rows" else len(merged) - 1
         walked = (vector, vector - 1 if style == "map" else len(merged) - 1) if tile else (vector,)
@@ -371,7 +406,7 @@ class LoopGroup:
         loads = tuple(Load(a.dtype, ways(i), a.indices, a.wrap) for i, a in enumerate(self.loads))
         saved = tuple(Store(a.dtype, ways(len(self.loads) + i), i) for i, a in enumerate(stores))
         return Nest(style, kept, folded, loads, tuple(d for _, d in self.scalars), self.builder_k.body(values),
-                    saved, tuple(folds), self.flat_index, nested, tile)
+                    saved, tuple(folds), self.flat_index, nested, spread, tile)
 
     def words(self, nest, merged, stores, block, blocks, per, parts, targets=()):
         w = NestWords(nest)

@@ -244,8 +244,8 @@ class Emitter:
         starts = [self.start(a, words, at) for a, words in self.accesses]
         if self.nest.tile and vs[0].mask is None:
             begin, start = self.tiled(starts, inner, begin, end, start, vs)
-        results = self.nested(starts, inner, 0, start, step) if self.nest.nested else \
-            self.stepped(starts, inner, begin, end, start, step)
+        walk = self.spread_out if self.nest.spread else self.nested if self.nest.nested else self.stepped
+        results = walk(starts, inner, begin, end, start, step)
         for k, v in enumerate(vs):
             self.put_columns(results[k * width:][:width], at, axis, v, part)
 
@@ -278,14 +278,48 @@ class Emitter:
             line.next(*step(here, line.index, line.values))
         return line.results
 
-    def nested(self, starts, inner, number, state, step):
+    def spread_out(self, starts, inner, begin, end, state, step):
+        """Line k of a run goes to place k % 16 of a table; then the halves of the table are added, as lanes of a row."""
+        f, (*outer, run) = self.f, inner
+        tables = [f.alloca(s.type, LANES) for s in state]
+        places = lambda k: [f.at(table, s.type, k) for table, s in zip(tables, state)]
+        loaded = lambda k: [f.load(s.type, place) for place, s in zip(places(k), state)]
+        with f.loop(0, LANES) as place:
+            self.store_all(state, places(place.index))
+        size = self.size(run)
+        with f.loop(f.udiv(begin, size), f.udiv(f.add(end, f.sub(size, 1)), size)) as line:
+            base, here = f.mul(line.index, size), starts
+            for axis, index in self.decode(line.index, outer).items():
+                here = self.moved(here, axis, index)
+            with f.loop(f.smax(f.sub(begin, base), 0), f.umin(f.sub(end, base), size)) as k:
+                place = f.urem(k.index, LANES)
+                self.store_all(step(self.moved(here, run, k.index), k.index, loaded(place)), places(place))
+        return self.halved([loaded(k) for k in range(LANES)])
+
+    def store_all(self, values, places):
+        for value, place in zip(values, places):
+            self.f.store(value, place)
+
+    def halved(self, rows):
+        """The sum of all rows of states: those of the second half are added to the first, and again."""
+        folds = self.nest.folds * (len(rows[0]) // len(self.nest.folds))
+        while len(rows) > 1:
+            half = len(rows) // 2
+            rows = [[combine(self.f, fold, [a], [b])[0] for fold, a, b in zip(folds, *pair)]
+                    for pair in zip(rows[:half], rows[half:])]
+        return rows[0]
+
+    def nested(self, starts, inner, _begin, _end, state, step):
         """All lines, a loop for each axis."""
+        return self.in_loops(starts, inner, 0, state, step)
+
+    def in_loops(self, starts, inner, number, state, step):
         if not inner:
             return step(starts, number, state)
         f, (axis, *inner) = self.f, inner
         with f.loop(0, self.size(axis), carried=state) as line:
             count = f.add(f.mul(number, self.size(axis)), line.index)
-            line.next(*self.nested(self.moved(starts, axis, line.index), inner, count, line.values, step))
+            line.next(*self.in_loops(self.moved(starts, axis, line.index), inner, count, line.values, step))
         return line.results
 
     # -- vectors of the inner axis ------------------------------------------------------------------------

@@ -33,3 +33,21 @@ def test_several_folded_axes():
         for order in ((1, 2, 0), (2, 1, 0), (2, 0, 1)):
             same_bits(x.permute(order), dims, FOLDS["sum"])
             same_bits(x.permute(order), dims, FOLDS["amax"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "int64"])
+def test_rows_that_lie_side_by_side(dtype):
+    numbers = torch.tensor(np.random.default_rng(0).standard_normal(33000 * 17) * 100).to(getattr(torch, dtype))
+    for shape in ((16, 32), (611, 70), (33000, 17)):
+        x = numbers[:shape[0] * shape[1]].reshape(shape)
+        same_bits(x.t(), 1, FOLDS["sum"])
+        same_bits(x.t(), 1, lambda x, d: x.prod(d))
+        same_bits(x.t(), 1, lambda x, d: (x * 2 + 1).sum(d))
+
+
+def test_images_with_channels_last():
+    x = torch.tensor(np.random.default_rng(0).standard_normal((5, 40, 13, 18), dtype=np.float32))
+    y = x.to(memory_format=torch.channels_last)
+    for dims in ((2, 3), (0, 2, 3), (1,), (0,), (1, 2, 3), (3,)):
+        assert torch.equal(x.sum(dims), y.sum(dims))
+        assert torch.equal(x.var(dims), y.var(dims))
