@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..compiler.kernel import View
+from .fourier import can_transform, lower_transform
 from .loops import nest_code as nest, row_nest_code as rows
 from .recurrent import can_recur, lower_recurrence
 from .runs import copy_pieces, small_piece
@@ -32,19 +33,21 @@ def is_whole_product(vertex) -> bool:
 
 
 def is_native(vertex) -> bool:
-    """Whether a scatter, scan, recurrence or sort has a kernel; else its NumPy meaning runs."""
+    """Whether a scatter, scan, recurrence, sort or Fourier transform has a kernel; else its NumPy meaning runs."""
     kind = vertex.prim.kind
     if kind == "scatter":
         return can_scatter(vertex)
-    return kind == "host" and (can_scan(vertex) or can_recur(vertex) or can_sort(vertex) or can_select(vertex))
+    return kind == "host" and any(can(vertex) for can in (can_scan, can_recur, can_sort, can_select, can_transform))
 
 
 def native(vertex, out, views, temp) -> list:
-    """Calls of a scan, recurrence or sort."""
+    """Calls of a scan, recurrence, Fourier transform or sort."""
     if can_scan(vertex):
         return lower_scan(vertex, out, *views)
     if can_recur(vertex):
         return lower_recurrence(vertex, out, views, temp)
+    if can_transform(vertex):
+        return lower_transform(vertex, out, *views, temp)
     if can_select(vertex):
         return lower_topk(vertex, out, *views)
     return lower_sort(vertex, out, *views, temp)

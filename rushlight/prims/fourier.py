@@ -1,4 +1,4 @@
-"""Discrete Fourier transforms, by NumPy: complex to complex, real to complex, and back to real.
+"""Discrete Fourier transforms: complex to complex, real to complex, and back to real.
 
 Each is linear; `scale` multiplies the result. The gradient of one is another: the adjoint of a transform is
 the transform in the other direction.
@@ -55,7 +55,8 @@ def _batch(prim, size, xs, batched, *, dims, **params):
 
 
 def _samples(make, **params):
-    cases = [((5,), (0,)), ((2, 6), (1,)), ((3, 4), (0, 1)), ((4, 3, 2), (2, 0)), ((7, 2), (0,))]
+    cases = [((5,), (0,)), ((2, 6), (1,)), ((3, 4), (0, 1)), ((4, 3, 2), (2, 0)), ((7, 2), (0,)), ((19, 12), (1,)),
+             ((5, 35, 8), (2, 1))]
 
     def samples(rng):
         return [((make(rng, shape, d),), dict(dims=dims, scale=scale, **more)) for d in (0, 1) for shape, dims in cases
@@ -99,7 +100,8 @@ def _c2r_gradient(g, _y, x, *, dims, n, scale):
 
 
 def _halves(rng):
-    cases = [((3,), (0,), 5), ((3,), (0,), 4), ((2, 4), (1,), 6), ((3, 4), (0, 1), 7), ((4, 3, 2), (2, 0), 6), ((1, 2), (0,), 1)]
+    cases = [((3,), (0,), 5), ((3,), (0,), 4), ((2, 4), (1,), 6), ((3, 4), (0, 1), 7), ((4, 3, 2), (2, 0), 6), ((1, 2), (0,), 1),
+             ((19, 7), (1,), 12), ((5, 14, 4), (1, 2), 6)]
     return [((_complex(rng, shape, wide),), dict(dims=dims, n=n, scale=scale)) for wide in (0, 1)
             for shape, dims, n in cases for scale in (1.0, 0.5)]
 
