@@ -62,7 +62,8 @@ def aligned(n: int, dtype=np.uint32) -> np.ndarray:
 class Stream:
     """mt19937: the words, in order. `position` words of the current block are used up."""
 
-    __slots__ = ("state", "block", "position", "is_fresh", "state_address", "block_address", "space")
+    __slots__ = ("state", "block", "position", "is_fresh", "state_address", "block_address", "space",
+                 "space_address")
 
     def __init__(self, seed: int):
         self.state = aligned(rng.STATE_WORDS)
@@ -119,11 +120,21 @@ class Stream:
             self.position += n
         return n
 
+    def few(self, n: int) -> list[int]:
+        """The next `n` words as Python's numbers."""
+        at = self.position
+        if at + n <= BLOCK:
+            self.position = at + n
+            return self.block[at:at + n].tolist()
+        self.fill(words := np.empty(n, np.uint32))
+        return words.tolist()
+
     def room(self, n: int) -> int:
         """The address of memory for `n` words, the same until the next call."""
         if self.space is None or self.space.size < n:
             self.space = aligned(n)
-        return self.space.__array_interface__["data"][0]
+            self.space_address = self.space.__array_interface__["data"][0]
+        return self.space_address
 
     def snapshot(self) -> tuple:
         """What `load` takes to come back to this place."""
@@ -276,13 +287,30 @@ class PairedNormals(Draws):
 
     def draw(self, generator, count):
         out, first = aligned(count, np.float64), int(count > 0 and generator._normal is not None)
+        if count <= FEW:
+            out[:] = self.few(generator, count)
+            return out
         if first:
             out[0] = generator._normal
         made = normal_pairs(generator._next(4 * ((count - first + 1) // 2)))
         out[first:] = made[:count - first]
-        if count:
-            generator._normal = float(made[-1]) if len(made) > count - first else None
+        generator._normal = float(made[-1]) if len(made) > count - first else None
         return out
+
+    def few(self, generator, count) -> list[float]:
+        """The same by Python's numbers."""
+        values = [] if generator._normal is None or not count else [generator._normal]
+        words = iter(generator._stream.few(4 * ((count - len(values) + 1) // 2)))
+        for high, low, second, last in zip(words, words, words, words):
+            values += _pair(_double(high, low), _double(second, last))
+        if count:
+            generator._normal = values.pop() if len(values) > count else None
+        return values
+
+    def draw_into(self, generator, count, address):
+        if count > FEW:
+            return super().draw_into(generator, count, address)
+        ctypes.memmove(address, struct.pack(f"{count}d", *self.few(generator, count)), 8 * count)
 
     skip = draw
 
@@ -686,6 +714,11 @@ def normal_pairs(words: np.ndarray) -> np.ndarray:
 def pieces(count: int) -> list[slice]:
     """Of so many numbers, NUMPY_PIECE at a time: what NumPy makes in between stays in cache."""
     return [slice(at, at + NUMPY_PIECE) for at in range(0, count, NUMPY_PIECE)]
+
+
+def _double(high: int, low: int) -> float:
+    """One of `doubles`."""
+    return ((high << 32 | low) & (1 << 53) - 1) * 2.0**-53
 
 
 def _pair(u1: float, u2: float) -> tuple[float, float]:

@@ -27,7 +27,8 @@ BYTES = 256 << 20               # and about as much memory for all of them
 FEW = 16                        # addresses or numbers that are written quicker one by one
 EXACT = 1 << 53                 # whole numbers up to here are float64s
 CELLS = {"float32": ctypes.c_float.from_address, "float64": ctypes.c_double.from_address,
-         "int64": ctypes.c_int64.from_address}
+         "int64": ctypes.c_int64.from_address, "int32": ctypes.c_int32.from_address,
+         "uint32": ctypes.c_uint32.from_address}
 plans: OrderedDict = OrderedDict()
 held = 0                        # bytes of `plans`
 hits = misses = 0
@@ -156,7 +157,8 @@ class Plan:
         base[list(offsets)] = list(offsets.values())
         self.offsets = offsets
         self.addends = recipe.offsets.bind(numbers) + base[recipe.slots]
-        self.host_addends = recipe.host_offsets.bind(numbers) + base[recipe.host_slots]
+        self.host_addends = (recipe.host_offsets.bind(numbers) + base[recipe.host_slots]).tolist()
+        self.host_bases, self.host_slots = recipe.host_bases.tolist(), recipe.host_slots.tolist()
         self.words = recipe.take_words(numbers)
         self.address = self.words.__array_interface__["data"][0]
         self.words[recipe.own_places] = self.address + recipe.own_offsets
@@ -170,6 +172,8 @@ class Plan:
         self.few_numbers = self.number_cells()
         self.merged = range(len(recipe.itemsizes))      # inputs of the description by those of the recipe
         self.may_stop = not recipe.donors and all(type(s) is list for s in recipe.segments)
+        self.sources = None     # found once `merged` is told
+        self.output_bytes = None if recipe.donors else [self.nbytes[slot] for slot in recipe.output_slots]
         self.host_signatures: dict = {}
         self.bound = None       # whose buffers the words hold, if that is known (replay/program.py)
 
@@ -192,29 +196,40 @@ class Plan:
             d.outputs[k].buffer = outputs[slot]
 
     def bind(self, d, arena, outputs) -> tuple:
-        """Write every address into the words; the vector of bases, and buffers to hold on to meanwhile."""
+        """Write every address into the words; the list of bases, and buffers to hold on to meanwhile."""
         recipe = self.recipe
         bases = [arena.address if arena is not None else 0]
         bases += [b.address for b in outputs]
-        held, inputs, leaves, merged = [], d.inputs, d.leaves, self.merged
-        for _, number in recipe.inputs:
-            leaf, offset = inputs[merged[number]]
+        held, inputs, leaves = [], d.inputs, d.leaves
+        for number, itemsize in self.sources or self.find_sources():
+            leaf, offset = inputs[number]
             buffer = leaves[leaf].buffer
             if buffer.shared and not buffer.has_slack:
                 held.append(buffer := _with_slack(leaves[leaf]))
-            bases.append(buffer.address + offset * recipe.itemsizes[number] if offset else buffer.address)
-        bases += [d.leaves[leaf].buffer.address for _, leaf in recipe.whole_leaves]
-        for _, number, target in recipe.shifted:
-            base = bases[recipe.bases[target]] + self.offsets.get(target, 0)
-            bases.append(base + d.inputs[self.merged[number]][1] * recipe.itemsizes[number])
+            bases.append(buffer.address + offset * itemsize if offset else buffer.address)
+        if recipe.whole_leaves or recipe.shifted:
+            self.bind_leaves(d, bases)
         self.bound = None
         if self.few_places is False:
-            bases = np.array(bases, np.int64)
-            self.words[recipe.places] = bases[recipe.which] + self.addends
+            self.words[recipe.places] = np.array(bases, np.int64)[recipe.which] + self.addends
         else:
             for place, which, addend in self.few_places:
                 self.cells[place] = bases[which] + addend
         return bases, held
+
+    def find_sources(self) -> list:
+        """Which input of a description each input slot shows, and the bytes of its elements."""
+        sizes, merged = self.recipe.itemsizes, self.merged
+        self.sources = [(merged[number], sizes[number]) for _, number in self.recipe.inputs]
+        return self.sources
+
+    def bind_leaves(self, d, bases) -> None:
+        """Add where memory begins that is written to as a whole, and where in it inputs stand."""
+        recipe = self.recipe
+        bases += [d.leaves[leaf].buffer.address for _, leaf in recipe.whole_leaves]
+        for _, number, target in recipe.shifted:
+            base = bases[recipe.bases[target]] + self.offsets.get(target, 0)
+            bases.append(base + d.inputs[self.merged[number]][1] * recipe.itemsizes[number])
 
     def number_cells(self):
         """Where numbers stand as objects of ctypes; None if they are many or not all of a kind that ctypes knows."""
@@ -258,14 +273,16 @@ class Plan:
 
     def take_over(self, d) -> list:
         """Memory for each output: that of an input that it replaces, or new."""
+        if self.output_bytes is not None:
+            return [memory.allocate(n) for n in self.output_bytes]
         leaf_of, leaves, nbytes = self.recipe.donors.get, d.leaves, self.nbytes
         return [memory.allocate(nbytes[slot]) if (leaf := leaf_of(slot)) is None else leaves[leaf].buffer
                 for slot in self.recipe.output_slots]
 
     def address_of(self, place, bases) -> int:
         """Where what host steps touch as number `place` is."""
-        base = bases[self.recipe.host_bases[place]] if self.recipe.host_slots[place] else self.address
-        return int(base + self.host_addends[place])
+        base = bases[self.host_bases[place]] if self.host_slots[place] else self.address
+        return base + self.host_addends[place]
 
     def host_signature(self, step, d):
         """Of what a host step does: the same in all descriptions of this plan, whose steps take long to tell one by one."""

@@ -1,6 +1,7 @@
 """The kernels of random numbers, compiled or, where there is to be no compiler, in NumPy."""
 from __future__ import annotations
 
+import ctypes
 from importlib import import_module
 
 import numpy as np
@@ -83,4 +84,5 @@ def _address(array: np.ndarray) -> int:
 
 
 def _float_bits(number: float) -> int:
-    return int(np.float32(number).view(np.uint32))
+    cell = ctypes.c_float(number)
+    return ctypes.c_uint32.from_buffer(cell).value

@@ -34,7 +34,8 @@ class Allocator:
     """Free lists by size class over blocks that NumPy gets from the system.
 
     Counters change in statements without calls, so that a buffer which dies in the middle of
-    one (the collector, another thread) cannot lose an update.
+    one (the collector, another thread) cannot lose an update. Blocks are taken and put back by
+    one call each, without the lock; lists stay where they are.
     """
 
     def __init__(self, limit: int):
@@ -49,15 +50,25 @@ class Allocator:
         else:
             shift = nbytes.bit_length() - (4 if nbytes < LARGE else 6)
             capacity = (nbytes + (1 << shift) - 1) >> shift << shift
+        try:
+            address, base = self.free[capacity].pop()
+        except LookupError:
+            return self.made(nbytes, capacity)
+        self.cached -= capacity
+        self.live += capacity
+        if self.live > self.peak:
+            self.peak = self.live
+        return Buffer(address, nbytes, base, capacity)
+
+    def made(self, nbytes: int, capacity: int) -> Buffer:
+        """A buffer of a size of which no block is kept."""
         with self.lock:
-            blocks = self.free.get(capacity)
-            if not blocks and capacity >= LARGE:
+            if capacity >= LARGE:
                 capacity = self.fitting(capacity)
-                blocks = self.free.get(capacity)
-            if blocks:
-                address, base = blocks.pop()
+            try:
+                address, base = self.free[capacity].pop()
                 self.cached -= capacity
-            else:
+            except LookupError:
                 address, base = self.fresh(nbytes, capacity)
             self.live += capacity
             if self.live > self.peak:
@@ -65,16 +76,16 @@ class Allocator:
         return Buffer(address, nbytes, base, capacity)
 
     def release(self, address: int, capacity: int, base: object) -> None:
-        with self.lock:
-            self.live -= capacity
-            if capacity > self.limit:
-                return
-            self.cached += capacity
-            blocks = self.free.get(capacity)
-            if blocks is None:
-                blocks = self.free[capacity] = []
-            blocks.append((address, base))
-            if self.cached > self.limit:
+        self.live -= capacity
+        if capacity > self.limit:
+            return
+        try:
+            self.free[capacity].append((address, base))
+        except KeyError:
+            self.free.setdefault(capacity, []).append((address, base))
+        self.cached += capacity
+        if self.cached > self.limit:
+            with self.lock:
                 self.trim(self.limit // 2)
 
     def fitting(self, capacity: int) -> int:
@@ -86,8 +97,7 @@ class Allocator:
         kept = sorted(c for c, blocks in self.free.items() if blocks and capacity <= 2 * c and c <= 2 * capacity)
         larger = next((c for c in kept if c > capacity), None)
         if larger is None and kept:
-            self.free[kept[-1]].pop(0)
-            self.cached -= kept[-1]
+            self.drop(kept[-1], 1)
         return larger or capacity
 
     def fresh(self, nbytes: int, capacity: int) -> tuple[int, object]:
@@ -115,12 +125,15 @@ class Allocator:
     def trim(self, target: int) -> None:
         """Give the older half of every free list back, again until `target` bytes are left."""
         while self.cached > target:
-            for capacity, blocks in list(self.free.items()):
-                count = (len(blocks) + 1) // 2
-                del blocks[:count]
-                self.cached -= count * capacity
-                if not blocks:
-                    del self.free[capacity]
+            if not sum([self.drop(capacity, (len(blocks) + 1) // 2) for capacity, blocks in list(self.free.items())]):
+                return          # what is left is being taken by another thread
+
+    def drop(self, capacity: int, count: int) -> int:
+        """Give the oldest blocks of a size back; how many there were of them."""
+        blocks = self.free[capacity]
+        gone, blocks[:count] = blocks[:count], ()
+        self.cached -= len(gone) * capacity
+        return len(gone)
 
 
 _allocator = Allocator(available_memory() // SHARE_OF_MEMORY)
