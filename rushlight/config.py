@@ -119,8 +119,8 @@ cache_size = Flag("RUSHLIGHT_CACHE_SIZE", "256", _integer(0),
                   "Bound of that folder in MiB; the oldest objects leave first.")
 recipes = Flag("RUSHLIGHT_RECIPES", "on", _switch(),
                "Keep what the compiler made of a graph in that folder, too, for the next process.")
-sized = Flag("RUSHLIGHT_SIZED", "off", _switch(),
-             "Replay calls on sizes that they never had, too. On trial: a forward derivative of qr and svd was wrong with it.")
+sized = Flag("RUSHLIGHT_SIZED", "on", _switch(),
+             "Replay calls on sizes that they never had, too; off makes the first calls of each size as they are.")
 threads = Flag("RUSHLIGHT_THREADS", "0", _integer(0, 1024),
                "Number of threads that run kernels; 0 is every core this process may use.")
 winograd = Flag("RUSHLIGHT_WINOGRAD", "on", _switch(),

@@ -20,6 +20,7 @@ import types
 import warnings
 from collections import Counter
 from operator import attrgetter
+from textwrap import indent
 from typing import NamedTuple
 from weakref import ref
 
@@ -571,14 +572,7 @@ def front({shown}):{renaming}{precision}
         found_ = here_[key_]
     except KeyError:
         found_ = met_(here_, key_, fn_, ({inputs}), dict({named}))
-    except (AttributeError, TypeError, ValueError):
-        try:
-            return fn_({passed})
-        except Exception:
-            answer_ = asked_(self_, ({positional}), dict({keywords}))
-            if answer_ is None:
-                raise
-            return answer_[0]
+    except (AttributeError, TypeError, ValueError):{as_it_is}
     if found_.__class__ is int:
         if found_ != 1:
             if found_:
@@ -595,8 +589,9 @@ def _front(front, fn, marks, scope):
     params, memo, policy = list(inspect.signature(fn).parameters.values()), Memo(), cast_lists.policy_of(fn)
     memos.append(memo)
     given = [("*" if marks[p.name] == "*" else "") + p.name + ", " for p in params if _is_tensor(marks.get(p.name, "#"))]
-    text = FRONT.format(precision=_precision(params, policy), shown=numpy_names.shown(params), **numpy_names.by_kind(params),
+    text = FRONT.format(precision=_precision(params, policy), shown=numpy_names.shown(params),
                         renaming=numpy_names.renaming(params), passed=numpy_names.passed(params),
+                        as_it_is=indent(numpy_names.as_it_is(params), "    "),
                         inputs="".join(given), key=", ".join(_key_part(p.name, marks.get(p.name)) for p in params),
                         named=", ".join(f"{p.name}={p.name}" for p in params))
     scope |= numpy_names.scope(params)
@@ -659,7 +654,7 @@ def _met(memo, key, fn, inputs, arguments):
     """A call that is new: replayed, if its kind is known on other sizes."""
     def call():
         return Call(functools.partial(_call, fn), arguments, [x for x in inputs if isinstance(x, Tensor)], 3, Writer)
-    made = replay_for(memo, key, call)
+    made = replay_for(memo, lambda: key, call)
     if made is None:
         return _note(memo, key)
     keep(memo, key, made := made if all(isinstance(x, Tensor) for x in inputs) else _picking(made, inputs))
@@ -874,11 +869,9 @@ def pull(fn, g) -> list:
     memo = fn.gradient.memo
     found = memo.get(key)
     if found is None:
-        form = (str(fn.mask), g.layout, g.dtype,
-                tuple([(x.layout, x.storage.dtype) if type(x) is Saved else (type(x), x) for x in saved]),
-                tuple(fn.params), tuple(fn.params.values()), tuple([e and e[2:] for e in fn.edges]))
-        found = replay_for(memo, form, lambda: Call(functools.partial(_rules, fn.gradient, fn.positions), _given(fn, g),
-                                                    [g, *values], 0, RuleWriter))
+        def call():
+            return Call(functools.partial(_rules, fn.gradient, fn.positions), _given(fn, g), [g, *values], 0, RuleWriter)
+        found = replay_for(memo, functools.partial(_rule_key, fn, g), call)
         if found is None:
             found = _note(memo, key, is_again=type(fn.token) is object)
         else:
@@ -925,6 +918,13 @@ def called(fn, g) -> list:
 def _given(fn, g):
     """What the rules of a tape entry are called with, and what else it goes by."""
     return [g, fn.saved, fn.params, [e and e[2:] for e in fn.edges]]
+
+
+def _rule_key(fn, g) -> tuple:
+    """All that the gradients go by, whatever the operation met."""
+    saved = [(x.layout, x.storage.dtype) if type(x) is Saved else (type(x), x) for x in fn.saved]
+    return (str(fn.positions), g.layout, g.dtype, tuple(saved), tuple(fn.params), tuple(fn.params.values()),
+            tuple([e and e[2:] for e in fn.edges]))
 
 
 def _rules(gradient, positions, given):

@@ -18,6 +18,8 @@ from itertools import count
 from types import FunctionType, ModuleType
 from typing import NamedTuple
 
+import numpy as np
+
 from .. import config
 from ..compiler.sizes import Fit, Number, Trace as Following, varying
 from ..dtypes import dtype
@@ -35,6 +37,8 @@ REMEMBERED = 8      # sizes by which a kind tells what varies
 PATTERNS = 16       # of one kind
 KINDS = 64          # of one function
 CHECKED = 2         # instances that are compared with a trace of the call itself
+SIZE = object()     # where a form has one
+NUMBERS = (bool, int, float, complex, np.generic)
 ATOMS = (type(None), bool, int, float, complex, str, dtype, type, Primitive, Generator)
 
 
@@ -44,7 +48,7 @@ class Shared(Exception):
 
 # -- forms ------------------------------------------------------------------------------------------
 def form_of(key, values: list) -> tuple:
-    """What a call goes by without its sizes, which are added to `values`."""
+    """What a call goes by without its sizes, which are added to `values`: the two together tell keys apart."""
     form = []
     add = form.append
     for part in key:
@@ -54,14 +58,15 @@ def form_of(key, values: list) -> tuple:
             add(told[0])
             values += told[1]
         elif kind is int:
+            add(SIZE)                           # (None, 2) is not (2, None)
             values.append(part)
         elif kind is tuple or kind is Size:
             add((kind, len(part)))
             add(form_of(part, values))
-        elif kind is float or kind is bool:
-            add((kind, part or str(part)))      # True is not 1.0, and 0.0 not -0.0
         elif isinstance(part, Tensor):
             raise Shared
+        elif isinstance(part, NUMBERS):
+            add((kind, repr(part)))             # True is not 1.0, and 0.0 not -0.0
         else:
             add(part)
     return tuple(form)
@@ -124,13 +129,13 @@ class Place(int):
 def replay_for(memo, key, call):
     """The replay of a call, if its kind is known on other sizes; else None (always, unless `config.sized`).
 
-    `key` is all that it goes by; call() is a `Call`.
+    key() is all that it goes by; call() is a `Call`.
     """
     if not config.sized.value:
         return None
     values: list = []
     try:
-        form = form_of(key, values)
+        form = form_of(key(), values)
         kind = memo.kinds.get(form)
     except (TypeError, Shared):
         return None
@@ -176,7 +181,7 @@ class Kind:
         for pattern in self.patterns:
             try:
                 made = pattern.instance(values, call)
-            except AssertionError as error:
+            except Exception as error:
                 if checking:
                     raise
                 return self.close(error)
@@ -372,7 +377,7 @@ def is_free_of_sizes(value) -> bool:
         return all(is_free_of_sizes(part) for part in vars(value).values())
     if kind is FunctionType:
         return all(is_free_of_sizes(cell.cell_contents) for cell in value.__closure__ or ()) \
-            and is_free_of_sizes(value.__defaults__ or ())
+            and is_free_of_sizes([value.__defaults__ or (), value.__kwdefaults__ or {}])
     owner = getattr(value, "__self__", None)
     if isinstance(owner, ModuleType) or owner is not None and is_free_of_sizes(owner):
         return True

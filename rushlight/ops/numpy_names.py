@@ -20,8 +20,7 @@ def renamed(arguments: dict) -> dict:
     return {OURS.get(name, name): value for name, value in arguments.items()}
 
 
-FRONT = """
-def front({shown}):{renaming}
+AS_IT_IS = """
     try:
         return fn_({passed})
     except Exception:
@@ -49,6 +48,11 @@ def shown(params) -> str:
 def passed(params) -> str:
     """The arguments handed on."""
     return ", ".join(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in params)
+
+
+def as_it_is(params) -> str:
+    """The lines that make the call, or let the classes of strangers answer where it fails."""
+    return AS_IT_IS.format(passed=passed(params), **by_kind(params)).rstrip()
 
 
 def by_kind(params) -> dict:
@@ -104,7 +108,7 @@ def _written(front, fn):
     params = list(inspect.signature(fn).parameters.values())
     names = front.__globals__
     names |= scope(params) | {"fn_": fn, "self_": front, "asked_": overriding.asked}
-    text = FRONT.format(shown=shown(params), renaming=renaming(params), passed=passed(params), **by_kind(params))
+    text = f"def front({shown(params)}):{renaming(params)}{as_it_is(params)}"
     exec(compile(text, __file__, "exec"), names)        # the file: its frames are ours
     made = names["front"]
     front.__code__, front.__defaults__, front.__kwdefaults__ = made.__code__, made.__defaults__, made.__kwdefaults__

@@ -7,6 +7,7 @@ import pytest
 import rushlight as T
 from rushlight import config, nn
 from rushlight.autograd import recall, sized
+from rushlight.layout import Size, layout, packed
 from rushlight.trace import record
 
 F = nn.functional
@@ -51,6 +52,11 @@ CALLS = {
     "gather": lambda n: given(n, 5).gather(1, (T.arange(n) % 5)[:, None]),
     "rows": lambda n: given(n, 5)[T.arange(n)],
     "part": lambda n: given(40, 5)[:n] * 2,
+    "front columns": lambda n: given(n, n + 2)[..., :2],
+    "other columns": lambda n: given(n, n + 2)[..., 2:],
+    "columns by sizes": lambda n: T.cat([given(n, 9)[..., n % 4:], given(n, 9)[..., :n % 4]], -1),
+    "second gradient of qr": lambda n: second(T.linalg.qr(given(n, 3) + 3 * T.eye(n, 3))),
+    "second gradient of svd": lambda n: second(T.linalg.svd(given(3, n) + T.eye(3, n), full_matrices=False)[:2]),
     "sort": lambda n: given(2, n).sort()[0],
     "variance": lambda n: given(n + 1, 2).var(0),
     "padding": lambda n: F.pad(given(2, n), (1, 2)),
@@ -62,6 +68,13 @@ CALLS = {
     "other axes": lambda n: F.softmax(given(n, n + 1, 2), n % 3).sum(n % 2),
     "written to": lambda n: F.relu(given(n, 3) * 2, inplace=True),
 }
+
+
+def second(ys):
+    """The gradient of what some results come to, to be differentiated again."""
+    loss = sum((y * y * given(*y.shape).detach()).sum() for y in ys)
+    leaf = next(x for x in _leaves(loss.grad_fn, {}).values())
+    return T.autograd.grad(loss, leaf, create_graph=True)[0]
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +128,17 @@ def test_new_sizes_are_replayed_without_the_calls():
     for n in (11, 13, 31):
         layer(given(2, n, 16)).sum().backward()
     assert sum(k.missed for k in memo.kinds.values()) == before
+
+
+KEYS = [(None, 2), (2, None), (2, 2), ((2,), 2), ((2, 2),), (2, (2,)), ((None, 2, None),), ((2, None, None),), (1,), (True,),
+        (1.0,), (np.float64(1),), (np.int64(1),), (1 + 0j,), (0.0,), (-0.0,), (int,), ("1",), (Size((2, 3)),), ((2, 3),),
+        (packed((2, 3)),), (layout((2, 3), (3, 2)),), (layout((2, 3), (1, 2)),), (packed((2, 3)), 2), (2, packed((2, 3)))]
+
+
+def test_form_and_sizes_tell_keys_apart():
+    told = [(sized.form_of(key, values := []), values) for key in KEYS]
+    for i, one in enumerate(told):
+        assert told.index(one) == i, KEYS[i]
 
 
 def test_a_number_that_was_kept_is_an_error_and_no_stale_size():
