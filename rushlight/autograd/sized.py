@@ -28,6 +28,7 @@ from ..ops import promote
 from ..prims.table import Gradient, Primitive
 from ..random import Draws, Generator
 from ..tensor import Tensor
+from ..trace import record
 from ..trace.graph import expand
 from ..trace.record import Compound, Signature, compound, pending
 from .node import AccumulateGrad, Saved
@@ -143,7 +144,8 @@ def replay_for(memo, key, call):
         if len(memo.kinds) >= KINDS:
             memo.kinds.clear()
         kind = memo.kinds[form] = Kind()
-    return kind.replay(values, call)
+    with record.lock:           # what a trace and a check change for a while is everybody's
+        return kind.replay(values, call)
 
 
 class Call(NamedTuple):
