@@ -117,6 +117,10 @@ def __getattr__(name):
     if name in ("TypedStorage", "UntypedStorage", "cond"):
         from .ops import control, interop
         return control.cond if name == "cond" else getattr(interop, name)
+    if name.startswith("_foreach_"):
+        from .ops.foreach import NAMES, foreach
+        if name in NAMES:
+            return globals().setdefault(name, foreach(NAMES[name]))
     if name in _GRIDS:
         from .ao.quantization import kinds
         return getattr(kinds, name)

@@ -215,7 +215,8 @@ def pinv(A, *, atol=None, rtol=None, hermitian=False, rcond=None, out=None):
     atol, rtol = _tolerances(A, atol, rtol if rcond is None else rcond)
     if hermitian:
         A = _from_triangle(A)
-    return converted(_pinv_of_each(A, atol, rtol) if Tensor in (type(atol), type(rtol)) else p.pinv(A, rtol=rtol, atol=atol), out)
+    each = isinstance(atol, Tensor) or isinstance(rtol, Tensor)
+    return converted(_pinv_of_each(A, atol, rtol) if each else p.pinv(A, rtol=rtol, atol=atol), out)
 
 
 def _pinv_of_each(A, atol, rtol):

@@ -404,7 +404,8 @@ def elementwise(prim: Primitive, kind: str = "same", gradient: Gradient | None =
         a, b = _ours(a, operator), _ours(b, operator)
         if traced in (type(a), type(b)) or Number in (type(a), type(b)):
             return pointwise(prim, (a, b), kind, first if isinstance(b, Tensor) else second)
-        if complex in (type(a), type(b)) and Tensor in (type(a), type(b)):
+        if complex in (type(a), type(b)) and any(
+                isinstance(x, Tensor) and not isinstance(x, Unstrided) for x in (a, b)):
             return pointwise(prim, (a, b), kind, second if type(b) is complex else first)
         if all(isinstance(x, Tensor) or type(x) in NUMBERS for x in (a, b)):
             return binary(a, b)

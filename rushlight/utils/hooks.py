@@ -136,8 +136,11 @@ class BackwardHook:
         return tuple(grads[i] for i in self.output_at)
 
     def _call_without_inputs(self, grad_outputs):
+        warnings.warn("Full backward hook is firing when gradients are computed with respect to module outputs since no "
+                      "inputs require gradients.", stacklevel=2)
         for hook in self.user_hooks:
-            if hook(self.module, (), grad_outputs) is not None:
+            result = hook(self.module, (None,) * self.n_inputs, grad_outputs)
+            if any(g is not None for g in (result if isinstance(result, tuple) else (result,))):
                 raise RuntimeError("Backward hook for Modules where no input requires gradient "
                                    "should always return None or None for all gradients.")
 
@@ -151,7 +154,7 @@ class BackwardHook:
         grads = self._spread(grads, self.input_at, self.n_inputs)
         for hook in self.user_hooks:
             grads = self._replaced(grads, hook(self.module, grads, self.grad_outputs),
-                                   "Backward hook")
+                                   "Backward hook", "grad_input")
         self.grad_outputs = None
         return tuple(grads[i] for i in self.input_at)
 
@@ -163,11 +166,11 @@ class BackwardHook:
         return tuple(full)
 
     @staticmethod
-    def _replaced(grads, result, what):
+    def _replaced(grads, result, what, which="grad_output"):
         if result is None:
             return grads
         result = result if isinstance(result, tuple) else (result,)
         if len(result) != len(grads):
-            raise RuntimeError(f"{what} returned an invalid number of grad_output, got "
+            raise RuntimeError(f"{what} returned an invalid number of {which}, got "
                                f"{len(result)}, but expected {len(grads)}")
         return result

@@ -144,6 +144,23 @@ m.frexp(m.tensor([4]))
 m.einsum(m.ones(2, 3), [0, 1], m.ones(2, 3), [2, 1])
 m.einsum(m.ones(2, 3), [0, ...], [..., 0])
 m.einsum(m.arange(6.).reshape(2, 3), [30, 1], [1, 30])
+# complex numbers and parameters
+m.nn.Parameter(m.ones(2)) * 1j
+(1 + 2j) * m.nn.Parameter(m.ones(2))
+1j - m.nn.Parameter(m.ones(2, dtype=m.cfloat))
+m.nn.Parameter(m.ones(2)) ** 2j
+m.nn.Parameter(m.ones(2)) == 1j
+# lists of tensors
+m._foreach_add([m.ones(2), m.ones(1)], [m.ones(2), m.ones(1)], alpha=3)
+m._foreach_mul_([m.ones(2), m.ones(1)], [2., 3.])
+m._foreach_lerp([m.zeros(2), m.zeros(1)], [m.ones(2), m.ones(1)], .25)
+m._foreach_addcdiv([m.ones(2)], [m.ones(2)], [m.full((2,), 2.)], m.tensor([.5]))
+m._foreach_pow(2., [m.arange(3.)])
+m._foreach_norm([m.ones(2, 2), m.ones(1)])
+m._foreach_maximum([m.arange(3.)], 1.5)
+m._foreach_add([], 1)
+m._foreach_add([m.ones(2)], [1., 2.])
+m._foreach_add([m.ones(2)], [m.ones(2), m.ones(2)])
 # other sizes of memory
 m.arange(10.)[5:].resize_(3)
 m.arange(10.)[5:].resize_(8)[:5]
