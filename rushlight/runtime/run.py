@@ -5,6 +5,7 @@ A command is four 8-byte words: address of the kernel, address of its args block
 from __future__ import annotations
 
 import ctypes
+import functools
 
 from ..compiler.kernel import Code
 from . import threads
@@ -60,10 +61,15 @@ def run(commands_address: int, count: int, flag_address: int = 0) -> int:
 
 def run_alone(kernel: int, args: tuple[int, ...], units: int, grain: int) -> None:
     """Run one kernel outside of any plan; `args` are the words of its block."""
-    words = (ctypes.c_uint64 * (WORDS + len(args)))(kernel, 0, units, grain, *args)
+    words = _block_of(WORDS + len(args))(kernel, 0, units, grain, *args)
     at = ctypes.addressof(words)
     words[1] = at + COMMAND_BYTES
     run(at, 1)
+
+
+@functools.cache
+def _block_of(count: int) -> type:
+    return ctypes.c_uint64 * count
 
 
 def _bind():
