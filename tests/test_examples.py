@@ -58,3 +58,9 @@ def test_what_the_notes_state_holds(name, tmp_path):
     if name == "code_toolbox" and importlib.util.find_spec("opacus"):
         pytest.skip("the opacus that is installed needs torch.distributed")
     run(tmp_path, "-m", "rushlight", "run", os.path.join(ROOT, "examples", "notes", f"{name}.py"))
+
+
+def test_all_ways_to_gradients_of_samples_agree(tmp_path):
+    printed = run(tmp_path, "-m", "rushlight", "run", os.path.join(ROOT, "examples", "per_sample_gradients.py"), "--batch", "6")
+    differences = [float(text) for text in re.findall(r"largest difference (\S+)", printed)]
+    assert len(differences) == 4 and max(differences) < 1e-6

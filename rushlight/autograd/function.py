@@ -214,6 +214,7 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
         for x in ctx.dirty:
             if grad_fn_of(x) is None and x.requires_grad:
                 raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
+            x.storage.version += 1          # PyTorch counts being marked as a write, too
         return cls._record(ctx, args, tensors, outs)
 
     def __call__(self, *args, **kwargs):

@@ -866,7 +866,7 @@ def custom_function_dirty(T):
     y = x * 1
     z = Double.apply(y)
     z.sum().backward()
-    return z, z is y, x.grad
+    return z, z is y, x.grad, y._version
 
 
 @program
