@@ -7,6 +7,7 @@ needs 5 to 100 ms a step, but for those that are about overhead.
 from __future__ import annotations
 
 import math
+from importlib import import_module
 
 from .programs import training
 
@@ -503,6 +504,67 @@ def lbfgs(torch):
     return lambda: opt.step(closure)
 
 
+def experts(torch):
+    """Top-2 routing: the rows that each expert gets are another number in each step."""
+    nn, F = torch.nn, torch.nn.functional
+    torch.manual_seed(0)
+    gate, head = nn.Linear(32, 4), nn.Linear(32, 5)
+    nets = nn.ModuleList([nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 32)) for _ in range(4)])
+    opt = torch.optim.Adam([*gate.parameters(), *nets.parameters(), *head.parameters()], lr=1e-3)
+    generator = torch.Generator().manual_seed(1)
+
+    def step():
+        x, y = torch.randn(128, 32, generator=generator), torch.randint(0, 5, (128,), generator=generator)
+        weights, chosen = F.softmax(gate(x), -1).topk(2, -1)
+        weights, out = weights / weights.sum(-1, keepdim=True), x
+        for k, net in enumerate(nets):
+            rows, slot = torch.where(chosen == k)
+            if rows.numel():
+                out = out.index_add(0, rows, net(x[rows]) * weights[rows, slot, None])
+        opt.zero_grad()
+        loss = F.cross_entropy(head(out), y)
+        loss.backward()
+        opt.step()
+        return loss
+    return step
+
+
+def k_means(torch):
+    """Centres as means of masked rows, each looked at before it is taken."""
+    torch.manual_seed(0)
+    x = torch.randn(1000, 8)
+
+    def step():
+        centres = x[:8].clone()
+        for _ in range(10):
+            nearest = ((x[:, None] - centres) ** 2).sum(-1).argmin(1)
+            for k in range(8):
+                mine = nearest == k
+                if mine.any():
+                    centres[k] = x[mine].mean(0)
+        return centres.abs().sum()
+    return step
+
+
+def mixture(torch):
+    """Expectation and maximisation of three normal distributions: small factorisations, checked arguments."""
+    normal = import_module(torch.__name__ + ".distributions").MultivariateNormal
+    torch.manual_seed(0)
+    x, ridge = torch.randn(1000, 4), 1e-4 * torch.eye(4)
+
+    def step():
+        mean, cov, share = x[:3].clone(), torch.eye(4).repeat(3, 1, 1), torch.ones(3) / 3
+        for _ in range(5):
+            joint = torch.stack([normal(m, c).log_prob(x) for m, c in zip(mean, cov)], 1) + share.log()
+            total = torch.logsumexp(joint, 1, keepdim=True)
+            weights = (joint - total).exp()
+            n = weights.sum(0)
+            mean, share = weights.T @ x / n[:, None], n / len(x)
+            cov = torch.stack([(w[:, None] * (x - m)).T @ (x - m) / w.sum() + ridge for w, m in zip(weights.T, mean)])
+        return -total.mean()
+    return step
+
+
 FURTHER = {f.__name__: f for f in (
     convnext, mobilenet, inception, groupnorm_resnet, vit, video, vae, diffusion, gru_seq2seq, recommender,
-    gcn, sampling, sampling_cached, actor_critic, lbfgs)}
+    gcn, sampling, sampling_cached, actor_critic, lbfgs, experts, k_means, mixture)}

@@ -390,6 +390,9 @@ def _put_part(storage, l, offset, value) -> bool:
     if kind is Tensor:
         if value.layout.shape != l.shape or value.dtype is not d or grad.enabled and is_tracked(value):
             return False
+        if value.storage is storage and value.offset == offset and value.layout is l:
+            storage.version += 1        # what `x[i] += y` ends with
+            return True
         record_write(storage, write_signature(storage, l, value.layout), (storage.node, offset, *operand(value)))
         return True
     if d.rank != 2 or kind is not float and kind is not int:

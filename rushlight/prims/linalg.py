@@ -194,13 +194,14 @@ def _solve_triangular(a, b, *, upper, unitriangular):
 
 
 BASE = 32               # rows of an upper triangle that LAPACK factors, though it is factored already
+WIDE = 400              # right-hand sides from which on it takes longer to hand them to LAPACK than to substitute
 
 
 def _by_halves(a, b):
     """The lower half of x, then the upper one of what that leaves: most of it is a product."""
     n = a.shape[-1]
     if n <= BASE:
-        return np.linalg.solve(a, b)
+        return np.linalg.solve(a, b) if b.shape[-1] < WIDE else _substituted(a, b)
     low = _by_halves(a[..., n // 2:, n // 2:], b[..., n // 2:, :])
     rest = b[..., :n // 2, :] - a[..., :n // 2, n // 2:] @ low
     return np.concatenate([_by_halves(a[..., :n // 2, :n // 2], rest), low], -2)

@@ -6,6 +6,7 @@ import pytest
 
 import rushlight as T
 from rushlight.compiler import plan as planning
+from rushlight.trace.record import pending
 
 INDICES = [0, -1, (1, 2), (slice(None), 1), (slice(1, None), slice(None, 2)), slice(0, 2), (0, slice(None, None, 2)),
            (T.tensor(2), 1), T.tensor(-1), (slice(3, 3),), (slice(None), slice(None))]
@@ -190,3 +191,13 @@ def test_races_that_come_again_go_on_in_the_stream():
     found = [T.multinomial(weights, 1 + k % 2).tolist() for k in range(8)]
     T.manual_seed(5)
     assert found == [T.multinomial(weights, 1 + k % 2, generator=T.default_generator).tolist() for k in range(8)]
+
+
+def test_an_entry_that_is_changed_in_place_is_not_written_a_second_time():
+    x = T.zeros(3, 4)
+    T.cpu.synchronize()
+    before, version = len(pending.nodes), x._version
+    x[1, 2] += 5.0
+    assert len(pending.nodes) - before == 2 and x._version == version + 2
+    x[T.tensor(0)] -= 1.0
+    assert x.tolist() == [[-1.0] * 4, [0.0, 0.0, 5.0, 0.0], [0.0] * 4]
