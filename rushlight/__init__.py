@@ -25,6 +25,7 @@ from .ops.methods import attach as _attach
 from .ops.legacy import TYPES as _TYPES
 from .ops.neural import SHARED as _SHARED
 from .ops.out import NAMES as _OUTS, accepting_out as _accepting_out
+from .ops.arguments import EXPLAINED as _EXPLAINED, explained as _explained
 from .ops.overridable import is_caught as _is_caught
 from .ops.overriding import catching as _catching
 from . import autograd as autograd
@@ -73,9 +74,9 @@ newaxis = None
 for _name in _operations.PUBLIC:        # after every import: torch.tensor is the function, not the room
     _op = getattr(_operations, _name)
     _op = _accepting_out(_name, _op) if _name in _OUTS else _op
-    globals()[_name] = _catching(_op) if _is_caught(_name, _op) else _op
+    globals()[_name] = _catching(_op) if _is_caught(_name, _op) else _explained(_op) if _name in _EXPLAINED else _op
 for _name in _INPLACE:
-    globals()[_name] = getattr(Tensor, _name)
+    globals()[_name] = _catching(getattr(Tensor, _name))
 
 i0, igamma, igammac = Tensor.i0, Tensor.igamma, Tensor.igammac
 

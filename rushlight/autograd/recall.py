@@ -20,7 +20,6 @@ import types
 import warnings
 from collections import Counter
 from operator import attrgetter
-from textwrap import indent
 from typing import NamedTuple
 from weakref import ref
 
@@ -556,30 +555,37 @@ _STUB = (lambda *args, **kwargs: front()(*args, **kwargs)).__code__       # noqa
 
 
 CASTING = """
-    if casting_ and mode_.casting is not None:
-        return under_(self_, policy_, ({positional}), dict({keywords}))"""
+        if casting_ and mode_.casting is not None:
+            return under_(self_, policy_, ({positional}), dict({keywords}))"""
 SEPARATE = """
-    if casting_ and mode_.casting is not None:
-        here_ = memo_of_(memos_, mode_.casting)
-    else:
-        here_ = memo_"""
+        if casting_ and mode_.casting is not None:
+            here_ = memo_of_(memos_, mode_.casting)
+        else:
+            here_ = memo_"""
 FRONT = """
-def front({shown}):{renaming}{precision}
-    if SAVE_HOOKS_ or pending_.capture is not None or paused_:
-        return fn_({passed})
-    try:
-        key_ = (mode_.enabled, {key})
-        found_ = here_[key_]
-    except KeyError:
-        found_ = met_(here_, key_, fn_, ({inputs}), dict({named}))
-    except (AttributeError, TypeError, ValueError):{as_it_is}
-    if found_.__class__ is int:
-        if found_ != 1:
-            if found_:
-                here_[key_] = found_ - 1
+def front({shown}):{renaming}
+    try:{precision}
+        if SAVE_HOOKS_ or pending_.capture is not None or paused_:
             return fn_({passed})
-        return again_(fn_, here_, key_, ({inputs}), dict({named}))
-    return found_({inputs})
+        try:
+            key_ = (mode_.enabled, {key})
+            found_ = here_[key_]
+        except KeyError:
+            found_ = met_(here_, key_, fn_, ({inputs}), dict({named}))
+        except (AttributeError, TypeError, ValueError):
+            return fn_({passed})
+        if found_.__class__ is int:
+            if found_ != 1:
+                if found_:
+                    here_[key_] = found_ - 1
+                return fn_({passed})
+            return again_(fn_, here_, key_, ({inputs}), dict({named}))
+        return found_({inputs})
+    except Exception:
+        answer_ = asked_(self_, ({positional}), dict({keywords}))
+        if answer_ is None:
+            raise
+        return answer_[0]
 """
 
 
@@ -591,7 +597,6 @@ def _front(front, fn, marks, scope):
     given = [("*" if marks[p.name] == "*" else "") + p.name + ", " for p in params if _is_tensor(marks.get(p.name, "#"))]
     text = FRONT.format(precision=_precision(params, policy), shown=numpy_names.shown(params),
                         renaming=numpy_names.renaming(params), passed=numpy_names.passed(params),
-                        as_it_is=indent(numpy_names.as_it_is(params), "    "),
                         inputs="".join(given), key=", ".join(_key_part(p.name, marks.get(p.name)) for p in params),
                         named=", ".join(f"{p.name}={p.name}" for p in params))
     scope |= numpy_names.scope(params)

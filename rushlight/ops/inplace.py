@@ -61,6 +61,7 @@ def in_place(name, op):
         return assign(self, y)
     method.__name__ = method.__qualname__ = name + "_"
     method.__doc__ = f"In-place form of {name}."
+    method.out_of_place = op
     return method
 
 

@@ -13,11 +13,10 @@ import threading
 from contextlib import contextmanager
 from types import FunctionType
 
-import numpy as np
-
 from .. import dtypes
 from ..layout import Size
 from ..tensor import Tensor, device, wrap
+from . import arguments
 
 
 class Here(threading.local):
@@ -246,37 +245,16 @@ def stranger(public, args, kwargs):
     return (dispatch(public, found, args, kwargs),)
 
 
-PLAIN = (list, tuple, dict, set, str, int, float, complex, type(None), np.ndarray, np.generic)
-
-
 def asked(public, args, kwargs):
     """What a stranger answers to a call that has just failed, or None.
 
     Raises:
-        TypeError: an argument that is no tensor was asked for what only tensors have.
+        TypeError: an argument is of another kind than it is to be.
     """
     found = stranger(public, args, kwargs)
     if found is None:
-        _no_tensor(public, args, kwargs)
+        arguments.refuse(public, args, kwargs)
     return found
-
-
-def _no_tensor(public, args, kwargs) -> None:
-    failure = sys.exc_info()[1]
-    bad = failure.obj if type(failure) is AttributeError and failure.name in dir(Tensor) else missing
-    if args and isinstance(args[0], np.ndarray):
-        bad = args[0]               # it has a dtype and a shape, so it may get far
-    if not isinstance(bad, PLAIN):
-        return
-    names, called = list(inspect.signature(public).parameters), public.__name__.lstrip("_")
-    kind = ("numpy." if type(bad).__module__ == "numpy" else "") + type(bad).__name__
-    for i, (name, x) in enumerate([*zip(names, args), *kwargs.items()]):
-        if x is bad:
-            at = f" (position {i + 1})" if i < len(args) else ""
-            raise TypeError(f"{called}(): argument '{name}'{at} must be Tensor, not {kind}") from None
-
-
-missing = object()
 
 
 def _caller(frame):

@@ -3,6 +3,7 @@
 Each is a composition of public operations; some carry a gradient rule of their own where that
 saves work. The files of this folder group them by what they do.
 """
+from ...ops.overridable import caught as _caught
 from ...ops.pad import pad
 from .activations import (celu, celu_, elu, elu_, gelu, glu, gumbel_softmax, hardshrink,
                           hardsigmoid, hardswish, hardtanh, hardtanh_, leaky_relu, leaky_relu_,
@@ -39,3 +40,4 @@ from .resizing import (affine_grid, channel_shuffle, grid_sample, interpolate, p
 _ONLY_TORCH = {"alpha_dropout_", "dropout_", "feature_dropout"}      # `torch.dropout_` and so on
 __all__ = [name for name, value in list(globals().items())
            if callable(value) and not name.startswith("_") and name not in _ONLY_TORCH]
+_caught(globals())

@@ -1,0 +1,223 @@
+"""What kinds of values arguments may have, told where a call has failed.
+
+A call that succeeds pays nothing for it: only a failure has its arguments looked at, and the first one that cannot be what
+it is to be is named, as PyTorch names it before it does anything. Most arguments tell their kind by their name.
+"""
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from typing import NamedTuple
+
+import numpy as np
+
+from ..tensor import Tensor
+
+PLAIN = (list, tuple, dict, set, str, int, float, complex, type(None), np.ndarray, np.generic)
+LISTS, WORDS = (list, tuple, dict, set, np.ndarray), (str, bytes)
+KINDS = {       # names of arguments that are of one kind in (nearly) all functions
+    "Tensor": """
+        A B L LD LU LU_data LU_pivots abs anchor angle append attn_mask aweights b b_hh b_ih batch1 batch2 bias
+        boundaries ccol_indices col_indices compressed_indices condition crow_indices elements fweights hx imag
+        index indices input input1 input2 key log_probs mask mat mat1 mat2 negative offsets per_sample_weights
+        pivots plain_indices pos_weight positive prepend prob query real row_indices running_mean running_var
+        scale sorted_sequence sorter source src target targets tau tensor tensor1 tensor2 test_elements values
+        vec vec1 vec2 w_hh w_ih weight weights window x x1 x2 y zero_point""",
+    "tuple of ints": """
+        destination dilation dims kernel_size normalized_shape output_padding output_size pad padding shifts
+        size sizes stride""",
+    "Tensor or number": "exponent max mean min other repeats start std",
+    "Number": """
+        alpha beta correction dx end fill_value lambd lower max_val maxnorm min_val negative_slope step
+        threshold value""",
+    "int": """
+        bins chunks compute_mode decimals diagonal dim dim0 dim1 dim2 divisor_override downscale_factor
+        edge_order end_dim groups hop_length ignore_index k length minlength n n_fft num_classes num_groups
+        num_samples offset padding_idx quant_max quant_min start_dim steps storage_offset upscale_factor
+        win_length window_length""",
+    "bool": """
+        accumulate adjoint align_to_window assume_unique ceil_mode center check_errors compute_uv
+        count_include_pad density descending enable_gqa equal_nan full full_matrices hermitian
+        include_last_offset include_self increasing invert is_causal keepdim largest left log_input log_target
+        normalized onesided out_int32 periodic pivot replacement return_complex return_counts return_inverse
+        right scale_grad_by_freq some sorted sparse sparse_grad stable train training transpose unbiased
+        unitriangular unpack_data unpack_pivots upper use_input_stats with_replacement zero_infinity""",
+    "float": "atol base d delta dropout_p eps margin momentum nan neginf p posinf rcond rtol",
+    "tuple of Tensors": "tensors",
+    "str": """
+        UPLO approximate driver equation indexing interpolation mode norm pad_mode rounding_mode side""",
+}
+SPECIAL = {     # those that are not: (kind, names) -> functions
+    ("Number", "start"): "arange range",
+    ("Number", "p"): "dist multi_margin_loss renorm",
+    ("Number", "min max"): "histc",
+    ("Number", "margin"): "multi_margin_loss",
+    ("Number", "upper"): "rrelu",
+    ("Number", "ord"): "vector_norm",
+    ("Tensor", "other"): """
+        allclose arctan2 atan2 cross dist equal fmax fmin gammainc gammaincc gcd hypot igamma igammac inner
+        isclose kron lcm ldexp logaddexp logaddexp2 logical_and logical_or logical_xor matmul maximum minimum
+        nextafter vdot""",
+    ("Tensor", "end"): "lerp",
+    ("Tensor", "value"): "scaled_dot_product_attention",
+    ("Tensor or number", "p"): "bernoulli",
+    ("Tensor or number", "input"): """
+        bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor bucketize
+        chebyshev_polynomial_t chebyshev_polynomial_u chebyshev_polynomial_v chebyshev_polynomial_w float_power
+        hermite_polynomial_h hermite_polynomial_he laguerre_polynomial_l legendre_polynomial_p pow remainder
+        shifted_chebyshev_polynomial_t shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v
+        shifted_chebyshev_polynomial_w where xlog1py xlogy zeta""",
+    ("Tensor or number", "scale zero_point"): "fake_quantize_per_tensor_affine",
+    ("Tensor or number", "value"): "fill fill_ index_fill masked_fill",
+    ("Tensor or number", "bins"): "histogram",
+    ("Tensor or number", "weight"): "lerp",
+    ("Tensor or number", "end"): "linspace logspace",
+    ("Tensor or number", "rtol atol"): "matrix_rank pinv",
+    ("Tensor or number", "tensor1"): "result_type",
+    ("anything", "dims"): "tensordot",
+    ("anything", "data"): "as_tensor asarray tensor",
+    ("anything", "padding"): "conv1d conv2d conv3d",
+    ("anything", "bins"): "histogramdd",
+    ("anything", "src"): "scatter",
+    ("anything", "tensor"): "is_tensor",
+    ("anything", "input"): "split",
+    ("anything", "other dim"): "max min",
+    ("anything", "p dim"): "norm",
+    ("anything", "indices values crow_indices ccol_indices col_indices row_indices"): """
+        sparse_coo_tensor sparse_csr_tensor sparse_csc_tensor""",
+    ("float", "value"): "pad",
+    ("float", "scale"): "scaled_dot_product_attention",
+    ("float", "beta"): "smooth_l1_loss",
+    ("float", "dx"): "trapz",
+    ("int", "correction"): "cov",
+    ("int", "p"): "multigammaln mvlgamma",
+    ("int", "size fill_value"): "nonzero_static",
+    ("int", "output_size"): "repeat_interleave",
+    ("int", "index"): "select select_scatter",
+    ("int", "start end step"): "slice_scatter",
+    ("int", "row col"): "tril_indices triu_indices",
+    ("tuple of Tensors", "indices"): "index_put index_put_",
+    ("tuple of Tensors", "hx"): "lstm_cell",
+    ("tuple of Tensors", "xs matrices"): "atleast_1d atleast_2d atleast_3d chain_matmul",
+    ("tuple of ints", "dim"): """
+        all amax amin any count_nonzero fft2 fftn fftshift frobenius_norm gradient hfft2 hfftn ifft2 ifftn
+        ifftshift ihfft2 ihfftn irfft2 irfftn logsumexp matrix_norm mean nanmean nansum norm nuclear_norm rfft2
+        rfftn squeeze std std_mean sum var var_mean vector_norm""",
+    ("tuple of ints", "source"): "moveaxis movedim",
+}
+OF_NAME = {name: kind for kind, names in KINDS.items() for name in names.split()}
+OF_FUNCTION = {(function, name): kind for (kind, names), functions in SPECIAL.items()
+               for name in names.split() for function in functions.split()}
+INT, INTS, ANYTHING = "int", "tuple of ints", "anything"
+# Functions that are Python in PyTorch: what is no tensor is told by Python's own error.
+IN_PYTHON = frozenset("""binary_cross_entropy upsample upsample_nearest upsample_bilinear interpolate
+    normalize instance_norm embedding_bag binary_cross_entropy_with_logits norm smooth_l1_loss mse_loss local_response_norm
+    l1_loss huber_loss group_norm adaptive_max_pool2d adaptive_max_pool3d tensordot stft split
+    margin_ranking_loss dropout1d dropout2d dropout3d adaptive_avg_pool2d adaptive_avg_pool3d unravel_index tanhshrink softsign
+    softmin gaussian_nll_loss affine_grid adaptive_max_pool2d_with_indices adaptive_max_pool3d_with_indices
+    max_pool3d_with_indices""".split())
+ROOMS = {f"rushlight.ops.{name}": room for name, room in (("linalg", "linalg"), ("fourier", "fft"), ("special", "special"))}
+# Functions that no class answers, or not for its instances, and that are not called so often that a frame more matters.
+EXPLAINED = frozenset("""as_strided bartlett_window blackman_window dsplit empty_permuted empty_strided eye hamming_window
+    hann_window hsplit i0 kaiser_window logspace rand_like randint_like randn_like range scalar_tensor
+    split_with_sizes tril_indices triu_indices vander vsplit""".split())
+
+
+class Parameter(NamedTuple):
+    name: str
+    kind: str
+    is_optional: bool
+    takes_rest: bool
+
+
+@functools.lru_cache(2048)
+def parameters(public) -> tuple:
+    """The parameters of a public function and what they may be."""
+    name = public.__name__.lstrip("_")
+    made = []
+    for p in inspect.signature(getattr(public, "out_of_place", public)).parameters.values():
+        shown = "input" if p.name == "self" else p.name
+        kind = OF_FUNCTION.get((name, shown), OF_NAME.get(shown, ANYTHING))
+        made.append(Parameter(shown, kind, p.default is None, p.kind is p.VAR_POSITIONAL))
+    return tuple(made)
+
+
+def _holds_words(x) -> bool:
+    return isinstance(x, (list, tuple)) and any(isinstance(n, (*WORDS, float)) for n in x)
+
+
+def _is_scalar(x) -> bool:
+    return not isinstance(x, Tensor) or not x.layout.ndim
+
+
+REFUSED = {         # whether a value cannot be of a kind
+    "Tensor": lambda x: isinstance(x, PLAIN),
+    "Tensor or number": lambda x: isinstance(x, (*LISTS, *WORDS, type(None))),
+    "Number": lambda x: isinstance(x, (*LISTS, *WORDS, type(None))) or not _is_scalar(x),
+    "float": lambda x: isinstance(x, (*LISTS, *WORDS, type(None))) or not _is_scalar(x),
+    INT: lambda x: isinstance(x, (*LISTS, *WORDS, float, complex, type(None))) or not _is_scalar(x),
+    INTS: lambda x: isinstance(x, (*WORDS, float, complex, dict, type(None))) or not _is_scalar(x) or _holds_words(x),
+    "str": lambda x: not isinstance(x, str),
+    ANYTHING: lambda x: False,
+    "bool": lambda x: not isinstance(x, (bool, np.bool_)) and isinstance(x, (*PLAIN, Tensor)),
+    "tuple of Tensors": lambda x: isinstance(x, (*WORDS, int, float, complex, dict, type(None))),
+}
+
+
+def refuse(public, args, kwargs) -> None:
+    """TypeError, if a call has failed whose arguments cannot be; to be called while the failure is handled."""
+    if public.__name__.startswith("_"):         # it is called by a public one
+        return
+    failure, known = sys.exc_info()[1], parameters(public)
+    places = {p.name: i for i, p in enumerate(known)}
+    for i, (parameter, x) in enumerate(zip(known, args)):
+        if parameter.takes_rest:
+            if parameter.kind == "tuple of Tensors":
+                _check_elements(x if isinstance(x, (list, tuple)) else args[i:])
+            break
+        _check(public, parameter, x, i, failure)
+    for name, x in kwargs.items():
+        if name in places:
+            _check(public, known[places[name]], x, None, failure)
+
+
+def explained(fn):
+    """fn, whose failures name the argument that cannot be."""
+    @functools.wraps(fn)
+    def call(*args, **kwargs):
+        try:
+            return fn(*args, **kwargs)
+        except Exception:
+            refuse(call, args, kwargs)
+            raise
+    return call
+
+
+def _check(public, parameter, x, place, failure) -> None:
+    if x is None and parameter.is_optional:
+        return
+    if parameter.kind == "tuple of Tensors" and isinstance(x, (list, tuple)):
+        return _check_elements(x)
+    if not REFUSED[parameter.kind](x):
+        return
+    if _full_name(public) in IN_PYTHON and parameter.kind == "Tensor":
+        if isinstance(failure, AttributeError):
+            return
+        raise AttributeError(f"{type(x).__name__!r} object has no attribute 'dim'") from None
+    at = "" if place is None else f" (position {place + 1})"
+    wanted = "Tensor" if parameter.kind.startswith("Tensor") else parameter.kind
+    found = ("numpy." if type(x).__module__ == "numpy" else "") + type(x).__name__
+    raise TypeError(f"{_full_name(public)}(): argument '{parameter.name}'{at} must be {wanted}, not {found}") from None
+
+
+def _check_elements(x):
+    for i, part in enumerate(x):
+        if isinstance(part, PLAIN):
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(part).__name__}") from None
+
+
+def _full_name(public) -> str:
+    """PyTorch's name of a function: those of some rooms begin with the room's."""
+    room, name = ROOMS.get(public.__module__), public.__name__.lstrip("_")
+    return name if room is None else f"{room}_{name}"
