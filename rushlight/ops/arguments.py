@@ -137,7 +137,7 @@ def parameters(public) -> tuple:
     name = public.__name__.lstrip("_")
     made = []
     for p in inspect.signature(getattr(public, "out_of_place", public)).parameters.values():
-        shown = "input" if p.name == "self" else p.name
+        shown = "input" if p.name == "self" or hasattr(public, "out_of_place") and not made else p.name
         kind = OF_FUNCTION.get((name, shown), OF_NAME.get(shown, ANYTHING))
         made.append(Parameter(shown, kind, p.default is None, p.kind is p.VAR_POSITIONAL))
     return tuple(made)
@@ -170,6 +170,8 @@ def refuse(public, args, kwargs) -> None:
     if public.__name__.startswith("_"):         # it is called by a public one
         return
     failure, known = sys.exc_info()[1], parameters(public)
+    if type(failure) is TypeError and "required positional argument" in str(failure):
+        return
     places = {p.name: i for i, p in enumerate(known)}
     for i, (parameter, x) in enumerate(zip(known, args)):
         if parameter.takes_rest:

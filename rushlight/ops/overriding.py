@@ -7,7 +7,6 @@ function stays the object that it is and gets other code, so names that were imp
 from __future__ import annotations
 
 import functools
-import inspect
 import sys
 import threading
 from contextlib import contextmanager
