@@ -595,7 +595,7 @@ def _front(front, fn, marks, scope):
     params, memo, policy = list(inspect.signature(fn).parameters.values()), Memo(), cast_lists.policy_of(fn)
     memos.append(memo)
     given = [("*" if marks[p.name] == "*" else "") + p.name + ", " for p in params if _is_tensor(marks.get(p.name, "#"))]
-    text = FRONT.format(precision=_precision(params, policy), shown=numpy_names.shown(params),
+    text = FRONT.format(precision=_precision(params, policy), shown=numpy_names.shown(params), **numpy_names.by_kind(params),
                         renaming=numpy_names.renaming(params), passed=numpy_names.passed(params),
                         inputs="".join(given), key=", ".join(_key_part(p.name, marks.get(p.name)) for p in params),
                         named=", ".join(f"{p.name}={p.name}" for p in params))

@@ -84,6 +84,7 @@ SPECIAL = {     # those that are not: (kind, names) -> functions
     ("anything", "input"): "split",
     ("anything", "other dim"): "max min",
     ("anything", "p dim"): "norm",
+    ("anything", "p"): "cond",
     ("anything", "indices values crow_indices ccol_indices col_indices row_indices"): """
         sparse_coo_tensor sparse_csr_tensor sparse_csc_tensor""",
     ("float", "value"): "pad",
