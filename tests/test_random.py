@@ -338,3 +338,15 @@ def test_likes_refuse_what_they_do_not_know(name, extra):
     arguments = (3,) if name == "randint_like" else ()
     with pytest.raises(TypeError, match=rf"{name}\(\) got an unexpected keyword argument '{next(iter(extra))}'"):
         getattr(rl, name)(rl.rand(2), *arguments, **extra)
+
+
+def test_threads_change_no_deviate():
+    before, found = rl.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            rl.set_num_threads(threads)
+            rl.manual_seed(4)
+            found.append(rl.randn(400_003).numpy())
+    finally:
+        rl.set_num_threads(before)
+    assert (found[0] == found[1]).all() and (found[0] == found[2]).all()

@@ -286,3 +286,15 @@ def test_bytes_of_the_other_order():
     values = np.array([1.5, -2.0], np.float32)
     swapped = values.byteswap().view(np.uint8)
     assert native(swapped, rushlight.float32, order).view(np.float32).tolist() == [1.5, -2.0]
+
+
+def test_safetensors_by_its_package(tmp_path):
+    pytest.importorskip("safetensors")
+    program = tmp_path / "program.py"
+    program.write_text("import sys, torch\nfrom safetensors.torch import load_file, save_file\n"
+                       "x = {'a': torch.arange(6.).view(2, 3), 'b': torch.ones(3, dtype=torch.bfloat16)}\n"
+                       "save_file(x, 'x.safetensors')\ny = load_file('x.safetensors')\n"
+                       "print(all(torch.equal(x[k], y[k]) and x[k].dtype is y[k].dtype for k in x), type(y['a']).__module__)\n")
+    done = subprocess.run([sys.executable, "-m", "rushlight", "run", program], capture_output=True, text=True, cwd=tmp_path,
+                          env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.stdout == "True rushlight.tensor\n", done.stderr

@@ -75,3 +75,14 @@ def test_secure_sum_lies_on_the_grid_and_has_the_deviation():
     assert torch.equal(noise.secure_sum(total, 0.0, 2.0), total)
     with pytest.raises(ValueError, match="finer grid"):
         noise.grid_width(1000.0, 1.0, 10**6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_noise_of_many_sums_is_that_of_each(dtype):
+    sums = [torch.ones(n, dtype=dtype) for n in (3, 10, 16, 5, 1000, 40)]
+    for step, std in enumerate((1.0, 1.0, 2.5, 0.5, 0.7, 0.0, 1.5)):
+        torch.manual_seed(step)
+        together = noise.gaussian_sums(sums, std)
+        torch.manual_seed(step)
+        for total, noisy in zip(sums, together):
+            assert torch.equal(noisy, total + noise.gaussian(std, total))
