@@ -244,9 +244,12 @@ class LoopGroup:
         beside = rows_beside(self.space, kept, folded) if parts_ok else 1
         if beside > 1:
             return self.fold_narrow(stores, values, folds, beside)
+        places = None
+        if (beside := self.neighbours(kept)) is not None:
+            keeps, places = self.kept_around(beside, kept, accesses)
         keeps = keeps or [(1, [0] * len(accesses), False)]
         inner = self.axes(accesses, folded) or [(1, [0] * len(accesses), True)]
-        return self.fold_columns(stores, values, folds, keeps, inner, parts_ok)
+        return self.fold_columns(stores, values, folds, keeps, inner, parts_ok, places=places)
 
     def fold_narrow(self, stores, values, folds, beside):
         """A few columns: neighbouring rows are walked side by side, as more columns, and their sums added at the end."""
@@ -298,14 +301,25 @@ class LoopGroup:
             return None
         if not any(self.jumps(a, run) for a in self.loads):
             return None
+        return self.neighbours(kept)
+
+    def neighbours(self, kept):
+        """A kept axis on which elements of all loads are neighbours, if on the last one they are not."""
+        if not kept or all(a.strides[kept[-1]] in (0, 1) for a in self.loads):
+            return None
         return next((d for d in kept if self.space[d] >= LANES and all(a.strides[d] in (0, 1) for a in self.loads)), None)
+
+    def kept_around(self, last, kept, accesses):
+        """(kept axes with `last` behind the others, the strides of results along them)."""
+        strides = dict(zip(kept, packed_strides([self.space[d] for d in kept])))
+        result = Access(None, None, [strides.get(d, 0) for d in range(len(self.space))])
+        keeps = self.axes([*accesses, result], [d for d in kept if d != last]) + self.axes([*accesses, result], [last])
+        return keeps, [s[-1] for _, s, _ in keeps]
 
     def fold_across(self, stores, values, folds, kept, outer, run, across):
         """Rows that lie side by side, 16 at a time; what was a lane of a row is a place in a table."""
-        strides = dict(zip(kept, packed_strides([self.space[d] for d in kept])))
-        result = Access(None, None, [strides.get(d, 0) for d in range(len(self.space))])
-        accesses = self.loads + stores + [result]
-        keeps = self.axes(accesses, [d for d in kept if d != across]) + self.axes(accesses, [across])
+        accesses = self.loads + stores
+        keeps, places = self.kept_around(across, kept, accesses)
         inner = self.axes(accesses, outer) + self.axes(accesses, run)
         length, steps = inner[-1][0], prod(n for n, _, _ in inner)
         per = ROW_PART if length > ROW_PART else length * larger(1, ROW_PART // length)
@@ -315,7 +329,7 @@ class LoopGroup:
         blocks = -(-n // block)
         return self.folded("columns", keeps + inner, len(keeps), stores, values, folds, block, blocks, per,
                            -(-steps // per), prod(n for n, _, _ in keeps[:-1]) * blocks, block * per,
-                           places=[s[-1] for _, s, _ in keeps])
+                           places=places, spread=True)
 
     def jumps(self, access, run) -> bool:
         """Whether the run is far apart, and other axes, that are neighbours, can be walked instead to pack it."""
@@ -346,7 +360,7 @@ class LoopGroup:
         return self.folded("rows", merged, len(keeps), stores, values, folds, block, pieces, per, parts,
                            prod(n for n, _, _ in keeps), piece * runs)
 
-    def fold_columns(self, stores, values, folds, keeps, inner, parts_ok, beside=1):
+    def fold_columns(self, stores, values, folds, keeps, inner, parts_ok, beside=1, places=None):
         steps = prod(n for n, _, _ in inner)
         per = smaller(steps, COLUMN_PART) if parts_ok else steps
         parts = -(-steps // per) if steps else 1
@@ -354,13 +368,13 @@ class LoopGroup:
         blocks = -(-keeps[-1][0] // block)
         rows = prod(n for n, _, _ in keeps[:-1])
         return self.folded("columns", keeps + inner, len(keeps), stores, values, folds, block, blocks, larger(per, 1),
-                           parts, rows * blocks, block * per, beside)
+                           parts, rows * blocks, block * per, beside, places)
 
     def folded(self, style, merged, kept, stores, values, folds, block, blocks, per, parts, rows, work, beside=1,
-               places=None):
+               places=None, spread=False):
         """The calls of a reduction: the nest, and where it is cut into parts, what adds the parts up.
 
-        `places`: how results lie along the kept axes of a fold that is spread over lanes.
+        `places`: the strides of results along the kept axes, if these do not lie in the order of the walk.
         """
         k = self.builder_k
         width = prod(n for n, _, _ in merged[:kept])
@@ -377,10 +391,10 @@ class LoopGroup:
             structure.append(Fold(v.prim.name, inside, out, len(values), ways))
             values.append(self.made[v])
             targets.append((ref, strides, width))
-        column = style == "columns" and not places
+        column = style == "columns" and not spread
         tile = self.lines_together(merged[kept - 1], merged[kept:]) if column else 0
         nested = column and len(merged) - kept > 1 and parts == 1 and not tile
-        nest = self.nest(style, merged, len(merged) - kept, stores, values, structure, tile, nested, places is not None)
+        nest = self.nest(style, merged, len(merged) - kept, stores, values, structure, tile, nested, spread)
         fill = self.words(nest, merged, stores, block, blocks, per, parts, targets)
         calls = [self.call(nest, fill, rows * parts, larger(1, GRAIN // larger(work, 1)))]
         for op, inside, out, ref, final in after:

@@ -821,12 +821,22 @@ def masked_scatter(input, mask, source):
 def nonzero(input, *, as_tuple=False):
     """Indices of the elements that are not zero, one row each (or one tensor for each axis)."""
     array = input._array()
-    found = np.nonzero(array if array.ndim else array.reshape(1))
+    found = _true_places(array if array.ndim else array.reshape(1))
     if as_tuple:
         return tuple([wrap(Tensor, from_array(i, dtypes.int64), packed(i.shape), 0) for i in found])
     n, axes = len(found[0]), input.dim()
     places = np.stack(found) if axes else np.zeros((0, n), np.int64)
     return wrap(Tensor, from_array(places, dtypes.int64), layout((n, axes), (1, n)), 0)
+
+
+def _true_places(array) -> list:
+    """np.nonzero's arrays, from the places in the flat array: those NumPy finds four times as fast."""
+    place, found = np.flatnonzero(array if array.dtype == bool else array != 0), []
+    for n in array.shape[:0:-1]:
+        row = place // max(n, 1)
+        found.append(place - row * n)
+        place = row
+    return [place, *reversed(found)]
 
 
 def nonzero_static(input, *, size, fill_value=-1):

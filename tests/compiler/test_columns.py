@@ -51,3 +51,17 @@ def test_images_with_channels_last():
     for dims in ((2, 3), (0, 2, 3), (1,), (0,), (1, 2, 3), (3,)):
         assert torch.equal(x.sum(dims), y.sum(dims))
         assert torch.equal(x.var(dims), y.var(dims))
+
+
+def test_windows_and_resizing_with_channels_last():
+    x = torch.tensor(np.random.default_rng(0).standard_normal((3, 20, 12, 18), dtype=np.float32))
+    y = x.to(memory_format=torch.channels_last)
+    F = torch.nn.functional
+    for fn in (lambda x: F.max_pool2d(x, 2), lambda x: F.max_pool2d(x, 3, 2, 1), lambda x: F.avg_pool2d(x, (2, 3)),
+               lambda x: F.interpolate(x, scale_factor=2), lambda x: F.interpolate(x, (7, 30), mode="bilinear"),
+               lambda x: F.interpolate(x, (12, 18), mode="bilinear"), lambda x: F.interpolate(x, (5, 18), mode="bicubic")):
+        assert torch.equal(fn(x), fn(y)) and fn(y).is_contiguous(memory_format=torch.channels_last)
+        a, b = x.clone().requires_grad_(), y.clone().requires_grad_()
+        fn(a).square().sum().backward()
+        fn(b).square().sum().backward()
+        torch.testing.assert_close(a.grad, b.grad)

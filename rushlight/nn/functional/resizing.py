@@ -7,7 +7,7 @@ import warnings
 from ... import dtypes, ops
 from ...autograd.node import named
 from ...autograd.recall import lasting, recalled
-from ...ops.formats import keeps_format, like_images
+from ...ops.formats import keeps_format, like_images, order_of
 from ...tensor import Tensor
 from .pools import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
@@ -45,10 +45,19 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
     if mode == "area":
         pool = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[spatial - 1]
         return pool(input, sizes)
-    y = input
-    for d, (to, scale) in enumerate(zip(sizes, scales or [None] * spatial)):
-        y = _resize_axis(y, 2 + d, to, scale, mode, bool(align_corners))
-    return _resized(y, input, mode, f"{spatial}D")
+    axes = list(zip(sizes, scales or [None] * spatial))
+    return _resized(_each_axis(input, axes, mode, bool(align_corners)), input, mode, f"{spatial}D")
+
+
+def _each_axis(input, axes, mode, align):
+    """One spatial axis after another, of the image as it lies in memory; the input itself if nothing is to be done."""
+    order = order_of(input.layout) or tuple(range(input.dim()))
+    lying = y = input if order == tuple(range(input.dim())) else input.permute(order)
+    for d, (to, scale) in enumerate(axes):
+        y = _resize_axis(y, order.index(2 + d), to, scale, mode, align)
+    if y is lying:
+        return input
+    return y if lying is input else y.permute([order.index(d) for d in range(y.dim())])
 
 
 def _resized(y, input, mode, kind):
