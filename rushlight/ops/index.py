@@ -1314,6 +1314,9 @@ def meshgrid(*tensors, indexing="ij"):
     xs = list(xs)
     if indexing not in ("ij", "xy"):
         raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
+    deep = [x for x in xs if x.dim() > 1]
+    if deep:
+        raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {deep[0].dim()}D")
     if indexing == "xy" and len(xs) > 1:
         first, second, *rest = meshgrid(xs[1], xs[0], *xs[2:])
         return (second, first, *rest)

@@ -372,6 +372,9 @@ def _letters(numbers) -> str:
 def _einsum(equation, operands):
     inputs, output = _parse(equation.replace(" ", ""), operands)
     sizes = _label_sizes(inputs, operands)
+    for l in output:
+        if l not in sizes:
+            raise RuntimeError(f"einsum(): output subscript {l} does not appear in the equation for any input operand")
     terms = [_diagonals(x, labels) for x, labels in zip(operands, inputs)]
     while len(terms) > 1:
         (a, la), (b, lb) = terms.pop(0), terms.pop(0)
@@ -410,10 +413,10 @@ def _parse(equation, operands):
 
 def _label_sizes(inputs, operands):
     sizes = {}
-    for labels, x in zip(inputs, operands):
+    for i, (labels, x) in enumerate(zip(inputs, operands)):
         for l, n in zip(labels, x.shape):
             if sizes.get(l, 1) != n and n != 1 and sizes.get(l, 1) != 1:
-                raise RuntimeError(f"einsum(): subscript {l} has size {n} for operand which does not broadcast with "
+                raise RuntimeError(f"einsum(): subscript {l} has size {n} for operand {i} which does not broadcast with "
                                    f"previously seen size {sizes[l]}")
             sizes[l] = max(sizes.get(l, 1), n) if n else 0
     return sizes

@@ -456,7 +456,11 @@ def unflatten(input, dim, sizes):
     """One axis split into several."""
     d = wrap_dim(dim, input.layout.ndim)
     s = input.layout.shape
-    sizes = fill_in(tuple(sizes), s[d])
+    try:
+        sizes = fill_in(tuple(sizes), s[d])
+    except RuntimeError:
+        raise RuntimeError(f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {d} ({s[d]}) "
+                           "in the input tensor") from None
     return view(input, (*s[:d], *sizes, *s[d + 1:]))
 
 

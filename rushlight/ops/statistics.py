@@ -54,6 +54,8 @@ def _quantile(x, q, dim, keepdim, interpolation, skip_nan):
         raise RuntimeError("quantile() input tensor must be either float or double dtype")
     if not isinstance(q, Tensor) and not 0 <= q <= 1:
         raise RuntimeError(f"quantile() q must be in the range [0, 1] but got {q:g}")
+    if not x.numel():
+        raise RuntimeError("quantile() input tensor must be non-empty")
     q = q if isinstance(q, Tensor) else tensor(float(q), dtype=x.dtype)
     if q.dtype is not x.dtype:
         raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")

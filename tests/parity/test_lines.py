@@ -144,6 +144,10 @@ m.frexp(m.tensor([4]))
 m.einsum(m.ones(2, 3), [0, 1], m.ones(2, 3), [2, 1])
 m.einsum(m.ones(2, 3), [0, ...], [..., 0])
 m.einsum(m.arange(6.).reshape(2, 3), [30, 1], [1, 30])
+m.einsum("ij,kl->im", m.ones(2, 3), m.ones(2, 3))
+m.einsum("ij,jk", m.ones(2, 3), m.ones(2, 3))
+m.zeros(2, 3).unflatten(1, (2, 2))
+m.zeros(0).quantile(.5)
 # complex numbers and parameters
 m.nn.Parameter(m.ones(2)) * 1j
 (1 + 2j) * m.nn.Parameter(m.ones(2))
