@@ -553,10 +553,10 @@ class StickBreakingTransform(_Pointwise):
         return (-x + logsigmoid(x) + y[..., :-1].log()).sum(-1)
 
     def forward_shape(self, shape):
-        return (*shape[:-1], shape[-1] + 1)
+        return shape[:-1] + (shape[-1] + 1,)
 
     def inverse_shape(self, shape):
-        return (*shape[:-1], shape[-1] - 1)
+        return shape[:-1] + (shape[-1] - 1,)
 
 
 class LowerCholeskyTransform(_Pointwise):
@@ -564,6 +564,7 @@ class LowerCholeskyTransform(_Pointwise):
 
     domain = constraints.independent(constraints.real, 2)
     codomain = constraints.lower_cholesky
+    bijective = False
 
     def _call(self, x):
         return x.tril(-1) + o.diag_embed(x.diagonal(0, -2, -1).exp())
@@ -577,6 +578,7 @@ class PositiveDefiniteTransform(_Pointwise):
 
     domain = constraints.independent(constraints.real, 2)
     codomain = constraints.positive_definite
+    bijective = False
 
     def _call(self, x):
         factor = LowerCholeskyTransform()(x)

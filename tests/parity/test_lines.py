@@ -148,6 +148,8 @@ m.einsum("ij,kl->im", m.ones(2, 3), m.ones(2, 3))
 m.einsum("ij,jk", m.ones(2, 3), m.ones(2, 3))
 m.zeros(2, 3).unflatten(1, (2, 2))
 m.zeros(0).quantile(.5)
+m.distributions.StickBreakingTransform().forward_shape(m.Size([3]))
+m.distributions.LowerCholeskyTransform().bijective
 # complex numbers and parameters
 m.nn.Parameter(m.ones(2)) * 1j
 (1 + 2j) * m.nn.Parameter(m.ones(2))
