@@ -9,6 +9,7 @@ import functools
 import math
 
 from .. import dtypes, linalg, ops
+from ..layout import wrap_dim
 from ..nn import functional as F
 
 
@@ -45,11 +46,11 @@ def _filled(x, mask, value):
 
 
 def _lowest(x):
-    return -math.inf if x.is_floating_point() else dtypes.iinfo(x.dtype).min
+    return -math.inf if x.is_floating_point() or x.is_complex() else x.dtype is not dtypes.bool and dtypes.iinfo(x.dtype).min
 
 
 def _highest(x):
-    return math.inf if x.is_floating_point() else dtypes.iinfo(x.dtype).max
+    return math.inf if x.is_floating_point() else x.dtype is dtypes.bool or dtypes.iinfo(x.dtype).max
 
 
 def _count(x, mask, dim, keepdim):
@@ -66,10 +67,10 @@ def sum(input, dim=None, *, keepdim=False, mask=None):
 @_for_masked
 def prod(input, dim=None, *, keepdim=False, mask=None):
     """The product of what counts; 1 of nothing."""
-    x, kept = _filled(input, mask, 1), input.dim()
-    for d in sorted((d % kept for d in _dims(input, dim)), reverse=True):
+    x = _filled(input, mask, 1)
+    for d in sorted((wrap_dim(d, input.dim()) for d in _dims(input, dim)), reverse=True):
         x = x.prod(d, keepdim)
-    return x
+    return x if x.is_floating_point() or x.is_complex() else x.to(dtypes.int64)
 
 
 @_for_masked
@@ -99,6 +100,9 @@ def argmin(input, dim=None, *, keepdim=False, mask=None):
 @_for_masked
 def mean(input, dim=None, *, keepdim=False, mask=None):
     """The mean of what counts; nan of nothing."""
+    if not (input.is_floating_point() or input.is_complex()):
+        raise ValueError("mean(): Could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
+                         f"Got: {input.dtype}")
     return sum(input, dim, keepdim=keepdim, mask=mask) / _count(input, mask, dim, keepdim)
 
 
@@ -113,7 +117,7 @@ def median(input, dim=-1, *, keepdim=False, mask=None):
 @_for_masked
 def logsumexp(input, dim=None, *, keepdim=False, mask=None):
     """log(sum(exp(what counts))); -inf of nothing."""
-    return _filled(input, mask, -math.inf).logsumexp(_dims(input, dim), keepdim)
+    return _filled(input, mask, _lowest(input)).logsumexp(_dims(input, dim), keepdim).to(input.dtype)
 
 
 @_for_masked
@@ -126,8 +130,9 @@ def norm(input, ord=2.0, dim=None, *, keepdim=False, mask=None):
 def var(input, dim=None, unbiased=None, *, correction=None, keepdim=False, mask=None):
     """The variance of what counts: squares over the count less `correction` (1, or 0 without `unbiased`)."""
     correction = (1 if unbiased is None else int(unbiased)) if correction is None else correction
-    middle = mean(input, dim, keepdim=True, mask=mask)
-    squares = sum((input - middle).square(), dim, keepdim=keepdim, mask=mask)
+    input = input if input.is_floating_point() or input.is_complex() else input.to(dtypes.default)
+    apart = input - mean(input, dim, keepdim=True, mask=mask)
+    squares = sum(apart * apart.conj(), dim, keepdim=keepdim, mask=mask)
     return squares / (_count(input, mask, dim, keepdim) - correction).clamp(min=0)
 
 

@@ -275,7 +275,7 @@ def linspace(start, end, steps, *, dtype=None, layout=None, device=None, require
     start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    if complex in (type(start), type(end)):
+    if complex in (type(start), type(end)) or dtype is not None and dtypes.as_dtype(dtype).is_complex:
         return _complex_linspace(start, end, steps, dtypes.as_dtype(dtype), requires_grad, out)
     d = dtypes.as_dtype(dtype) or (dtypes.default if out is None else out.dtype)
     if not d.is_floating_point:
@@ -289,10 +289,7 @@ def linspace(start, end, steps, *, dtype=None, layout=None, device=None, require
         y = tensor([start], dtype=d)
     else:
         y = tensor(_short_linspace(first, last, step, steps).astype(d.numpy), dtype=d)
-    if out is not None:
-        from .promote import MATCH, into
-        return into(out, y, MATCH)
-    return finished(y, requires_grad)
+    return _handed(y, requires_grad, out)
 
 
 def _short_linspace(first, last, step, steps):
@@ -334,8 +331,15 @@ def _complex_linspace(start, end, steps, dtype, requires_grad, out):
         raise RuntimeError(f"torch.linspace(): inferred dtype {dtypes.default.to_complex()!r} can't be safely cast to "
                            f"passed dtype {d!r}")
     parts = ((complex(start).real, complex(end).real), (complex(start).imag, complex(end).imag))
-    y = join(*(linspace(*ends, steps, dtype=d.to_real()) for ends in parts))
-    return finished(y, requires_grad) if out is None else out.copy_(y)
+    return _handed(join(*(linspace(*ends, steps, dtype=d.to_real()) for ends in parts)), requires_grad, out)
+
+
+def _handed(y, requires_grad, out):
+    """y itself, or `out` with its values."""
+    if out is None:
+        return finished(y, requires_grad)
+    from .promote import MATCH, into
+    return into(out, y, MATCH)
 
 
 def logspace(start, end, steps, base=10.0, *, dtype=None, layout=None, device=None, requires_grad=False,
