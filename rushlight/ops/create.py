@@ -275,9 +275,9 @@ def linspace(start, end, steps, *, dtype=None, layout=None, device=None, require
     start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    if complex in (type(start), type(end)) or dtype is not None and dtypes.as_dtype(dtype).is_complex:
-        return _complex_linspace(start, end, steps, dtypes.as_dtype(dtype), requires_grad, out)
     d = dtypes.as_dtype(dtype) or (dtypes.default if out is None else out.dtype)
+    if complex in (type(start), type(end)) or d.is_complex:
+        return _complex_linspace(start, end, steps, d if d.is_complex else dtypes.as_dtype(dtype), requires_grad, out)
     if not d.is_floating_point:
         start, end = int(start), int(end)
     kind = np.dtype(np.float32 if d.is_floating_point and d.itemsize <= 4 else np.float64).type

@@ -60,10 +60,10 @@ KNOWN = [
     Known("masked[.].*", ANY, "lacking", "torch.masked is a prototype"),
     Known("nn.functional.linear_cross_entropy.*|nn.LinearCrossEntropyLoss|special.airy_ai|geqrf|ormqr|segment_reduce|"
           "linalg.ldl_.*", ANY, "lacking|error-.*", "missing; docs/status.md lists them"),
-    Known("fft[.].*|stft|istft|polar|complex|cfloat|cdouble|chalf|view_as_.*|conj_physical|real|imag|to_sparse|sparse[.].*|"
-          "linalg.eig|linalg.eigvals", ANY, "lacking|error-.*|type|dtype|stride",
+    Known("fft[.].*|stft|istft|chalf|to_sparse|sparse[.].*", ANY, "lacking|error-.*|dtype|stride",
           "complex numbers of 16-bit floats and some layouts are missing, and words of refusals differ"),
-    Known("conj|view_as_real|view_as_complex|real|imag|cdouble", ANY, "alias", "views of complex numbers are copies"),
+    Known("linalg.eig|linalg.eigvals", ANY, "error-.*|stride", "vectors lie row by row where LAPACK leaves columns"),
+    Known("conj|real", ANY, "alias", "a conjugate is a copy; a storage is told by its elements' dtype"),
     Known("mH|H", ANY, "alias", "the adjoint of complex numbers is a copy"),
     Known("linalg.ldl_.*", ANY, "stride", "matrices lie row by row where LAPACK leaves columns"),
     Known("nn.functional.linear_cross_entropy.*", ANY, "grad2", "PyTorch has no second derivative of chunks"),
