@@ -14,6 +14,7 @@ ALIGN = 64
 SLACK = 64
 FEW = 400               # so many slots are searched through one by one
 TIGHT = 1.02            # an arena of so many times what is alive at once is as good as can be
+SMALL, LOOSE = 1 << 19, 1.3     # and of so few bytes, so many times: looking for a better one takes longer than it saves
 
 
 def refs_of(step) -> set[int]:
@@ -44,7 +45,8 @@ def lay_out(arena, nbytes) -> tuple[dict[int, int], int]:
     arena = [(slot, first, last, -(-(nbytes[slot] + SLACK) // ALIGN) * ALIGN) for slot, first, last in arena]
     if len(arena) > FEW:
         return first_fit(sorted(arena, key=ORDERS[0]))
-    enough, found = TIGHT * most_alive(arena), None
+    alive, found = most_alive(arena), None
+    enough = alive * (TIGHT if alive > SMALL else LOOSE)
     for order in ORDERS:
         tried = first_fit(sorted(arena, key=order))
         found = tried if found is None or tried[1] < found[1] else found

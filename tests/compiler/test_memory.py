@@ -89,7 +89,16 @@ def test_few_and_many_slots_are_laid_out_alike(seed, monkeypatch):
     assert laid[0] == laid[1]
 
 
+def test_a_small_arena_may_be_loose():
+    for slots, nbytes in map(random_arena, range(20)):
+        placed = [(slot, first, last, -(-(nbytes[slot] + memory.SLACK) // 64) * 64) for slot, first, last in slots]
+        best = memory.first_fit(sorted(placed, key=memory.ORDERS[0]))
+        if best[1] <= memory.LOOSE * memory.most_alive(placed):
+            assert lay_out(slots, nbytes) == best
+
+
 def test_other_orders_are_tried_where_big_slots_first_waste_memory(monkeypatch):
+    monkeypatch.setattr(memory, "SMALL", 0)
     arenas = [random_arena(seed) for seed in range(20)]
     totals = [lay_out(*a)[1] for a in arenas]
     monkeypatch.setattr(memory, "ORDERS", memory.ORDERS[:1])
