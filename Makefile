@@ -1,9 +1,12 @@
 # Every target sets up what it needs in .venv on a machine that has Python >= 3.11 and make.
+# Tests run in two processes; JOBS=4 takes four.
 
 PYTHON ?= python3
 VENV   := .venv
 PARITY := .venv-parity
 BIN    := $(VENV)/bin
+JOBS   ?= 2
+SPREAD  = -n $(JOBS) --dist loadfile
 PIP    := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test parity parity-sweep bench lint clean
@@ -12,15 +15,15 @@ demo: $(VENV)/ready
 	$(BIN)/rushlight run examples/digits.py
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest -q tests --ignore=tests/parity
+	$(BIN)/python -m pytest -q $(SPREAD) tests --ignore=tests/parity
 
 parity: $(PARITY)/ready
-	$(PARITY)/bin/python -m pytest -q tests/parity
+	$(PARITY)/bin/python -m pytest -q $(SPREAD) tests/parity
 
 # Cases from the tables that PyTorch tests itself with; SWEEP="--seed 2" takes others, SWEEP="--limit 0" all.
 parity-sweep: $(PARITY)/ready
 	$(PARITY)/bin/python $(PIP) expecttest
-	$(PARITY)/bin/python -m tests.sweep --jobs 2 $(SWEEP)
+	$(PARITY)/bin/python -m tests.sweep --jobs $(JOBS) $(SWEEP)
 
 bench: $(VENV)/ready
 	$(BIN)/python -m bench

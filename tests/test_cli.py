@@ -148,9 +148,9 @@ def test_every_end_is_pythons(script, body):
 def test_an_interrupt_reaches_the_program(script):
     path = script("""
         import time
-        print("ready", flush=True)
         try:
-            time.sleep(60)
+            print("ready", flush=True)
+            time.sleep(600)
         except KeyboardInterrupt:
             print("caught")
             raise SystemExit(9)
@@ -163,7 +163,7 @@ def test_an_interrupt_reaches_the_program(script):
         signal.signal(signal.SIGINT, before)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60)[0] == "caught\n"
+    assert process.communicate(timeout=120)[0] == "caught\n"
     assert process.returncode == 9
 
 

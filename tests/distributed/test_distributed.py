@@ -18,7 +18,7 @@ from rushlight import nn
 from rushlight.nn.parallel import DistributedDataParallel as DDP
 from rushlight.utils.data import DistributedSampler
 
-SECONDS = datetime.timedelta(seconds=20)
+SECONDS = datetime.timedelta(seconds=120)
 
 
 def member(rank, size, path, job):
@@ -377,7 +377,7 @@ def launched(tmp_path, *options, program=PROGRAM):
     root = os.path.dirname(os.path.dirname(os.path.abspath(torch.__file__)))
     command = [sys.executable, "-m", "rushlight", "torchrun", *options, str(script), str(tmp_path / "snapshot.pt")]
     environment = {**os.environ, "PYTHONPATH": root}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
 
 
 def test_torchrun_starts_again_from_the_snapshot(tmp_path):
@@ -395,7 +395,7 @@ from torch.distributed.elastic.multiprocessing.errors import record
 def main():
     if os.environ["RANK"] == "1":
         raise ValueError("no such data")
-    time.sleep(60)
+    time.sleep(600)
 main()
 """
 

@@ -27,7 +27,7 @@ def free_port():
 def member(rank, world_size, port, job, *args):
     os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = "localhost", port
     dist.init_process_group(backend="gloo", rank=rank, world_size=world_size,
-                            timeout=datetime.timedelta(seconds=20))
+                            timeout=datetime.timedelta(seconds=120))
     job(rank, world_size, *args)
     dist.destroy_process_group()
 
@@ -47,7 +47,7 @@ def alone():
 def program(folder, text, command, *options):
     (folder / "train.py").write_text(text)
     return subprocess.run([sys.executable, "-m", "rushlight", command, *options, "train.py"], text=True,
-                          capture_output=True, cwd=folder, timeout=60,
+                          capture_output=True, cwd=folder, timeout=240,
                           env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 

@@ -9,6 +9,7 @@ from tests.io import damage, kills
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="files are read in forked processes")
 def test_damaged_files_are_read_as_they_were_or_refused(monkeypatch):
     monkeypatch.setattr(damage, "SECONDS", 10.0)        # a suite is no place to measure in
+    monkeypatch.setattr(damage, "PATIENCE", 300)
     wrong, counts = damage.run_batch(range(400), 7, damage.originals())
     assert not wrong
     assert sum(counts.values()) == 400 and {verdict for _, verdict in counts} == {"read", "refused"}

@@ -63,7 +63,7 @@ def test_hogwild_training():
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(240)
     assert (model.weight - 1).abs().max() < 0.3
 
 
@@ -73,8 +73,9 @@ def test_a_queue_shares_what_it_carries():
     process.start()
     sent = rushlight.zeros(2, 3)
     there.put(sent.t())
-    got = back.get(timeout=30)
-    process.join(30)
+    got = back.get(timeout=240)
+    there.put(None)
+    process.join(240)
     assert got.shape == (3, 2) and got.stride() == (1, 3) and got.sum() == 6
     assert sent.is_shared() and sent.tolist() == [[1] * 3] * 2
 
@@ -83,9 +84,7 @@ def echo(there, back):
     x = there.get()
     x.add_(1)
     back.put(x)
-    back.close()
-    back.join_thread()
-    time.sleep(0.5)         # the receiver asks this process for the descriptor
+    there.get()             # the receiver asks this process for the descriptor
 
 
 def test_kinds_and_dtypes_stay():
@@ -121,7 +120,7 @@ def write_rank(rank, out):
 def raises(rank):
     if rank == 1:
         raise ValueError("of process one")
-    time.sleep(60)
+    time.sleep(600)
 
 
 def leaves(rank):
@@ -143,7 +142,7 @@ def test_a_process_that_raises_ends_the_others():
     with pytest.raises(mp.ProcessRaisedException, match="-- Process 1 terminated with the following error:") as e:
         mp.start_processes(raises, nprocs=2, start_method="fork")
     assert "ValueError: of process one" in str(e.value) and e.value.error_index == 1
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 300
 
 
 @pytest.mark.parametrize("function, message, code, name", [
@@ -180,5 +179,5 @@ def test_under_the_name_torch(tmp_path):
         "    out = torch.zeros(2).share_memory_()\n"
         "    mp.spawn(main, args=(out,), nprocs=2)\n    print(out)\n")
     done = subprocess.run([sys.executable, "-m", "rushlight", "run", program], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=100)
+                          env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=240)
     assert done.stdout == "tensor([7., 7.])\n", done.stderr

@@ -48,8 +48,9 @@ def test_the_table_names_every_flag():
 
 def value_in(environment: dict, flag: str) -> str:
     script = f"from rushlight import config; print(config.{flag}.value)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20,
-                          env={**os.environ, **environment})
+    here = {name: value for name, value in os.environ.items() if name not in ("RUSHLIGHT_CACHE", "XDG_CACHE_HOME")}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120,
+                          env={**here, **environment})
     return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
 
 

@@ -176,7 +176,7 @@ def test_the_process_ends(ending):
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     script = EXIT.replace("ENDING", ending)
     for number in ("2", "4"):
-        done = subprocess.run([sys.executable, "-c", script, root], timeout=10, capture_output=True,
+        done = subprocess.run([sys.executable, "-c", script, root], timeout=120, capture_output=True,
                               env={**os.environ, "RUSHLIGHT_THREADS": number})
         assert (done.returncode, done.stderr) == (0, b"")
 
