@@ -6,8 +6,11 @@ VENV   := .venv
 PARITY := .venv-parity
 BIN    := $(VENV)/bin
 JOBS   ?= 2
-SPREAD  = -n $(JOBS) --dist loadfile
+SPREAD  = -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PIP    := -m pip install --quiet --disable-pip-version-check
+
+# Programs that tests start are imported from bytecode: half a second each.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test parity parity-sweep bench lint clean
 

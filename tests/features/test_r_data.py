@@ -127,7 +127,7 @@ def test_r09_automatic_batching():
 def test_r10_loading_by_several_processes():
     def init(number):
         get_worker_info().dataset.n += 100 * number
-    loader = DataLoader(Labelled(6), batch_size=2, num_workers=2, worker_init_fn=init, timeout=20,
+    loader = DataLoader(Labelled(6), batch_size=2, num_workers=2, worker_init_fn=init, timeout=240,
                         prefetch_factor=3, persistent_workers=True)
     for _ in range(2):
         assert [y.tolist() for _, y in loader] == [[0, 1], [2, 3], [4, 5]]

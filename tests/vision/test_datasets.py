@@ -162,7 +162,7 @@ def server():
 
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     running.kind = Handler
-    threading.Thread(target=running.serve_forever, daemon=True).start()
+    threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
     yield running
     running.shutdown()
     running.server_close()
