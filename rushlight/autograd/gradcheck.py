@@ -106,31 +106,28 @@ def _check(func, inputs, eps, atol, rtol, nondet_tol):
             warnings.warn("Input requires gradient and is not a double precision floating point or complex. This check "
                           "will likely fail if all the inputs are not of double precision floating point or complex. ",
                           stacklevel=4)
-    outs = _outputs(func(*inputs))
-    again = _outputs(func(*inputs))
-    for i, y in enumerate(outs):
-        for j, x in enumerate(checked):
-            differences = _numerical(func, inputs, x, i, eps)
-            first, second = _analytical(y, x), _analytical(again[i], x)
+    outs, again = _floating(func(*inputs)), _floating(func(*inputs))
+    differences = [_numerical(func, inputs, x, eps) for x in checked]
+    for i in (i for i, y in enumerate(outs) if _is_checked(y)):
+        for j, (first, second) in enumerate(zip(_analytical(outs[i], checked), _analytical(again[i], checked))):
             if not np.allclose(first, second, rtol=0, atol=nondet_tol):
                 raise GradcheckError("Backward is not reentrant, i.e., running backward with same input and grad_output "
                                      "multiple times gives different values, although analytical gradient matches numerical "
                                      f"gradient.The tolerance for nondeterminism was {nondet_tol}.")
-            if not np.allclose(first, differences, rtol=rtol, atol=atol, equal_nan=True):
+            if not np.allclose(first, differences[j][i], rtol=rtol, atol=atol, equal_nan=True):
                 raise GradcheckError(f"Jacobian mismatch for output {i} with respect to input {j},\n"
-                                     f"numerical:{differences}\nanalytical:{first}\n")
+                                     f"numerical:{differences[j][i]}\nanalytical:{first}\n")
 
 
 def _check_forward(func, inputs, eps, atol, rtol):
     """Compare tangents with differences, for one input at a time."""
-    n = sum(y.dtype.rank >= 2 for y in _tuple(func(*inputs)))
+    n = len(_floating(func(*inputs)))
     for j, x in enumerate([x for x in inputs if _is_checked(x)]):
-        found = _forward(func, inputs, x, n)
+        found, wanted = _forward(func, inputs, x, n), _numerical(func, inputs, x, eps)
         for i in range(n):
-            differences = _numerical(func, inputs, x, i, eps)
-            if not np.allclose(found[i], differences, rtol=rtol, atol=atol, equal_nan=True):
+            if not np.allclose(found[i], wanted[i], rtol=rtol, atol=atol, equal_nan=True):
                 raise GradcheckError(f"Jacobian computed with forward mode mismatch for output {i} with respect to input {j},\n"
-                                     f"numerical:{differences}\nanalytical:{found[i]}\n")
+                                     f"numerical:{wanted[i]}\nanalytical:{found[i]}\n")
 
 
 def _forward(func, inputs, x, n) -> list:
@@ -148,35 +145,34 @@ def _forward(func, inputs, x, n) -> list:
     return [np.stack(row) if row else np.zeros((0, 0)) for row in rows]
 
 
-def _analytical(y, x) -> np.ndarray:
-    """The Jacobian [inputs, outputs] by one backward pass for each output element."""
+def _analytical(y, xs) -> list[np.ndarray]:
+    """The Jacobians [inputs, outputs] of y by one backward pass for each of its elements."""
     n = y.numel() * _width(y)
-    jacobian = np.zeros((x.numel() * _width(x), n))
+    jacobians = [np.zeros((x.numel() * _width(x), n)) for x in xs]
     for k in range(n):
         seed = np.zeros(n)
         seed[k] = 1
-        (g,) = grad(y, x, _filled_like(y, seed), retain_graph=True, allow_unused=True)
-        if g is not None:
-            jacobian[:, k] = _reals(g)
-    return jacobian
+        found = grad(y, xs, _filled_like(y, seed), retain_graph=True, allow_unused=True)
+        for jacobian, g in zip(jacobians, found):
+            if g is not None:
+                jacobian[:, k] = _reals(g)
+    return jacobians
 
 
-def _numerical(func, inputs, x, i, eps) -> np.ndarray:
-    """The Jacobian of output i [inputs, outputs] by central differences."""
+def _numerical(func, inputs, x, eps) -> list[np.ndarray]:
+    """The Jacobians [inputs, outputs] of all outputs by central differences."""
     with no_grad():
-        flat, columns = _reals(x), []
+        flat, rows = _reals(x), []
         for k in range(flat.size):
             sides = []
             for step in (eps, -eps):
                 before, flat[k] = flat[k], flat[k] + step
                 moved = [_filled_like(x, flat) if v is x else v for v in inputs]
-                sides.append(_value(func(*moved), i))
+                sides.append([_reals(y) for y in _floating(func(*moved))])
                 flat[k] = before
-            columns.append((sides[0] - sides[1]) / (2 * eps))
-    return np.stack(columns) if columns else np.zeros((0, _value(func(*inputs), i).size))
+            rows.append([(high - low) / (2 * eps) for high, low in zip(*sides)])
+        return list(map(np.stack, zip(*rows))) if rows else [np.zeros((0, _reals(y).size)) for y in _floating(func(*inputs))]
 
 
-def _value(result, i) -> np.ndarray:
-    """Output i, counted among the floating ones, as a vector."""
-    ys = [y for y in _tuple(result) if hasattr(y, "dtype") and y.dtype.rank >= 2]
-    return _reals(ys[i])
+def _floating(result) -> list:
+    return [y for y in _tuple(result) if hasattr(y, "dtype") and y.dtype.rank >= 2]

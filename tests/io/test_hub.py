@@ -33,7 +33,7 @@ def site(tmp_path, monkeypatch):
         def log_message(self, *_):
             return
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     monkeypatch.setattr(hub, "_folder", [str(tmp_path / "hub")])
     address = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setattr(hub, "SITE", address)
