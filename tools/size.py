@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import ast
-import io
 import os
 import statistics
 import sys
-import tokenize
 from collections import defaultdict
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import NamedTuple
@@ -34,22 +32,23 @@ class File(NamedTuple):
 def count(path: str) -> File:
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    tree = ast.parse(text)
-    docs, comments = docstring_lines(tree), comment_lines(text)
+    nodes = list(ast.walk(ast.parse(text)))
+    docs, comments = docstring_lines(nodes), comment_lines(text, nodes)
     blank = {i for i, line in enumerate(text.splitlines(), 1) if not line.strip()}
     lines = len(text.splitlines())
-    functions = [length(f) for f in ast.walk(tree) if isinstance(f, FUNCTIONS)]
+    functions = [length(f) for f in nodes if isinstance(f, FUNCTIONS)]
     return File(lines, lines - len(docs | comments | blank), len(docs), len(comments), functions)
 
 
-def docstring_lines(tree) -> set[int]:
-    nodes = [n.body[0] for n in ast.walk(tree) if isinstance(n, DOCUMENTED) and ast.get_docstring(n)]
-    return {line for n in nodes for line in range(n.lineno, n.end_lineno + 1)}
+def docstring_lines(nodes) -> set[int]:
+    strings = [n.body[0] for n in nodes if isinstance(n, DOCUMENTED) and ast.get_docstring(n, clean=False)]
+    return {line for n in strings for line in range(n.lineno, n.end_lineno + 1)}
 
 
-def comment_lines(text: str) -> set[int]:
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    return {t.start[0] for t in tokens if t.type == tokenize.COMMENT and not t.line[:t.start[1]].strip()}
+def comment_lines(text: str, nodes) -> set[int]:
+    strings = [n for n in nodes if isinstance(n, (ast.Constant, ast.JoinedStr)) and n.end_lineno > n.lineno]
+    inside = {line for n in strings for line in range(n.lineno + 1, n.end_lineno + 1)}
+    return {i for i, line in enumerate(text.split("\n"), 1) if line.lstrip().startswith("#")} - inside
 
 
 def length(function) -> int:
