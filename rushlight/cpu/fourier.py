@@ -390,7 +390,7 @@ def can_transform(v) -> bool:
     if v.prim.name not in TRANSFORMS or v.numel == 0:
         return False
     p, shape = v.params, list(v.uses[0].layout.shape)
-    if p.get("half") is False and not v.dtype.is_complex:
+    if not (has_kernel(v.uses[0].dtype, v.prim.name != "fft_r2c") and has_kernel(v.dtype, v.prim.name != "fft_c2r")):
         return False
     if v.prim.name == "fft_c2r":
         if shape[p["dims"][-1]] != p["n"] // 2 + 1:
@@ -399,6 +399,10 @@ def can_transform(v) -> bool:
     item = 2 * LANES * v.dtype.to_real().itemsize
     return all(shape[d] * item <= SCRATCH and prod(shape) >= FEW * shape[d] and radices_of(shape[d]) is not None
                for d in p["dims"])
+
+
+def has_kernel(dtype, is_complex) -> bool:
+    return dtype.is_complex is is_complex and dtype.to_real() in (dtypes.float32, dtypes.float64)
 
 
 def lower_transform(v, out, view, temp) -> list[Call]:

@@ -6,7 +6,7 @@ from .numpy_names import accepting
 # Functions of these rooms that serve other rooms and are not part of `torch`.
 INTERNAL = set("""
     check_dtype entry_of few_numbers not_complex remembered show sum_of_sizes views_of
-    as_element as_subclass axes binary border_index cast cdouble cfloat check_pairs check_parts
+    as_element as_subclass axes binary border_index cast check_pairs check_parts
     check_value constant_pad contiguous conv conv_transpose copy_ cuda deepcopy_tensor each
     embedding_rows expand expand_as Exporter fill_ fill_in filled finished fold from_array getitem good H
     imag_part in_memory_order index_put_ into into_complex is_channels_last L_inverse legacy_tensor

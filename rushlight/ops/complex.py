@@ -16,8 +16,8 @@ from ..prims.table import Gradient
 from ..tensor import Tensor
 from ..trace.record import pending
 from .create import full_like, zeros_like
-from .pointwise import _base, atan2, cast, cos, sign, sin, where
-from .promote import elementwise, into
+from .pointwise import _base, atan2, cos, sign, sin, where
+from .promote import FOUND, elementwise, into
 from .shape import recast, select, stack, unbind
 from .support import legacy_name
 
@@ -111,7 +111,7 @@ def conj(input):
 def conj_physical(input, *, out=None):
     """The conjugate; a real tensor itself."""
     y = _conj_physical(input) if input.dtype.is_complex else input
-    return y if out is None else into(out, y)
+    return y if out is None else into(out, y, FOUND)
 
 
 def resolve_conj(input):
@@ -204,16 +204,6 @@ def _set_part(part):
 
 
 PROPERTIES = {"real": property(real, _set_part(real)), "imag": property(imag, _set_part(imag))}
-
-
-def cfloat(self, memory_format=None):
-    """Converted to complex64."""
-    return cast(self, dtypes.complex64)
-
-
-def cdouble(self, memory_format=None):
-    """Converted to complex128."""
-    return cast(self, dtypes.complex128)
 
 
 listed(globals())

@@ -30,7 +30,7 @@ SAME_NAME = """
     transpose tril triu true_divide trunc unbind unflatten unfold unique unsqueeze var vdot view view_as where xlogy
     mode nanmedian histc quantile nanquantile cov corrcoef dist renorm cross diagflat unique_consecutive hsplit vsplit
     dsplit unsafe_chunk unsafe_split unsafe_split_with_sizes select_scatter slice_scatter diagonal_scatter softmax
-    log_softmax sgn angle conj conj_physical resolve_conj resolve_neg is_conj is_neg cfloat cdouble stft istft
+    log_softmax sgn angle conj conj_physical resolve_conj resolve_neg is_conj is_neg stft istft
     fmax fmin heaviside ldexp logaddexp2 float_power mvlgamma isin
     to type cuda requires_grad_ normal_ uniform_ random_ bernoulli bernoulli_ exponential_ geometric_ cauchy_
     log_normal_ multinomial
@@ -172,7 +172,7 @@ def _layer(name):
 
 CONVERSIONS = {"float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "bfloat16": dtypes.bfloat16,
                "long": dtypes.int64, "int": dtypes.int32, "short": dtypes.int16, "char": dtypes.int8,
-               "byte": dtypes.uint8, "bool": dtypes.bool}
+               "byte": dtypes.uint8, "bool": dtypes.bool, "cfloat": dtypes.complex64, "cdouble": dtypes.complex128}
 
 
 def _converter(name, dtype):

@@ -21,12 +21,12 @@ CALLED = [p for p in PRIMITIVES.values() if p.name not in ("write", "random_word
 
 
 def tensor(a):
-    return torch.tensor(np.asarray(a)) if np.asarray(a).dtype.kind in "biuf" else \
+    return torch.tensor(np.asarray(a)) if np.asarray(a).dtype.kind in "biufc" else \
         torch.tensor(np.asarray(a).astype(np.float32)).to(torch.bfloat16)
 
 
 def numbers(x):
-    return x.to(torch.float64).numpy() if x.dtype is not torch.bool else x.numpy()
+    return x.numpy() if x.dtype is torch.bool or x.is_complex() else x.to(torch.float64).numpy()
 
 
 def cases(prim):

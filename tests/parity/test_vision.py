@@ -7,23 +7,12 @@ import pytest
 import rushlight
 import rushlight.vision.transforms
 
+from .theirs import torchvision_in_python
+
 torch = pytest.importorskip("torch")
 if torch is rushlight:
     pytest.skip("needs PyTorch itself", allow_module_level=True)
 Image = pytest.importorskip("PIL.Image")
-
-
-def torchvision_in_python():
-    """torchvision, also where its native part does not fit the PyTorch that is there."""
-    try:
-        import torchvision
-    except ModuleNotFoundError:
-        pytest.skip("needs torchvision", allow_module_level=True)
-    except RuntimeError:
-        torch.library.register_fake = lambda *args, **options: lambda function: function
-        import torchvision
-    return torchvision
-
 
 THEIRS = torchvision_in_python()
 RANDOM = np.random.RandomState(0)

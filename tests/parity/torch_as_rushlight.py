@@ -7,6 +7,8 @@ import sys
 import pytest
 import torch
 
+from tests.parity.theirs import torchvision_in_python
+
 ELSEWHERE = {"vision": "torchvision", "tensor": "torch._tensor"}
 
 
@@ -15,6 +17,8 @@ class Loader:
 
     def create_module(self, spec):
         first, dot, rest = spec.name.removeprefix("rushlight.").partition(".")
+        if first == "vision":
+            torchvision_in_python()
         try:
             return importlib.import_module(ELSEWHERE.get(first, "torch." + first) + dot + rest)
         except ModuleNotFoundError:
@@ -37,6 +41,10 @@ def pytest_runtest_call():
         return (yield)
     except ImportError as error:
         pytest.skip(f"PyTorch has not what is imported: {error}")
+    except RuntimeError as error:
+        if "torchvision::" not in str(error) and "custom C++ ops" not in str(error):
+            raise
+        pytest.skip(f"torchvision has no native part: {error}")
 
 
 sys.modules["rushlight"] = torch
