@@ -57,7 +57,6 @@ KNOWN = [
     # -- names that are missing ------------------------------------------------------------------------
     Known("_.*|.*_backward.*|native_.*|grid_sampler_.d|constant_pad_nd|hash_tensor|.*_copy|torch.*|jiterator.*", ANY,
           "lacking|error-.*", "PyTorch's inner functions, no part of the documented interface"),
-    Known("masked[.].*", ANY, "lacking", "torch.masked is a prototype"),
     Known("nn.functional.linear_cross_entropy.*|nn.LinearCrossEntropyLoss|special.airy_ai|geqrf|ormqr|segment_reduce|"
           "linalg.ldl_.*", ANY, "lacking|error-.*", "missing; docs/status.md lists them"),
     Known("fft[.].*|stft|istft|chalf|to_sparse|sparse[.].*", ANY, "lacking|error-.*|dtype|stride",
