@@ -36,6 +36,7 @@ from .node import RELEASED, AccumulateGrad, Saved, is_tracked, join_parts
 from .sized import Call, filled, placed, replay_for
 
 MEMO_LIMIT = 1024           # calls remembered of one function
+FLAGS_LIMIT = 64            # sets of flags that they are remembered for
 FEW_KINDS = 8               # of calls of one function, before ...
 PATIENCE = 6                # calls of one kind that are made as they are, at most
 PLACEHOLDER = Signature.__new__(Signature)      # of a value that is not there
@@ -763,7 +764,9 @@ def repeated(fn):
         elif _waits(memo, key, found):
             found = REFUSED
         return fn(tensors, numbers, *flags) if found == REFUSED else found(*tensors, *numbers)
-    call.each = functools.partial(_each, fn, {})
+    members: dict = {}
+    memos.append(members)
+    call.each = functools.partial(_each, fn, members)
     return call
 
 
@@ -792,7 +795,9 @@ def _each(fn, members, calls, *flags) -> list:
         return [fn(tensors, numbers, *flags) for tensors, numbers in calls]
     memo = members.get(flags)
     if memo is None:
-        memos.append(members.setdefault(flags, memo := {}))
+        if len(members) >= FLAGS_LIMIT:
+            members.clear()
+        memo = members[flags] = {}
     refs, made, where = [], [], record.override or user_line(2)
     with record.lock:
         try:

@@ -16,14 +16,12 @@ import numpy as np
 
 from .. import ops
 from ..autograd.recall import repeated
-from ..dtypes import float32, float64
-from ..ops.sampling import NORMAL_MINIMUM, narrowed, normal_values, paired_normals
+from ..ops.sampling import normal_values
 from ..tensor import Tensor
 
 STEPS = 1 << 20         # grid steps in a standard deviation
 MARGIN = 2.0**-40       # relative error of a probability in float64 is far below
 _SQUARE = STEPS * STEPS
-SCALED = float32, float64           # where a deviate is a product of the standard one's bits
 
 
 def gaussian(std: float, reference: Tensor, generator=None) -> Tensor:
@@ -35,21 +33,14 @@ def gaussian(std: float, reference: Tensor, generator=None) -> Tensor:
 
 def gaussian_sums(sums: list[Tensor], std: float, generator=None) -> list[Tensor]:
     """Each sum plus `gaussian` noise of its own."""
-    if std == 0:
-        return sums
-    if any(x.dtype not in SCALED for x in sums):
-        return [x + gaussian(std, x, generator) for x in sums]
-    return _noisy.each([((x,), (std,)) for x in sums], generator)
+    return _noisy.each([((x,), ()) for x in sums], std, generator) if std else sums
 
 
 @repeated
-def _noisy(tensors, numbers, generator):
-    """What is many is scaled after it was drawn, in the same bits: a draw has no numbers that may vary."""
-    (total,), (std,) = tensors, numbers
-    shape, dtype = tuple(total.shape), total.dtype
-    if total.numel() < NORMAL_MINIMUM:
-        return total + narrowed(paired_normals(shape, generator) * std, dtype)
-    return total + normal_values(shape, dtype, generator) * std
+def _noisy(tensors, _, std, generator):
+    """The deviation is a flag, because the numbers of a draw are its replay's own."""
+    total, = tensors
+    return total + gaussian(std, total, generator)
 
 
 def secure_sum(total: Tensor, std_per_bound: float, bound: float) -> Tensor:
