@@ -19,6 +19,7 @@ from typing import NamedTuple
 from .. import dtypes
 from ..compiler.kernel import LANES, TILE, Call, Code
 from ..compiler.sizes import larger, times
+from ..layout import packed_strides
 from .emit import Function, Value, constant, iota, vector
 from .pack import dynamic_alloca
 from .scalar import emit_instr
@@ -31,6 +32,7 @@ FEW = 4                 # fewer transforms leave lanes empty
 SMALL = 32768           # elements that one thread does alone
 TRANSFORMS = ("fft_c2c", "fft_r2c", "fft_c2r")
 X, Y, ROOTS, PLACES, N, GIVEN, TAKEN, SCALE, ROOM, ALONG, LANE, COUNT, BLOCKS, RADIX = range(14)
+ALTERNATING = [LANES * (k % 2) + k // 2 for k in range(2 * LANES)]      # lanes of two vectors by turns
 OUTER = RADIX + STAGES  # two strides are at ALONG, LANE and at the words that follow all others
 
 
@@ -140,7 +142,7 @@ class Emitter:
         if len(items) == 2:
             return items
         both = f.let(vector(self.part, 2 * LANES), f"bitcast {items[0].typed} to {vector(self.part, 2 * LANES)}")
-        return tuple(f.shuffle(both, None, list(range(k, 2 * LANES, 2))) for k in range(2))
+        return parted(f, both, None)
 
     def across(self, start, parts):
         """Neighbours in memory are neighbouring lanes."""
@@ -148,7 +150,7 @@ class Emitter:
         low, *high = [f.masked_load(self.part, f.at(start, self.part, LANES * k), self.mask(parts, k)) for k in range(parts)]
         if not high:
             return low, constant(self.type, 0)
-        return tuple(f.shuffle(low, high[0], list(range(k, 2 * LANES, 2))) for k in range(2))
+        return parted(f, low, high[0])
 
     def mask(self, parts, k):
         return self.f.lane_mask(self.f.smax(self.f.sub(self.f.mul(self.rest, parts), LANES * k), 0))
@@ -211,7 +213,7 @@ class Emitter:
         """The parts of result k."""
         f, s = self.f, self.s
         p = f.load("i64", f.at(f.word(PLACES, "ptr"), "i64", k))
-        scale = f.splat(f.word(SCALE, self.part if self.part == "double" else "float"))
+        scale = f.splat(f.word(SCALE, self.part))
         parts = [f.fmul(f.load(self.type, self.place(p, slot if s.forward else 1 - slot)), scale) for slot in range(2)]
         return parts[:1] if s.target == "real" else parts
 
@@ -240,14 +242,13 @@ class Emitter:
         f = self.f
         if len(parts) == 1 or self.part == "double":
             return parts
-        both = f.shuffle(*parts, [LANES * (k % 2) + k // 2 for k in range(2 * LANES)])
+        both = f.shuffle(*parts, ALTERNATING)
         return [f.let(vector("double"), f"bitcast {both.typed} to {vector('double')}")]
 
     def put_across(self, start, parts):
         f = self.f
         if len(parts) == 2:
-            order = [LANES * (k % 2) + k // 2 for k in range(2 * LANES)]
-            parts = [f.shuffle(*parts, order[:LANES]), f.shuffle(*parts, order[LANES:])]
+            parts = alternating(f, *parts)
         for k, v in enumerate(parts):
             f.masked_store(v, f.at(start, self.part, LANES * k), self.mask(len(parts), k))
 
@@ -255,6 +256,16 @@ class Emitter:
 def item_of(part: str, parts: int):
     """(what is moved as one, how many of it an element has): two floats are moved as one double."""
     return ("double", 1) if part == "float" and parts == 2 else (part, parts)
+
+
+def alternating(f: Function, a: Value, b: Value) -> list[Value]:
+    """Two vectors of what both have, by turns."""
+    return [f.shuffle(a, b, ALTERNATING[:LANES]), f.shuffle(a, b, ALTERNATING[LANES:])]
+
+
+def parted(f: Function, a: Value, b: Value | None) -> tuple[Value, ...]:
+    """What stands by turns, apart again."""
+    return tuple(f.shuffle(a, b, list(range(k, 2 * LANES, 2))) for k in range(2))
 
 
 def store_turned(f: Function, rows: list[Value], places: list[Value]) -> None:
@@ -353,9 +364,8 @@ def root(f: Function, kind, first):
     if kind is not double:
         re, im = (f.cast("fptrunc", v, kind.llvm) for v in (re, im))
     place = f.at(f.word(ROOTS, "ptr"), kind.llvm, f.mul(first, 2))
-    for half in range(2):
-        order = [LANES * (j % 2) + j // 2 for j in range(LANES * half, LANES * half + LANES)]
-        f.store(f.shuffle(re, im, order), f.at(place, kind.llvm, LANES * half))
+    for half, v in enumerate(alternating(f, re, im)):
+        f.store(v, f.at(place, kind.llvm, LANES * half))
 
 
 def results(f: Function):
@@ -426,16 +436,9 @@ def lower_transform(v, out, view, temp) -> list[Call]:
         ref = out if last or name != "fft_c2r" else temp(2 * prod(made) * kind.itemsize) if not turn else view[0]
         scale = p["scale"] if last else 1.0
         calls += axis_calls(Structure(kind, source, target, forward, 0, "", ""), view, ref, made, d, whole, scale, temp)
-        view = (ref, None, made, packed(made))
+        view = (ref, None, made, packed_strides(made))
         shape = made
     return calls
-
-
-def packed(shape):
-    strides = [1]
-    for n in reversed(shape[1:]):
-        strides.insert(0, strides[0] * n)
-    return strides
 
 
 def axis_calls(s, view, out, made, d, whole, scale, temp) -> list[Call]:
@@ -443,7 +446,7 @@ def axis_calls(s, view, out, made, d, whole, scale, temp) -> list[Call]:
     ref, _, shape, strides = view
     size = s.kind.itemsize
     wide, own = size * (1 + (s.source != "real")), size * (1 + (s.target != "real"))
-    axes = [(n, a * wide, b * own) for n, a, b in zip(shape, strides, packed(made), strict=True)]
+    axes = [(n, a * wide, b * own) for n, a, b in zip(shape, strides, packed_strides(made), strict=True)]
     _, along, result = axes[d]
     around = [axis for k, axis in enumerate(axes) if k != d and axis[0] != 1] or [(1, 0, 0)]
     lane = max(range(len(around)), key=lambda k: (around[k][0] >= LANES and around[k][2] == own, around[k][0], k))

@@ -154,7 +154,8 @@ class Allowed:
         self.keys, self.sparse = Keys(), []
         self.known = table(self.keys)
         name = "torch._utils._rebuild_sparse_tensor"
-        self.known[name] = Constructor(given(self.sparse_tensor, LAYOUT, TUPLE), means=rebuild._rebuild_sparse_tensor)
+        self.known[name] = Constructor(given(self.sparse_tensor, *TAKES[rebuild._rebuild_sparse_tensor]),
+                                       means=rebuild._rebuild_sparse_tensor)
 
     def sparse_tensor(self, layout, data):
         self.sparse.append(rebuild._rebuild_sparse_tensor(layout, data))

@@ -152,12 +152,20 @@ def _is_scalar(x) -> bool:
     return not isinstance(x, Tensor) or not x.layout.ndim
 
 
+def _is_no_value(x) -> bool:
+    return isinstance(x, (*LISTS, *WORDS, type(None)))
+
+
+def _is_no_number(x) -> bool:
+    return _is_no_value(x) or not _is_scalar(x)
+
+
 REFUSED = {         # whether a value cannot be of a kind
     "Tensor": lambda x: isinstance(x, PLAIN),
-    "Tensor or number": lambda x: isinstance(x, (*LISTS, *WORDS, type(None))),
-    "Number": lambda x: isinstance(x, (*LISTS, *WORDS, type(None))) or not _is_scalar(x),
-    "float": lambda x: isinstance(x, (*LISTS, *WORDS, type(None))) or not _is_scalar(x),
-    INT: lambda x: isinstance(x, (*LISTS, *WORDS, float, complex, type(None))) or not _is_scalar(x),
+    "Tensor or number": _is_no_value,
+    "Number": _is_no_number,
+    "float": _is_no_number,
+    INT: lambda x: isinstance(x, (float, complex)) or _is_no_number(x),
     INTS: lambda x: isinstance(x, (*WORDS, float, complex, dict, type(None))) or not _is_scalar(x) or _holds_words(x),
     "str": lambda x: not isinstance(x, str),
     ANYTHING: lambda x: False,

@@ -20,15 +20,15 @@ def renamed(arguments: dict) -> dict:
     return {OURS.get(name, name): value for name, value in arguments.items()}
 
 
-AS_IT_IS = """
-    try:
-        return fn_({passed})
+ANSWERED = """
     except Exception:
         answer_ = asked_(self_, ({positional}), dict({keywords}))
         if answer_ is None:
             raise
-        return answer_[0]
-"""
+        return answer_[0]"""
+AS_IT_IS = """
+    try:
+        return fn_({passed})""" + ANSWERED
 
 
 def shown(params) -> str:
@@ -52,7 +52,7 @@ def passed(params) -> str:
 
 def as_it_is(params) -> str:
     """The lines that make the call, or let the classes of strangers answer where it fails."""
-    return AS_IT_IS.format(passed=passed(params), **by_kind(params)).rstrip()
+    return AS_IT_IS.format(passed=passed(params), **by_kind(params))
 
 
 def by_kind(params) -> dict:

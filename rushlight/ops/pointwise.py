@@ -800,17 +800,15 @@ def clone(input, *, memory_format=None):
     x, l = input, input.layout
     if l.__class__ is layouts.layout:
         return layouts.answered("clone", (x,))
-    whole = l.numel == x.storage.numel and (l.packed or memory_format is None or memory_format.name == "preserve_format")
+    keeps = memory_format is None or memory_format.name == "preserve_format"
+    whole = l.numel == x.storage.numel and (l.packed or keeps)
     from ..layout import is_dense
     if whole and x.storage.share is None and (l.packed or is_dense(l)):
-        keeps = memory_format is None or memory_format.name == "preserve_format"
         y = wrap(Tensor, alias(x.storage), l if keeps else L.packed(l.shape), 0)
         if mode.enabled and x.requires_grad:
             from ..autograd.node import attach
             attach(y, CLONE, (x,), {})
         return y
-    if memory_format is not None and memory_format.name == "contiguous_format":
-        return apply(copy, (x,), {})
-    return pointwise(copy, (x,))
+    return pointwise(copy, (x,)) if keeps else apply(copy, (x,), {})
 
 

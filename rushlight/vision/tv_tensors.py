@@ -13,7 +13,7 @@ class TVTensor(torch.Tensor):
     """Base: made of what `as_tensor` takes, and of Pillow images."""
 
     __torch_function__ = _disabled_torch_function_impl
-    axes = 3            # how many a single one has at least
+    axes, least = 3, 2          # of a single one; of what is taken for one
 
     def __new__(cls, data, *, dtype=None, device=None, requires_grad=None):
         if is_image(data):
@@ -28,8 +28,8 @@ class TVTensor(torch.Tensor):
     @classmethod
     def check(cls, made) -> None:
         """ValueError if a tensor cannot be one of these."""
-        if made.dim() < cls.axes - 1:
-            raise ValueError(f"Tensor must be {cls.axes - 1}D or higher, got {made.dim()}D tensor.")
+        if made.dim() < cls.least:
+            raise ValueError(f"Tensor must be {cls.least}D or higher, got {made.dim()}D tensor.")
 
     def clone(self, *args, **options):
         return super().clone(*args, **options).as_subclass(type(self))
@@ -48,23 +48,13 @@ class Image(TVTensor):
 class Video(TVTensor):
     """Videos (..., T, C, H, W)."""
 
-    axes = 4
-
-    @classmethod
-    def check(cls, made):
-        if made.dim() < 4:
-            raise ValueError(f"Tensor must be 4D or higher, got {made.dim()}D tensor.")
+    axes = least = 4
 
 
 class Mask(TVTensor):
     """Labels of pixels, or one mask for each object: (..., H, W)."""
 
-    axes = 2
-
-    @classmethod
-    def check(cls, made):
-        if made.dim() < 2:
-            raise ValueError(f"Tensor must be 2D or higher, got {made.dim()}D tensor.")
+    axes = least = 2
 
 
 def wrap(wrappee, *, like):

@@ -90,9 +90,6 @@ def weighted_sums(batch: dict[int, Generation], c: Tensor) -> dict[int, Tensor]:
     """sum_i c_i g_i for each parameter that was used."""
     scale = scale_of(batch)
     c = c if scale == 1 else c * scale
-    of = {c.dtype: c}
-    for g in batch.values():
-        kind = g.squares().dtype
-        if kind not in of:
-            of[kind] = c.to(kind)
+    kinds = {g.squares().dtype: None for g in batch.values()}
+    of = {kind: c.to(kind) for kind in kinds}
     return {i: g.weighted(of[g.squares().dtype]) for i, g in batch.items()}

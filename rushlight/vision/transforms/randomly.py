@@ -179,6 +179,12 @@ class RandomOrder(RandomTransforms):
 
 
 # -- parts ----------------------------------------------------------------------------------------------
+def check_crop(height, width, rows, columns, size: str) -> None:
+    """ValueError if a part does not fit into an image; `size` is how the message says the image's."""
+    if rows < height or columns < width:
+        raise ValueError(f"Required crop size {(height, width)} is larger than {size.format((rows, columns))}")
+
+
 class RandomCrop(Module):
     """A part of the given size at a random place, after padding.
 
@@ -197,9 +203,7 @@ class RandomCrop(Module):
         """(top, left, height, width) of the part."""
         _, rows, columns = F.get_dimensions(img)
         height, width = output_size
-        if rows < height or columns < width:
-            raise ValueError(f"Required crop size {(height, width)} is larger than input image size "
-                             f"{(rows, columns)}")
+        check_crop(height, width, rows, columns, "input image size {}")
         if columns == width and rows == height:
             return 0, 0, rows, columns
         return below(rows - height + 1), below(columns - width + 1), height, width

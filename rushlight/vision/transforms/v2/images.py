@@ -4,7 +4,7 @@ from __future__ import annotations
 import rushlight as torch
 from rushlight.vision import transforms as one
 from rushlight.vision.pillow import is_image
-from rushlight.vision.transforms.randomly import below
+from rushlight.vision.transforms.randomly import below, check_crop
 from rushlight.vision.transforms.v2 import functional as F
 from rushlight.vision.transforms.v2.samples import Alike, Transform, has_any, of_samples
 from rushlight.vision.tv_tensors import Image, Mask, Video
@@ -51,9 +51,7 @@ class RandomCrop(Alike, one.RandomCrop, Transform):
         """(top, left, height, width) of the part; nothing is drawn for a side that it fills."""
         _, rows, columns = F.get_dimensions(img)
         height, width = output_size
-        if rows < height or columns < width:
-            raise ValueError(f"Required crop size {(height, width)} is larger than padded input image size "
-                             f"{(rows, columns)}.")
+        check_crop(height, width, rows, columns, "padded input image size {}.")
         top = below(rows - height + 1) if rows > height else 0
         return top, below(columns - width + 1) if columns > width else 0, height, width
 
