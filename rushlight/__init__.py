@@ -22,6 +22,7 @@ from .random import seed as seed, set_rng_state as set_rng_state
 from .printing import set_printoptions as set_printoptions
 from .ops.inplace import FUNCTIONS as _INPLACE
 from .ops.methods import attach as _attach
+from .ops.complex import neg_view as _neg_view
 from .ops.legacy import TYPES as _TYPES
 from .ops.neural import SHARED as _SHARED
 from .ops.out import NAMES as _OUTS, accepting_out as _accepting_out
@@ -78,6 +79,7 @@ for _name in _operations.PUBLIC:        # after every import: torch.tensor is th
 for _name in _INPLACE:
     globals()[_name] = _catching(getattr(Tensor, _name))
 
+_conj, _conj_physical, _neg_view = _operations.conj, _operations.conj_physical, _neg_view
 i0, igamma, igammac = Tensor.i0, Tensor.igamma, Tensor.igammac
 
 

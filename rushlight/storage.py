@@ -13,12 +13,13 @@ written = None      # inside of vmap: [(storage, its value before a write)]
 reader = None       # while a step is recorded for replay: told of each storage that is read
 item_reader = None  # and asked for the number of a tensor that becomes a Python float
 place = None        # says where a tensor lives, once there are some without values (ops/meta.py)
-run_pending = seen_as = None    # `flush` and `as_array` of trace/flush.py, set there
+run_pending = seen_as = snapshot = None     # `flush`, `as_array` and `snapshot` of trace/flush.py, set there
 overwritten = []    # since the last flush: (storage, weakly; its value before a write), in case that the next one fails
 
 
 class Storage:
     __slots__ = ("node", "dtype", "numel", "version", "share", "__weakref__")
+    is_conj = is_neg = False
 
     def __init__(self, node, dtype, numel):
         self.node, self.dtype, self.numel = node, dtype, numel
@@ -95,49 +96,75 @@ class Foreign:
         return True
 
 
-class Recast(Storage):
-    """The memory of another storage seen as elements of another dtype.
+class Guise(Storage):
+    """The memory of another storage, `under`, seen otherwise.
 
-    It counts as shared, so that reads ask for its value `now` and writes go through `replace`, on to the base.
-    `node` is what was seen last, of the base's value `of`.
+    It counts as shared, so that reads ask for its value `now` and writes go through `replace`, on to `under`.
+    `node` is what was seen last, of the value `of`. How a value is `shown` and `put_back` stands in prims/recast.py.
     """
 
-    __slots__ = ("base", "of")
+    __slots__ = ("under", "of")
     share = Foreign()
 
-    def __init__(self, base, dtype):
-        self.base, self.node, self.of, self.dtype = base, None, nothing, dtype
-        self.numel = base.numel * base.dtype.itemsize // dtype.itemsize
+    def __init__(self, under, dtype, numel):
+        self.under, self.node, self.of, self.dtype, self.numel = under, None, nothing, dtype, numel
+
+    @property
+    def base(self):
+        return self.under.base
 
     @property
     def version(self):
-        return self.base.version
+        return self.under.version
 
     @version.setter
     def version(self, n):
-        self.base.version = n
+        self.under.version = n
 
     def now(self):
-        base = self.base
-        if base.share is not None and is_shared(base):
-            from .prims.recast import seen
-            from .trace.flush import from_array
-            from .layout import packed
-            self.node, self.of = seen(self, from_array(base.array(packed((base.numel,)), 0), base.dtype).node), nothing
-        elif self.of() is not base.node:
-            from .prims.recast import seen
-            self.node, self.of = seen(self, base.node), ref(base.node)
+        from .layout import packed
+        value, _ = snapshot(self.under, packed((self.under.numel,)), 0)
+        if self.of() is not value:
+            self.node, self.of = self.shown(value), ref(value)
+            self.node.owner = ref(self)
         return self.node
 
+    def part(self, layout, offset):
+        """The operand (node, offset) that a layout shows."""
+        return self.now(), offset
+
     def replace(self, node):
-        """Make a pending node of this dtype the value; the base's is the same bytes."""
-        from .prims.recast import put_back
-        self.node = node
-        put_back(self, node)
-        self.of = ref(self.base.node)
+        """Make a pending node the value; that of `under` is what it looks like there."""
+        self.node, there = node, self.put_back(node)
+        there.owner = ref(self.under)
+        self.under.replace(there)
+        self.of = ref(self.under.node)
+
+
+class Recast(Guise):
+    """Elements of another dtype with the same bytes."""
+
+    __slots__ = ()
+
+    def __init__(self, base, dtype):
+        super().__init__(base, dtype, base.numel * base.dtype.itemsize // dtype.itemsize)
 
     def realize(self):
         return self.base.realize()
+
+
+class Mirrored(Guise):
+    """Each element conjugated, or negated, or both."""
+
+    __slots__ = ("is_conj", "is_neg")
+
+    def __init__(self, under, is_conj, is_neg):
+        super().__init__(under, under.dtype, under.numel)
+        self.is_conj, self.is_neg = is_conj, is_neg
+
+    def realize(self):
+        self.now()
+        return super().realize()
 
 
 def nothing():
@@ -147,7 +174,19 @@ def nothing():
 def recast(storage, dtype) -> Storage:
     """The storage's memory as elements of a dtype."""
     base = storage.base
-    return base if base.dtype is dtype else Recast(base, dtype)
+    return mirrored(base if base.dtype is dtype else Recast(base, dtype), neg=storage.is_neg)
+
+
+def mirrored(storage, conj=False, neg=False) -> Storage:
+    """The storage with elements conjugated or negated; what is so already is plain again."""
+    under = plain(storage)
+    conj, neg = conj is not storage.is_conj, neg is not storage.is_neg
+    return Mirrored(under, conj, neg) if conj or neg else under
+
+
+def plain(storage) -> Storage:
+    """What is mirrored, or the storage itself."""
+    return storage.under if isinstance(storage, Mirrored) else storage
 
 
 def is_shared(storage) -> bool:

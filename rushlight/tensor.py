@@ -365,6 +365,8 @@ class Tensor:
         return from_numpy(np.array(array.astype(np.uint8) if array.dtype == bool else array))
 
     def __dlpack__(self, **kwargs):
+        if self.storage.is_conj or self.storage.is_neg:
+            raise BufferError(f"Can't export tensors with the {'conjugate' if self.storage.is_conj else 'negative'} bit set")
         return self.numpy().__dlpack__()
 
     def __dlpack_device__(self):

@@ -85,6 +85,8 @@ def _broadcast(x, y):
 
 def _store(x, y):
     """The value of y into the memory of x."""
+    if x.storage.is_conj or x.storage.is_neg:
+        x, y = wrap(Tensor, storages.plain(x.storage), x.layout, x.offset), as_held(y.detach(), x)
     storage, l = x.storage, x.layout
     if l.numel == storage.numel and x.offset == 0 and (l.packed or is_dense(l)):
         if y.layout is not l or y.storage.numel != l.numel or y.storage.share is not None or _is_shown(y):
@@ -194,7 +196,8 @@ def _rewrite_history(x, y, old_base):
     holder = wrap(Tensor, base.storage, base.layout, base.offset)
     gradient, places = (COPY_SLICES, (base.layout, x.layout, x.offset - base.offset)) if x.dtype is base.dtype else \
         (COPY_PARTS, in_reals(base, x))
-    attach(holder, gradient, (old_base, y), dict(zip(("base", "view", "at"), places)))
+    attach(holder, gradient, (as_held(old_base, base), as_held(y, x)), dict(zip(("base", "view", "at"), places)))
+    holder = as_held(holder, base)
     base._grad_fn, base._output_nr, base._requires_grad = holder._grad_fn, 0, True
     base._view_version = base.storage.version
 
@@ -289,12 +292,20 @@ AS_STRIDED = Gradient("AsStridedBackward0", (
 
 def as_view_of(base, x):
     """A GradFn that says: x is this part of base."""
-    y = wrap(Tensor, x.storage, x.layout, x.offset)
+    held = as_held(base, base)
+    y = wrap(Tensor, storages.plain(x.storage), x.layout, x.offset)
     if x.dtype is base.dtype:
-        attach(y, AS_STRIDED, (base,), dict(base=base.layout, view=x.layout, at=x.offset - base.offset))
+        attach(y, AS_STRIDED, (held,), dict(base=base.layout, view=x.layout, at=x.offset - base.offset))
     else:
-        attach(y, SEEN_AS, (base,), dict(zip(("base", "view", "at"), in_reals(base, x))))
-    return y._grad_fn
+        attach(y, SEEN_AS, (held,), dict(zip(("base", "view", "at"), in_reals(base, x))))
+    return as_held(y, x)._grad_fn
+
+
+def as_held(y, x):
+    """What x shows as its memory holds it, or what it holds as x shows it: y, conjugated or negated as x's memory is."""
+    if x.storage.is_conj:
+        y = y.conj_physical()
+    return -y if x.storage.is_neg else y
 
 
 # -- where a view has other numbers than its base: a part of its reals, or pairs of them -----------------------

@@ -166,7 +166,7 @@ class Saved:
                 "with torch.autograd.set_detect_anomaly(True, check_nan=False).")
         return RuntimeError(
             "one of the variables needed for gradient computation has been modified by an inplace operation: "
-            f"[{type_name(self.storage.dtype)} {list(self.layout.shape)}]{origin} is at version "
+            f"[{_type_said(self.storage.dtype)} {list(self.layout.shape)}]{origin} is at version "
             f"{self.storage.version}; expected version {self.version} instead. Hint: {hint}")
 
 
@@ -217,6 +217,11 @@ def type_name(dtype) -> str:
              "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool",
              "complex64": "ComplexFloat", "complex128": "ComplexDouble"}
     return f"torch.{names.get(dtype.name, dtype.name.capitalize())}Tensor"
+
+
+def _type_said(dtype) -> str:
+    """The type in a message: PyTorch has no legacy name for complex ones there."""
+    return type_name(dtype).replace("torch.", "CPU").replace("Tensor", "Type") if dtype.is_complex else type_name(dtype)
 
 
 class Untracked:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from rushlight import storage as storages
 from rushlight.io.storages import LoadedStorage, SavedStorage, saved_storage
 
 
@@ -25,9 +26,14 @@ def rebuild(storage, dtype, offset, size, stride, requires_grad, metadata):
         raise TypeError(f"a tensor needs a storage, not a {type(storage).__name__}")
     tensor = storage.view(dtype, offset, tuple(size), tuple(stride))
     metadata = metadata or {}
-    tensor = tensor.conj() if metadata.get("conj") is True else tensor
-    tensor = -tensor if metadata.get("neg") is True else tensor
+    tensor = mirrored(tensor, conj=metadata.get("conj") is True, neg=metadata.get("neg") is True)
     return tensor.requires_grad_() if requires_grad else tensor
+
+
+def mirrored(tensor, conj, neg):
+    """A leaf on the tensor's memory, conjugated or negated."""
+    tensor.storage = storages.mirrored(tensor.storage, conj, neg)
+    return tensor
 
 
 def _rebuild_parameter(data, requires_grad, backward_hooks):
@@ -117,7 +123,8 @@ def taken_apart(tensor, storage_of):
         tensor.requires_grad, OrderedDict())
     if saved.type.dtype is dtypes.uint8 and tensor.dtype is not dtypes.uint8:
         function, arguments = _rebuild_tensor_v3, (*arguments, tensor.dtype)
-    return function, arguments
+    flags = {name: True for name in ("conj", "neg") if getattr(tensor.storage, f"is_{name}")}
+    return function, (*arguments, flags) if flags else arguments
 
 
 def loaded(saved: SavedStorage) -> LoadedStorage:

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 from rushlight import dtypes
-from rushlight.storage import recast
+from rushlight.storage import plain, recast
 
 DTYPE_OF = {
     "FloatStorage": dtypes.float32, "DoubleStorage": dtypes.float64,
@@ -121,7 +121,7 @@ def native(array: np.ndarray, dtype, byteorder: str) -> np.ndarray:
 def saved_storage(tensor) -> SavedStorage:
     """The whole storage under a tensor; equal keys are equal memory."""
     from rushlight.layout import packed
-    storage = tensor.storage
+    storage = plain(tensor.storage)
     flat = storage.array(packed((storage.numel,)), 0)
     return SavedStorage(storage.base, storage.dtype, np.ascontiguousarray(flat).view(np.uint8))
 

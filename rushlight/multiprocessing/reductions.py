@@ -4,7 +4,8 @@ from __future__ import annotations
 from multiprocessing import reduction
 
 import rushlight
-from rushlight.io.rebuild import public_state, with_state
+from rushlight.io.rebuild import mirrored, public_state, with_state
+from rushlight.storage import plain
 
 from .channel import NON_LEAF
 from .shared import SharedMemory, share, storage_over
@@ -24,19 +25,19 @@ def reduce_tensor(tensor):
     """
     if tensor.requires_grad and not tensor.is_leaf:
         raise RuntimeError(NON_LEAF)
-    storage = tensor.storage
+    storage = plain(tensor.storage)
     memory = share(storage)
     return rebuild_tensor, (
         type(tensor), reduction.DupFd(memory.descriptor), memory.size, storage.dtype, storage.numel,
         tuple(tensor.shape), tensor.stride(), tensor.storage_offset(), tensor.requires_grad,
-        public_state(tensor))
+        public_state(tensor), tensor.is_conj(), tensor.is_neg())
 
 
-def rebuild_tensor(kind, descriptor, size, dtype, numel, shape, strides, offset, requires_grad, state):
+def rebuild_tensor(kind, descriptor, size, dtype, numel, shape, strides, offset, requires_grad, state, is_conj, is_neg):
     """The same memory, seen from this process."""
     from rushlight.io.storages import make_tensor
     storage = storage_over(SharedMemory(descriptor.detach(), size), dtype, numel)
-    tensor = make_tensor(storage, offset, shape, strides)
+    tensor = mirrored(make_tensor(storage, offset, shape, strides), is_conj, is_neg)
     tensor = kind(tensor, requires_grad) if kind is rushlight.nn.Parameter \
         else tensor.requires_grad_(requires_grad)
     return with_state(tensor, state) if state else tensor

@@ -10,9 +10,9 @@ INTERNAL = set("""
     check_value constant_pad contiguous conv conv_transpose copy_ cuda deepcopy_tensor each
     embedding_rows expand expand_as Exporter fill_ fill_in filled finished fold from_array getitem good H
     imag_part in_memory_order index_put_ into into_complex is_channels_last L_inverse legacy_tensor
-    linear max_pool memory_format mT new new_like new_storage numpy_T one_axis one_hot own_buffer
-    picked pool_size Reader real_only real_part rebuild_tensor recast record_stream
-    repeat reshape_as rows sample_dirichlet set_data setitem shift_left shift_right
+    linear max_pool memory_format mT neg_view new new_like new_storage numpy_T one_axis one_hot own_buffer
+    picked pool_size readable Reader real_only real_part rebuild_tensor recast record_stream
+    repeat reshape_as resolved rows sample_dirichlet seen_through set_data setitem shift_left shift_right
     sizes slice_ standard_gamma storage_of storage_of_elements TensorType times_i to to_array
     to_numpy trigamma truth type_ type_named TypedStorage unpooled UntypedStorage vector_norm view view_as
     view_dtype view_of where_method window_index windows within_vmap zero_ zero_of

@@ -1,7 +1,4 @@
-"""Complex tensors: their parts, seen in place or made anew, and tensors made of parts.
-
-`conj` makes a new tensor where PyTorch notes a bit, so that nothing has to be resolved: `is_conj` is always False.
-"""
+"""Complex tensors: their parts and conjugates, seen in place or made anew, and tensors made of parts."""
 from __future__ import annotations
 
 import math
@@ -9,6 +6,7 @@ import math
 from .casting import listed
 from .. import dtypes
 from .. import layout as L
+from .. import storage as storages
 from ..autograd.function import differentiable
 from ..autograd.node import named
 from ..prims import complex as p
@@ -16,9 +14,10 @@ from ..prims.table import Gradient
 from ..tensor import Tensor
 from ..trace.record import pending
 from .create import full_like, zeros_like
-from .pointwise import _base, atan2, cos, sign, sin, where
+from .layouts import Unstrided
+from .pointwise import _base, atan2, clone, cos, sign, sin, where
 from .promote import FOUND, elementwise, into
-from .shape import recast, select, stack, unbind
+from .shape import recast, seen_through, select, stack, unbind
 from .support import legacy_name
 
 FLOATS = (dtypes.float32, dtypes.float64)
@@ -52,6 +51,14 @@ def view_as_real(input):
     """The memory of a complex tensor as (..., 2) real numbers."""
     if not input.dtype.is_complex:
         raise RuntimeError("view_as_real is only supported for complex tensors")
+    if is_conj(input):
+        raise RuntimeError("view_as_real doesn't work on unresolved conjugated tensors.  To resolve the conjugate tensor so you "
+                           "can view it as real, use self.resolve_conj(); however, be warned that the resulting tensor will "
+                           "NOT alias the original.")
+    return _as_real(input)
+
+
+def _as_real(input):
     if within_vmap():
         return stack([real_part(input), imag_part(input)], -1)
     l = L.layout((*input.layout.shape, 2), (*(2 * s for s in input.layout.strides), 1))
@@ -92,20 +99,41 @@ def within_vmap() -> bool:
 
 def real(input):
     """The real part, in place; a real tensor itself."""
-    return select(view_as_real(input), -1, 0) if input.dtype.is_complex else input
+    return select(_as_real(_straight(input)), -1, 0) if input.dtype.is_complex else input
 
 
 def imag(input):
     """The imaginary part of a complex tensor, in place."""
     if not input.dtype.is_complex:
         raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-    return select(view_as_real(input), -1, 1)
+    parts = _as_real(_straight(input))
+    return select(neg_view(parts) if is_conj(input) else parts, -1, 1)
 
 
-# -- conjugates ---------------------------------------------------------------------------------------------
+def _straight(x):
+    """The tensor that x is the conjugate of, or x itself."""
+    return conj(x) if is_conj(x) else x
+
+
+# -- conjugates and negatives in place ------------------------------------------------------------------------
+CONJ = Gradient("ConjBackward0", (lambda g, _y, _x: conj_physical(g),))
+NEG_VIEW = Gradient("NegViewBackward0", (lambda g, _y, _x: -g,))
+
+
 def conj(input):
-    """The conjugate; a real tensor itself."""
-    return _conj(input) if input.dtype.is_complex else input
+    """The conjugate, in place; a real tensor itself."""
+    if not input.dtype.is_complex:
+        return input
+    if isinstance(input, Unstrided) or within_vmap():
+        return _conj(input)
+    return seen_through(input, storages.mirrored(input.storage, conj=True), input.layout, input.offset, CONJ)
+
+
+def neg_view(input):
+    """The negative, in place."""
+    if within_vmap():
+        return -input
+    return seen_through(input, storages.mirrored(input.storage, neg=True), input.layout, input.offset, NEG_VIEW)
 
 
 def conj_physical(input, *, out=None):
@@ -115,21 +143,28 @@ def conj_physical(input, *, out=None):
 
 
 def resolve_conj(input):
-    """The tensor itself: conjugates are resolved already."""
-    return input
+    """The tensor itself, or a copy of one that shows conjugates."""
+    return clone(input) if is_conj(input) else input
 
 
-resolve_neg = resolve_conj
+def resolve_neg(input):
+    """The tensor itself, or a copy of one that shows negatives."""
+    return clone(input) if is_neg(input) else input
+
+
+def resolved(input):
+    """The tensor itself, or a copy of one that shows its memory otherwise."""
+    return clone(input) if is_conj(input) or is_neg(input) else input
 
 
 def is_conj(input) -> bool:
-    """False: conjugates are values of their own."""
-    return False
+    """Whether the tensor shows the conjugates of what its memory holds."""
+    return not isinstance(input, Unstrided) and input.storage.is_conj
 
 
 def is_neg(input) -> bool:
-    """False: negatives are values of their own."""
-    return False
+    """Whether the tensor shows the negatives of what its memory holds."""
+    return not isinstance(input, Unstrided) and input.storage.is_neg
 
 
 # -- polar form ------------------------------------------------------------------------------------------------

@@ -186,7 +186,7 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
         transpose: multiply by the adjoint of Q.
     """
     if not left:
-        y = ormqr(input, tau, other.mH, True, not transpose).mH
+        y = ormqr(input, tau, other.mH, True, not transpose).mH.resolve_conj()
         return y if out is None else into(out, y)
     m, k = other.shape[-2], tau.shape[-1]
     if input.shape[-2] != m:

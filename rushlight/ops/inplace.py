@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from .. import dtypes
+from .. import dtypes, storage as storages
 from ..layout import packed_strides
 from ..autograd.grad_mode import mode
 from ..autograd.inplace import as_it_is, assign, check_writable, overwrite
@@ -133,7 +133,8 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
         raise RuntimeError("Could not set tensor of type " + source.type().split(".")[-1].lower() + " to a tensor of type "
                            + self.type().split(".")[-1].lower())
     seen = source if size is None else source.as_strided(size, stride or packed_strides(size), storage_offset)
-    self.storage, self.layout, self.offset = seen.storage, seen.layout, seen.offset
+    self.storage = storages.mirrored(storages.plain(seen.storage), self.storage.is_conj, self.storage.is_neg)
+    self.layout, self.offset = seen.layout, seen.offset
     return self
 
 

@@ -33,6 +33,8 @@ def to_numpy(x, force=False) -> np.ndarray:
         if not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         x = x.detach()
+    if x.storage.is_conj or x.storage.is_neg:
+        x = readable(x, force)
     if x.dtype is dtypes.bfloat16:
         raise TypeError("Got unsupported ScalarType BFloat16")
     storage, l = x.storage.base, x.layout
@@ -45,6 +47,14 @@ def to_numpy(x, force=False) -> np.ndarray:
         storage.share = Share()
     storage.share.exports.append(ref(exporter))
     return np.asarray(exporter)
+
+
+def readable(x, force):
+    """A copy of a tensor that shows its memory conjugated or negated; RuntimeError, if no copy may be made."""
+    if not force:
+        kind, name = ("conjugate", "conj") if x.storage.is_conj else ("negative", "neg")
+        raise RuntimeError(f"Can't call numpy() on Tensor that has {kind} bit set. Use tensor.resolve_{name}().numpy() instead.")
+    return clone(x)
 
 
 def own_buffer(storage):
@@ -108,7 +118,7 @@ def share_memory_(x):
         RuntimeError: a NumPy array has the storage's memory.
     """
     from ..multiprocessing.shared import share
-    share(x.storage)
+    share(storages.plain(x.storage))
     return x
 
 
@@ -117,7 +127,7 @@ def is_shared(x) -> bool:
     if x.storage.share is None:
         return False
     from ..multiprocessing.shared import memory_of
-    return memory_of(x.storage) is not None
+    return memory_of(storages.plain(x.storage)) is not None
 
 
 # -- conversion ------------------------------------------------------------------------------------------------
@@ -255,19 +265,17 @@ def is_complex(input) -> bool:
     return input.dtype.is_complex
 
 
+def is_same_size(input, other) -> bool:
+    """Whether two tensors have the same sizes."""
+    return input.shape == other.shape
+
+
 def is_nonzero(input) -> bool:
     return bool(input)
 
 
 def is_signed(input) -> bool:
     return input.dtype.is_signed
-
-
-def is_conj(input) -> bool:
-    return False
-
-
-is_neg = is_conj
 
 
 def is_inference(input) -> bool:
@@ -306,7 +314,7 @@ class UntypedStorage:
     """The bytes behind a tensor and its views; new ones of a number of bytes, or of their values."""
 
     def __init__(self, source=0):
-        self._storage = source if isinstance(source, Storage) else _storage_of_bytes(source)
+        self._storage = storages.plain(source) if isinstance(source, Storage) else _storage_of_bytes(source)
 
     @classmethod
     def from_file(cls, filename, shared=False, nbytes=0):

@@ -273,7 +273,7 @@ def _by_upper_triangle(a):
 def cholesky_factor(a, upper, said, check=True):
     a = _by_upper_triangle(a) if upper else a
     y = settled(p.cholesky(a, said=said, check=check))
-    return y.mH if upper else y
+    return y.mH.resolve_conj() if upper else y
 
 
 def cholesky_ex(A, *, upper=False, check_errors=False, out=None):

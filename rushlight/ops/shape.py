@@ -347,6 +347,9 @@ def _view(input, *shape):
 def view_dtype(input, dtype):
     """The bytes of a tensor as elements of another dtype; sizes of the last axis change with the element's."""
     old, new = input.dtype, dtype
+    if input.storage.is_conj or input.storage.is_neg:
+        what = "conjugate view tensors" if input.storage.is_conj else "tensors with negative bit set"
+        raise RuntimeError(f"torch.Tensor.view is not supported for {what} when converting to a different dtype.")
     if old is new:
         return view_of(input, input.layout, input.offset, _ALIAS, {})
     l, at = input.layout, input.offset
@@ -357,7 +360,12 @@ def view_dtype(input, dtype):
 
 def recast(x, dtype, l, offset, gradient=None) -> Tensor:
     """A tensor of another dtype on x's memory; taped if a gradient is given."""
-    seen = wrap(Tensor, storages.recast(x.storage, dtype), l, offset)
+    return seen_through(x, storages.recast(x.storage, dtype), l, offset, gradient)
+
+
+def seen_through(x, storage, l, offset, gradient=None) -> Tensor:
+    """A tensor that shows x's memory through another storage; taped if a gradient is given."""
+    seen = wrap(Tensor, storage, l, offset)
     seen._root = x if x._root is None else x._root
     if gradient is None:
         return seen

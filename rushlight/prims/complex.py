@@ -48,7 +48,7 @@ def host_only(k, *_):
 
 
 conj = pointwise("conj", numpy=np.conj, body=host_only, samples=complexes(),
-                 vjp=(lambda g, _y, _x: o.conj(g),), jvp=lambda ts, y, x: conj(ts[0]), arity=1)
+                 vjp=(lambda g, _y, _x: o.conj_physical(g),), jvp=lambda ts, y, x: conj(ts[0]), arity=1)
 real = pointwise("real", numpy=np.real, dtype=_to_real, body=host_only, samples=complexes(), arity=1,
                  vjp=(lambda g, _y, _x: g,), jvp=lambda ts, y, x: real(ts[0]))
 imag = pointwise("imag", numpy=np.imag, dtype=_to_real, body=host_only, samples=complexes(), arity=1,

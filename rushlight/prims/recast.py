@@ -1,14 +1,16 @@
-"""Memory seen as elements of another dtype: the bytes of a storage, flat."""
+"""Memory seen otherwise: as elements of another dtype, conjugated or negated."""
 from __future__ import annotations
-
-from weakref import ref
 
 import numpy as np
 
 from .. import dtypes
 from .. import ops as o
-from ..layout import packed
+from ..layout import behind, extent, is_dense, packed
+from ..storage import Mirrored, Recast
+from ..trace.flush import snapshot
 from ..trace.record import Signature, record
+from .complex import conj
+from .pointwise import neg
 from .table import Primitive
 
 
@@ -63,21 +65,49 @@ def _recorded(node, storage, dtype, n):
     return record(sig, (node, 0)).node
 
 
-def seen(view, value):
+def _shown(view, value):
     """What a Recast shows of a value of its base."""
-    node = _recorded(value, view.base, view.dtype, view.numel)
-    node.owner = ref(view)
+    return _recorded(value, view.base, view.dtype, view.numel)
+
+
+def _put_back(view, value):
+    """The value of a Recast's base, given a new one of the Recast."""
+    base = view.base
+    if view.numel * view.dtype.itemsize == base.numel * base.dtype.itemsize:
+        return _recorded(value, view, base.dtype, base.numel)
+    key = (base.numel, base.dtype, view.numel, view.dtype)
+    sig = _signature(patch, key, (base.numel, view.numel), (base.dtype, view.dtype), {})
+    return record(sig, (base.node, 0, value, 0)).node
+
+
+Recast.shown, Recast.put_back = _shown, _put_back
+
+
+# -- mirrors ---------------------------------------------------------------------------------------
+def _mirrored(view, node, offset, lies):
+    """A part of the value of what a Mirrored shows, or the other way round, as it lies in memory."""
+    for prim, is_on in ((conj, view.is_conj), (neg, view.is_neg)):
+        if is_on:
+            node, offset = record(prim.signature((lies,), (view.dtype,), {}), (node, offset)).node, 0
     return node
 
 
-def put_back(view, value) -> None:
-    """A new value of a Recast, written to its base."""
-    base = view.base
-    if view.numel * view.dtype.itemsize == base.numel * base.dtype.itemsize:
-        node = _recorded(value, view, base.dtype, base.numel)
-    else:
-        key = (base.numel, base.dtype, view.numel, view.dtype)
-        sig = _signature(patch, key, (base.numel, view.numel), (base.dtype, view.dtype), {})
-        node = record(sig, (base.node, 0, value, 0)).node
-    node.owner = ref(base)
-    base.replace(node)
+def _whole(view, value):
+    return _mirrored(view, value, 0, packed((view.numel,)))
+
+
+def _part(view, layout, offset):
+    """The operand (node, offset) that a layout shows: no more is computed than lies between its ends."""
+    node, at = snapshot(view.under, layout, offset)
+    before = behind(layout)
+    lies = packed(_in_order(layout) if is_dense(layout) else (before + extent(layout),))
+    return _mirrored(view, node, at - before, lies), before
+
+
+def _in_order(layout) -> tuple:
+    """The sizes of a dense layout's axes, from the outermost to the innermost in memory."""
+    return tuple(n for _, _, n in sorted((-s, d, n) for d, (s, n) in enumerate(zip(layout.strides, layout.shape))))
+
+
+Mirrored.shown = Mirrored.put_back = _whole
+Mirrored.part = _part

@@ -232,7 +232,7 @@ def _slope_rule(slope, i):
 def conjugate(x):
     """x itself if it is real; a number or a tensor."""
     kind = getattr(x, "dtype", None)
-    return x.conjugate() if type(x) is complex else x if kind is None or not kind.is_complex else x.conj()
+    return x.conjugate() if type(x) is complex else x if kind is None or not kind.is_complex else x.conj_physical()
 
 
 def _positions(slope):

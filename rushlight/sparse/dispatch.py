@@ -17,7 +17,6 @@ from .tensor import Compressed, Coo, SparseTensor, alias, refuse
 # Of elements alone, and 0 at 0: of the sums of the entries of a place.
 ZERO_TO_ZERO = """abs sign sqrt sin tan asin atan sinh tanh asinh atanh expm1 log1p floor ceil trunc round relu erf erfinv
     deg2rad rad2deg sgn signbit isnan isinf isposinf isneginf nan_to_num frac square threshold leaky_relu"""
-LINEAR = "neg"           # of entries alone
 RENAMED = {"pow": "pow.Tensor_Scalar", "mean": "mean.dim", "eq": "eq.Tensor", "fill": "fill_.Scalar"}
 
 
@@ -50,6 +49,10 @@ def _unary(name):
 
 def _negated(input):
     return input.map(ops.neg)
+
+
+def _conjugated(input):
+    return input.map(ops.conj_physical)
 
 
 def _power(input, exponent):
@@ -400,8 +403,8 @@ def _cast(x, dtype):
 _RELU = _unary("relu")
 TABLE = {name: _unary(name) for name in ZERO_TO_ZERO.split() if hasattr(ops, name)}
 TABLE |= {
-    "neg": _negated, "pow": _power, "_tensor_power": _power, "mul": _mul, "div": _div, "floor_divide": _floor_divide,
-    "add": _add, "sub": _sub,
+    "neg": _negated, "conj": _conjugated, "pow": _power, "_tensor_power": _power, "mul": _mul, "div": _div,
+    "floor_divide": _floor_divide, "add": _add, "sub": _sub,
     "mm": products.mm, "mv": products.mv, "matmul": products.matmul, "bmm": products.bmm, "addmm": products.addmm,
     "linear": products.linear, "transpose": _transpose, "permute": _permute, "unsqueeze": _unsqueeze,
     "index_select": _index_select, "cat": _cat, "stack": _stack,

@@ -206,8 +206,13 @@ storages.seen_as = as_array
 def snapshot(storage: Storage, layout, offset) -> tuple[Node, int]:
     """An operand that reads shared memory now: later writes by others do not change it."""
     from ..storage import is_shared
-    if storage.base is not storage or not is_shared(storage):
-        return storage.now(), offset
+    if storage.base is not storage:
+        return storage.part(layout, offset)
+    if storage.share is None or not is_shared(storage):
+        return storage.node, offset
     before = behind(layout)
     copy = from_array(storage.array(packed((before + extent(layout),)), offset - before), storage.dtype)
     return copy.node, before
+
+
+storages.snapshot = snapshot

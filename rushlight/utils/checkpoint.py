@@ -99,7 +99,7 @@ class _Surroundings:
 
 def _marks(result) -> list:
     """Weak references to the nodes that are a function's results."""
-    return [ref(x.storage.node) for x in flatten(result)[0] if isinstance(x, Tensor)]
+    return [ref(x.storage.now()) for x in flatten(result)[0] if isinstance(x, Tensor)]
 
 
 def _settle(marks) -> None:

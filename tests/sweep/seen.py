@@ -25,6 +25,7 @@ class Seen(NamedTuple):
     stride: tuple
     requires_grad: bool
     shares: tuple
+    bits: tuple
 
 
 class Raised(NamedTuple):
@@ -58,12 +59,11 @@ def array_of(t):
     t = t.detach()
     if str(t.dtype) == "torch.bfloat16":
         t = t.float()
-    t = t.clone().resolve_conj() if isinstance(t, torch.Tensor) else t
-    return np.array(t.numpy())
+    return np.array(t.clone().resolve_conj().resolve_neg().numpy())
 
 
 def memory_of(t):
-    return t.untyped_storage()._cdata if isinstance(t, torch.Tensor) else t.storage
+    return t.untyped_storage()._cdata if isinstance(t, torch.Tensor) else t.storage.base
 
 
 def see(y, inputs=()):
@@ -73,7 +73,8 @@ def see(y, inputs=()):
             raise Unsupported("sparse layouts")
         mine = memory_of(y)
         shares = tuple(i for i, t in enumerate(inputs) if y.numel() and memory_of(t) == mine)
-        return Seen(array_of(y), str(y.dtype), tuple(y.shape), tuple(y.stride()), y.requires_grad, shares)
+        return Seen(array_of(y), str(y.dtype), tuple(y.shape), tuple(y.stride()), y.requires_grad, shares,
+                    (y.is_conj(), y.is_neg()))
     if isinstance(y, (tuple, list)) and not type(y).__name__ == "Size":
         return type(y).__name__.removesuffix("_out"), tuple(see(v, inputs) for v in y)
     if type(y).__name__ in ("dtype", "Size", "device", "layout"):
@@ -208,6 +209,8 @@ def _tensors(at, a, b, rules):
         out.append(Difference("stride", f"{at}{a.stride} instead of {b.stride} for {a.shape}"))
     if a.shares != b.shares:
         out.append(Difference("alias", f"{at}shares memory with inputs {a.shares} instead of {b.shares}"))
+    if a.bits != b.bits:
+        out.append(Difference("bits", f"{at}(is_conj, is_neg) are {a.bits} instead of {b.bits}"))
     return out
 
 

@@ -123,7 +123,7 @@ def can_be_copied(batch, pending_too: bool) -> bool:
             return False
         if x.layout is not layout and x.layout.shape != layout.shape:
             return False
-        if not pending_too and x.storage.node.buffer is None:
+        if not pending_too and (x.storage.base is not x.storage or x.storage.node.buffer is None):
             return False
     return True
 
