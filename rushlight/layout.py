@@ -168,6 +168,8 @@ def overlaps_itself(l: Layout) -> bool:
 
 def wrap_dim(dim: int, ndim: int) -> int:
     """A dimension in [0, ndim) from one in [-ndim, ndim); a 0-d tensor counts as one axis."""
+    if 0 <= dim < ndim:
+        return dim
     n = max(ndim, 1)
     if not -n <= dim < n:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")

@@ -28,7 +28,7 @@ __all__ = ["Generator", "default_generator", "manual_seed", "seed", "initial_see
 DEFAULT_SEED = 67280421310721
 MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
 LIMIT = 4096            # reservations that may be open; beyond it the oldest half is settled
-NORMAL_PIECE = 16 * BLOCK * NORMAL_BLOCK     # normal deviates made at a time
+STREAMED = 2 * rng.STREAM_BLOCKS * BLOCK      # so many normal deviates are made while their words still come
 NUMPY_PIECE = 512 * NORMAL_BLOCK            # by NumPy
 DISCARD = BLOCK * 64    # words made at a time where nobody wants them
 ALIGN = 64
@@ -112,6 +112,13 @@ class Stream:
             NATIVE.blocks_at(self.state_address, self.block_address, 1)
             self.position, self.is_fresh = 0, False
             self._take_at(address + 4 * (n - rest), rest)
+
+    def normals_at(self, address: int, n: int, mean: float, std: float) -> tuple[int, int]:
+        """Almost `n` normal deviates to memory: how many words are there, and how many of them are deviates."""
+        lead = self._take_at(address, n)
+        blocks = (n - lead) // BLOCK
+        self.position, self.is_fresh = BLOCK, False
+        return lead + BLOCK * blocks, NATIVE.normal_stream_at(self.state_address, address, lead, blocks, mean, std)
 
     def _take_at(self, address: int, n: int) -> int:
         n = min(n, BLOCK - self.position)
@@ -337,18 +344,21 @@ class BlockNormals(Draws):
         source().normals(words, self.mean, self.std, out)
 
     def draw_into(self, generator, count, address):
-        """Piece by piece, so that the words stay in cache; compiled kernels only."""
-        at = generator._stream.room(min(self.needs(count), NORMAL_PIECE))
-        whole = count // NORMAL_BLOCK * NORMAL_BLOCK
-        for start in range(0, whole, NORMAL_PIECE):
-            self._fill_at(generator, at, address + 4 * start, min(NORMAL_PIECE, whole - start))
+        """Deviates in the place of their words; compiled kernels only."""
+        stream, whole = generator._stream, count // NORMAL_BLOCK * NORMAL_BLOCK
+        self._fill_at(stream, address, whole)
         if whole < count:
-            generator._stream.fill_at(at, count - whole)        # words that count, but for nothing
-            self._fill_at(generator, at, address + 4 * (count - NORMAL_BLOCK), NORMAL_BLOCK)
+            at = stream.room(NORMAL_BLOCK)
+            stream.fill_at(at, count - whole)       # words that count, but for nothing
+            stream.fill_at(at, NORMAL_BLOCK)
+            NATIVE.normals_at(at, self.mean, self.std, address + 4 * (count - NORMAL_BLOCK), NORMAL_BLOCK)
 
-    def _fill_at(self, generator, words, out, n):
-        generator._stream.fill_at(words, n)
-        NATIVE.normals_at(words, self.mean, self.std, out, n)
+    def _fill_at(self, stream, address, n):
+        there, done = 0, 0
+        if n >= STREAMED:
+            there, done = stream.normals_at(address, n, self.mean, self.std)
+        stream.fill_at(address + 4 * there, n - there)
+        NATIVE.normals_at(address + 4 * done, self.mean, self.std, address + 4 * done, n - done)
 
 
 class WidenedNormals(BlockNormals):

@@ -10,7 +10,7 @@ import ctypes
 import numpy as np
 
 from . import dtypes, storage as storages
-from .layout import Size, is_dense
+from .layout import Size, is_dense, wrap_dim
 
 
 class device:
@@ -131,16 +131,12 @@ class Tensor:
         return self.layout.shape
 
     def size(self, dim=None):
-        if dim is None:
-            return self.layout.shape
-        from .layout import wrap_dim
-        return self.layout.shape[wrap_dim(dim, self.layout.ndim)]
+        l = self.layout
+        return l.shape if dim is None else l.shape[wrap_dim(dim, l.ndim)]
 
     def stride(self, dim=None):
-        if dim is None:
-            return self.layout.strides
-        from .layout import wrap_dim
-        return self.layout.strides[wrap_dim(dim, self.layout.ndim)]
+        l = self.layout
+        return l.strides if dim is None else l.strides[wrap_dim(dim, l.ndim)]
 
     def dim(self) -> int:
         return self.layout.ndim
@@ -466,6 +462,8 @@ def check_grad(x, value):
         raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
     if value is x:
         raise RuntimeError("can't assign Variable as its own grad")
+    if value.layout is x.layout and value.dtype is x.dtype:
+        return
     if value.shape != x.shape:
         raise RuntimeError(f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
                            f"'{list(x.shape)}'. Please ensure that the gradient and the tensor are the same size")

@@ -13,7 +13,10 @@ import numpy as np
 
 from ..compiler.kernel import Code
 from .emit import Function, Value, vector
+from .mersenne import make_blocks
+from .rng import BLOCK as WORDS
 from .rng import NORMAL_BLOCK as BLOCK
+from .rng import STREAM_BLOCKS, STREAM_GRAIN
 
 PAIRS = 8
 MANTISSA24 = 0xFFFFFF
@@ -28,17 +31,44 @@ QUARTER_PI = (-0.78515625, -2.4187564849853515625e-4, -3.77489497744594108e-8)
 def normal_blocks() -> Code:
     """Kernel: args = (words, out, mean, std); unit b makes float out[16 b : 16 (b + 1)]."""
     f = Function("normal_blocks")
-    words, out = f.word(0, "ptr"), f.word(1, "ptr")
-    mean, std = f.word(2, "float"), f.word(3, "float")
-    pairs = f.add(f.lo, f.and_(f.sub(f.hi, f.lo), -2))
-    for first, last, count in ((f.lo, pairs, 2), (pairs, f.hi, 1)):     # two blocks fill a vector
+    make_normals(f, f.word(0, "ptr"), f.word(1, "ptr"), f.word(2, "float"), f.word(3, "float"), f.lo, f.hi)
+    return f.code()
+
+
+def normal_stream() -> Code:
+    """Kernel of turns that make words and deviates in their place at once.
+
+    args = (turn, out, mean, std, state, lead, blocks): `lead` words are in `out` already; unit 0 of turn
+    t makes up to STREAM_BLOCKS blocks of mt19937's words more, the others deviates of those that were
+    there before. So turn 0 begins with words alone, and the last of blocks / STREAM_BLOCKS + 1 makes none.
+    """
+    f = Function("normal_stream")
+    turn, out, mean, std = f.word(0), f.word(1, "ptr"), f.word(2, "float"), f.word(3, "float")
+    state, lead, blocks = f.word(4, "ptr"), f.word(5), f.word(6)
+    made, more = (f.smin(f.mul(f.add(turn, k), STREAM_BLOCKS), blocks) for k in (0, 1))
+    last = f.mul(f.smax(f.sub(turn, 1), 0), STREAM_BLOCKS)
+    done = f.select(f.icmp("eq", turn, 0), 0, f.lshr(f.add(lead, f.mul(last, WORDS)), 4))
+    ready = f.lshr(f.add(lead, f.mul(made, WORDS)), 4)
+    with f.loop(f.lo, f.hi) as unit:
+        with f.when(f.icmp("eq", unit.index, 0)):
+            make_blocks(f, state, f.at(out, "i32", lead), made, more)
+        first = f.add(done, f.mul(f.sub(unit.index, 1), STREAM_GRAIN))
+        stop = f.smax(f.smin(f.add(first, STREAM_GRAIN), ready), first)
+        with f.when(f.icmp("ne", unit.index, 0)):
+            make_normals(f, out, out, mean, std, first, stop)
+    return f.code()
+
+
+def make_normals(f: Function, words: Value, out: Value, mean: Value, std: Value, lo, hi) -> None:
+    """out[16 lo : 16 hi] from the words at the same places, which may be the same memory."""
+    pairs = f.add(lo, f.and_(f.sub(hi, lo), -2))
+    for first, last, count in ((lo, pairs, 2), (pairs, hi, 1)):     # two blocks fill a vector
         scale, shift = (f.splat(x, count * PAIRS) for x in (std, mean))
         with f.loop(first, last, count) as block:
             start = f.mul(block.index, BLOCK)
             values = deviates(f, f.at(words, "i32", start), count)
             for k, value in zip((0, PAIRS), values):
                 store_halves(f, f.fma(value, scale, shift), f.at(f.at(out, "float", start), "float", k), count)
-    return f.code()
 
 
 def deviates(f: Function, words: Value, count: int) -> tuple[Value, Value]:

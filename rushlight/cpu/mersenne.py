@@ -17,8 +17,13 @@ UPPER, LOWER, MATRIX = 0x80000000, 0x7FFFFFFF, 0x9908B0DF
 def block_generator() -> Code:
     """Kernel: args = (state, out); unit b writes out[624 b : 624 (b + 1)]; one thread only."""
     f = Function("mersenne")
-    state, out = f.word(0, "ptr"), f.word(1, "ptr")
-    with f.loop(f.lo, f.hi) as block:
+    make_blocks(f, f.word(0, "ptr"), f.word(1, "ptr"), f.lo, f.hi)
+    return f.code()
+
+
+def make_blocks(f: Function, state: Value, out: Value, lo, hi) -> None:
+    """The next words, to out[624 lo : 624 hi]."""
+    with f.loop(lo, hi) as block:
         target = f.at(out, "i32", f.mul(block.index, BLOCK))
         with f.loop(0, BLOCK, LANES, nonempty=True) as word:
             new = twisted(f, f.at(state, "i32", word.index))
@@ -26,7 +31,6 @@ def block_generator() -> Code:
         with f.loop(0, BLOCK, LANES, nonempty=True) as word:
             here = f.at(state, "i32", word.index)
             f.store(f.load(vector("i32"), f.at(here, "i32", BLOCK)), here)
-    return f.code()
 
 
 def twisted(f: Function, here: Value) -> Value:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ctypes
+from functools import lru_cache
 from importlib import import_module
 
 import numpy as np
@@ -12,6 +13,9 @@ BLOCK = 624                     # words that mt19937 makes at a time
 STATE_WORDS = 2 * BLOCK + 16    # the block, room for the next one, and slack for vectors
 NORMAL_BLOCK = 16               # words that become as many normal deviates
 NORMAL_GRAIN = 256              # such blocks that a thread makes at a time
+STREAM_BLOCKS = 64              # blocks of words made in a turn while those of the turn before become deviates
+STREAM_GRAIN = 104              # normal blocks that a thread makes at a time meanwhile
+STREAM_UNITS = 1 + -(-(STREAM_BLOCKS * BLOCK // NORMAL_BLOCK + 1) // STREAM_GRAIN)
 
 
 class Native:
@@ -43,12 +47,24 @@ class Native:
         args = (words, out, _float_bits(mean), _float_bits(std))
         self.run("box_muller.normal_blocks", args, n // NORMAL_BLOCK, NORMAL_GRAIN)
 
+    def normal_stream_at(self, state: int, out: int, lead: int, blocks: int, mean: float, std: float) -> int:
+        """Deviates from `lead` words that are at `out` and `blocks` new blocks behind them; how many were made."""
+        kernels = [self.kernel(name) for name in ("turns", "pool", "box_muller.normal_stream")]
+        turns = -(-blocks // STREAM_BLOCKS) + 1
+        args = 0, out, _float_bits(mean), _float_bits(std), state, lead, blocks
+        run_alone(kernels[0], (*kernels[1:], STREAM_UNITS, 1, turns, *args), 1, 1)
+        return (lead + BLOCK * blocks) // NORMAL_BLOCK * NORMAL_BLOCK
+
     def run(self, name: str, args: tuple, units: int, grain: int = 0) -> None:
         """Units from 0 on, by one thread unless a grain is given."""
-        kernel = self.kernels.get(name)
-        if kernel is None:
-            kernel = self.kernels[name] = _compiled(name)
-        run_alone(kernel, args, units, grain or max(units, 1))
+        run_alone(self.kernel(name), args, units, grain or max(units, 1))
+
+    def kernel(self, name: str) -> int:
+        """Its address."""
+        found = self.kernels.get(name)
+        if found is None:
+            found = self.kernels[name] = _compiled(name)
+        return found
 
 
 class Numpy:
@@ -73,7 +89,10 @@ class Numpy:
 
 
 def _compiled(name: str) -> int:
+    from ..runtime import threads, turns
     from . import jit
+    if name in ("turns", "pool"):
+        return jit.address(turns.turns_code() if name == "turns" else threads.CELL)
     room, _, function = name.partition(".")
     code = getattr(import_module(f".{room}", __package__), function)()
     return jit.address(code)
@@ -83,6 +102,7 @@ def _address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
 
 
+@lru_cache(64)
 def _float_bits(number: float) -> int:
     cell = ctypes.c_float(number)
     return ctypes.c_uint32.from_buffer(cell).value

@@ -123,6 +123,14 @@ def flatten(tree, is_leaf: Callable | None = None) -> tuple[list, Spec]:
     return leaves, _flatten(tree, leaves, is_leaf)
 
 
+def first(kind: type, *trees):
+    """The first leaf of a kind from left to right, or None."""
+    args = trees[0]
+    if type(args) is tuple and args and isinstance(args[0], kind):
+        return args[0]
+    return next((x for x in flatten(trees)[0] if isinstance(x, kind)), None)
+
+
 def _flatten(tree, leaves, is_leaf):
     node = opened(tree) if is_leaf is None or not is_leaf(tree) else None
     if node is None:

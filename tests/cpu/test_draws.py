@@ -4,7 +4,7 @@ import pytest
 
 import rushlight
 from rushlight.random import (
-    NORMAL_BLOCK, PAIRED_NORMALS, PERMUTATION, WORD_PAIRS, WORDS, BlockNormals, Generator, aligned,
+    NORMAL_BLOCK, PAIRED_NORMALS, PERMUTATION, STREAMED, WORD_PAIRS, WORDS, BlockNormals, Generator, aligned,
 )
 
 KINDS = [WORDS, WORD_PAIRS, BlockNormals(), PAIRED_NORMALS, PERMUTATION]
@@ -24,6 +24,22 @@ def test_memory_gets_what_draw_gives(draws):
         tickets[0].draw_into(again.ctypes.data)
         assert (again == out).all()
     assert one.state_bytes() == other.state_bytes()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("count, used", [(STREAMED, 0), (STREAMED + 5, 7), (2 * STREAMED + 624, 623), (3 * STREAMED - 1, 16)])
+def test_many_normals_are_made_while_their_words_come(count, used, threads):
+    one, other, draws = Generator().manual_seed(13), Generator().manual_seed(13), BlockNormals(0.5, 2.0)
+    before = rushlight.get_num_threads()
+    rushlight.set_num_threads(threads)
+    try:
+        one.take(used), other.take(used)
+        out = aligned(count, np.float32)
+        one.reserve(count, draws).draw_into(out.ctypes.data)
+        assert (out == other.take(count, draws)).all()
+        assert one.state_bytes() == other.state_bytes()
+    finally:
+        rushlight.set_num_threads(before)
 
 
 def test_earlier_tickets_come_first():

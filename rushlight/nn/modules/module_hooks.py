@@ -128,18 +128,27 @@ def call_with_hooks(module, args, kwargs):
 
 
 def _call(module, args, kwargs, done):
-    args, kwargs = _run_pre_hooks(module, args, kwargs)
-    gate = _backward_gate(module)
+    if module._forward_pre_hooks or forward_pre_hooks:
+        args, kwargs = _run_pre_hooks(module, args, kwargs)
+    looks_back = module._backward_hooks or module._backward_pre_hooks or backward_hooks or backward_pre_hooks
+    gate = _backward_gate(module) if looks_back else None
     if gate is not None:
         args = gate.setup_input_hook(args)
     result = module.forward(*args, **kwargs)
+    if module._forward_hooks or forward_hooks:
+        result = _run_hooks(module, args, kwargs, result, done)
+    if gate is not None:
+        result = gate.setup_output_hook(result)
+    if looks_back:
+        _attach_old_backward_hooks(module, args, result)
+    return result
+
+
+def _run_hooks(module, args, kwargs, result, done):
     for key, hook, with_kwargs, _ in _forward_hooks_of(module):
         done.add(key)
         changed = hook(module, args, kwargs, result) if with_kwargs else hook(module, args, result)
         result = result if changed is None else changed
-    if gate is not None:
-        result = gate.setup_output_hook(result)
-    _attach_old_backward_hooks(module, args, result)
     return result
 
 

@@ -13,6 +13,7 @@ CLEAR = ("Gradients haven't been cleared since the last optimizer step. In order
 SMALL = 1e-6        # what Opacus adds to a norm before it divides by it
 
 
+@recalled("norms")
 def clip_factors(norms: Tensor, bound) -> Tensor:
     """min(1, bound / norm) for each sample, a little less where it clips."""
     return (bound / (norms + SMALL)).clamp(max=1.0)
@@ -57,17 +58,18 @@ class Batches:
         found = [norms_of(batch) for batch in self.each()]
         return found[0] if len(found) == 1 else ops.cat(found)
 
-    def put_sums(self, c: Tensor) -> None:
-        start = 0
+    def put_clipped_sums(self, bound) -> Tensor:
+        """p.grad = sum_i clip_i g_i; returns the norms (n) of all samples."""
         sums: dict[int, list] = {}
+        norms = []
         for batch in self.each():
-            n = next(iter(batch.values())).n
-            part = c if len(self.found) == 1 else c[start:start + n]
-            start += n
-            for i, g in weighted_sums(batch, part).items():
+            found, c = clipped([g.squares() for g in batch.values()], scale_of(batch), bound)
+            norms.append(found)
+            for i, g in sums_by(batch, c).items():
                 sums.setdefault(i, []).append(g)
         for i, p in enumerate(self.parameters):
             p.grad = sum_of(sums[i]) if i in sums else p.new_zeros(p.shape)
+        return norms[0] if len(norms) == 1 else ops.cat(norms)
 
 
 def norms_of(batch: dict[int, Generation]) -> Tensor:
@@ -81,6 +83,14 @@ def norm(squares, scale):
     return total if scale == 1 else total * scale
 
 
+@recalled("squares*")
+def clipped(squares, scale, bound):
+    """Norms (n), and what clips the gradients that have these norms times the scale."""
+    norms = norm(squares, scale)
+    c = clip_factors(norms, bound)
+    return norms, c if scale == 1 else c * scale
+
+
 def scale_of(batch) -> float:
     """By how much the gradients of a batch were too small, because its loss was a mean."""
     return next(iter(batch.values())).scale
@@ -89,7 +99,11 @@ def scale_of(batch) -> float:
 def weighted_sums(batch: dict[int, Generation], c: Tensor) -> dict[int, Tensor]:
     """sum_i c_i g_i for each parameter that was used."""
     scale = scale_of(batch)
-    c = c if scale == 1 else c * scale
-    kinds = {g.squares().dtype: None for g in batch.values()}
+    return sums_by(batch, c if scale == 1 else c * scale)
+
+
+def sums_by(batch, c) -> dict[int, Tensor]:
+    """The same of the gradients as the loss gave them."""
+    kinds = [g.squares().dtype for g in batch.values()]
     of = {kind: c.to(kind) for kind in kinds}
-    return {i: g.weighted(of[g.squares().dtype]) for i, g in batch.items()}
+    return {i: g.weighted(of[kind]) for (i, g), kind in zip(batch.items(), kinds)}

@@ -51,9 +51,7 @@ class _Ghost:
     def put_clipped_sums(self) -> None:
         """p.grad = sum_i clip_i g_i; what the layers have reported is forgotten."""
         with no_grad(), one_line():
-            batches = self.batches()
-            self._norms = batches.norms()
-            batches.put_sums(clip_factors(self._norms, self.max_grad_norm))
+            self.__dict__["_norms"] = self.batches().put_clipped_sums(self.max_grad_norm)
         for p in self.trainable_parameters:
             p.grad_sample = None
 

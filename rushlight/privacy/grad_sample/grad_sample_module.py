@@ -4,8 +4,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from ... import nn
-from ...autograd.grad_mode import is_grad_enabled, no_grad
-from ...func.pytree import flatten
+from ...autograd.grad_mode import is_grad_enabled
+from ...func.pytree import first
 from ...tensor import Tensor
 from .gsm_base import AbstractGradSampleHooks, AbstractGradSampleModule
 from .owners import TRACED, Batched, Layer, Sampled, Traced
@@ -118,29 +118,28 @@ class GradSampleHooks(AbstractGradSampleHooks):
         if batch.has_reported:
             batch.number, batch.has_reported = batch.number + 1, False
         axis = 0 if self.batch_first else 1
-        found = next((x for x in flatten((args, kwargs))[0] if isinstance(x, Tensor)), None)
+        found = first(Tensor, args, kwargs)
         batch.n = found.size(axis) if found is not None and found.dim() > axis else None
 
     def add(self, p, piece: Piece, number: int) -> None:
-        """A module reports what it used a parameter for."""
+        """A module reports what it used a parameter for; within no_grad."""
         uses = uses_of(p)
         if uses is None:
             raise ValueError("Per sample gradient not found. Are you using GradSampleModule?")
         self.batch.has_reported = True
-        with no_grad():
-            scale = float(piece.n) if self.loss_reduction == "mean" else 1.0
-            generation = uses.generation(number, scale)
-            if len(uses.generations) > 1 and not self.grad_accumulation_allowed:
-                raise ValueError(
-                    "Poisson sampling is not compatible with grad accumulation. You need to call "
-                    "optimizer.step() after every forward/backward pass or consider using "
-                    "BatchMemoryManager")
-            generation.add(piece)
-            if self.prepares_norms and len(generation.parts) == 1:
-                generation.squares()
-            if self.collects_grad:
-                g = piece.weighted(None)
-                p.grad = g if p.grad is None else p.grad + g
+        scale = float(piece.n) if self.loss_reduction == "mean" else 1.0
+        generation = uses.generation(number, scale)
+        if len(uses.generations) > 1 and not self.grad_accumulation_allowed:
+            raise ValueError(
+                "Poisson sampling is not compatible with grad accumulation. You need to call "
+                "optimizer.step() after every forward/backward pass or consider using "
+                "BatchMemoryManager")
+        generation.add(piece)
+        if self.prepares_norms and len(generation.parts) == 1:
+            generation.squares()
+        if self.collects_grad:
+            g = piece.weighted(None)
+            p.grad = g if p.grad is None else p.grad + g
 
     def _refuse_use_outside(self, name):
         def refuse(_grad):

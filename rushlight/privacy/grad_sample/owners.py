@@ -11,10 +11,11 @@ from math import prod
 from weakref import ref
 
 from ... import nn, ops
+from ...autograd.grad_mode import no_grad
 from ...autograd.node import RELEASED, AccumulateGrad, GradFn, Parts, edge_to, entry
 from ...autograd.recall import recalled
 from ...func import functional_call, vjp, vmap
-from ...func.pytree import flatten, unflatten
+from ...func.pytree import first, flatten, unflatten
 from ...func.tape import moment
 from ...nn.functional import linear_maps, recurrent
 from ...nn.utils.rnn import PackedSequence
@@ -46,14 +47,23 @@ class Gate(GradFn):
 def gated(values: list, report) -> list:
     """The tensors among `values` seen through one gate, which calls report(their gradients)."""
     at = [i for i, y in enumerate(values) if isinstance(y, Tensor) and y.is_floating_point()]
-    fn = entry(Gate, None, {}, tuple(edge_to(values[i]) for i in at), (), record.latest, None)
-    fn.report, fn.outputs = report, len(at)
-    out = list(values)
+    fn, out = gate([values[i] for i in at], report), list(values)
     for nr, i in enumerate(at):
-        y = values[i]
-        out[i] = seen = wrap(Tensor, y.storage, y.layout, y.offset)
-        seen._requires_grad, seen._grad_fn, seen._output_nr = True, fn, nr
+        out[i] = behind(fn, values[i], nr)
     return out
+
+
+def gate(values: list, report) -> Gate:
+    fn = entry(Gate, None, {}, tuple([edge_to(y) for y in values]), (), record.latest, None)
+    fn.report, fn.outputs = report, len(values)
+    return fn
+
+
+def behind(fn: Gate, y: Tensor, nr: int = 0) -> Tensor:
+    """y as output number `nr` of the gate."""
+    seen = wrap(Tensor, y.storage, y.layout, y.offset)
+    seen._requires_grad, seen._grad_fn, seen._output_nr = True, fn, nr
+    return seen
 
 
 def value_of(x: Tensor) -> Tensor:
@@ -80,14 +90,15 @@ class Owner:
         raise NotImplementedError(f"{type(self).__name__}.observed")
 
     def report(self, pieces: dict, generation: int) -> None:
-        for name, piece in pieces.items():
-            p = self.parameters.get(name)
-            if p is not None:
-                self.hooks.add(p, piece, generation)
+        with no_grad():
+            for name, piece in pieces.items():
+                p = self.parameters.get(name)
+                if p is not None:
+                    self.hooks.add(p, piece, generation)
 
     def check_batch(self, args):
         n = self.hooks.batch.n
-        found = next((x for x in flatten(args)[0] if isinstance(x, Tensor)), None)
+        found = first(Tensor, args)
         if n is None or found is None or found.dim() > self.axis and found.size(self.axis) == n:
             return
         raise ValueError(
@@ -125,7 +136,7 @@ class Layer(Untaped):
         def report(grads):
             if grads[0] is not None:
                 self.report(rule(self.module, x, grads[0], self.axis), generation)
-        return gated([result], report)[0]
+        return behind(gate([result], report), result)
 
 
 class Sampled(Layer):
@@ -147,7 +158,7 @@ class Sampled(Layer):
             found = self.sampler(self.module, front[:-1], front[-1])
             self.report({names[id(p)]: Given(g) for p, g in found.items() if id(p) in names},
                         generation)
-        return gated([result], report)[0]
+        return behind(gate([result], report), result)
 
 
 class Traced(Owner):

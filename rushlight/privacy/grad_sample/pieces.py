@@ -60,8 +60,12 @@ def weighted_sum(g, c):
     return (c @ g.flatten(1)).view(g.shape[1:]) if g.dim() > 1 else (c * g).sum()
 
 
-@recalled("values*")
 def sum_of(values) -> Tensor:
+    return values[0] if len(values) == 1 else _sum(values)
+
+
+@recalled("values*")
+def _sum(values):
     total = values[0]
     for value in values[1:]:
         total = total + value
@@ -147,12 +151,14 @@ class Outer(Piece):
 
     def __init__(self, a: Tensor, out: Scaled):
         self.a, self.b, self.axis, self.n = a, out.values, out.axis, out.n
-        inputs, outputs = a.shape[-1], out.values.shape[-1]
-        positions = prod(m for d, m in enumerate(out.values.shape[:-1]) if d != out.axis)
+        self.way, self.kept = plain_norms, None
+        inputs, outputs = a.layout.shape[-1], self.b.layout.shape[-1]
+        positions = prod(m for d, m in enumerate(out.values.shape[:-1]) if d != out.axis) if out.values.layout.ndim > 2 else 1
         together, apart = positions * (inputs + outputs), inputs * outputs
-        self.way = (plain_norms if positions == 1 else norms_by_positions if together < apart
-                    else norms_by_gradients)
-        self.kept = outer_gradients(a, self.b, self.axis) if apart <= together else None
+        if positions != 1:
+            self.way = norms_by_positions if together < apart else norms_by_gradients
+        if apart <= together:
+            self.kept = outer_gradients(a, self.b, self.axis)
 
     def per_sample(self):
         return self.kept if self.kept is not None else outer_gradients(self.a, self.b, self.axis)

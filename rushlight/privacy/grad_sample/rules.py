@@ -71,10 +71,12 @@ class Normed(NamedTuple):
 def input_of(module, x: Tensor, result: Tensor) -> Tensor | Normed:
     """What the module's rule is to be given for its input x, which is as it was when `result` was made."""
     tape = ON_TAPE.get(type(module))
+    if not tape or x.dtype.itemsize < 4:
+        return x.detach().clone()
     fn = result.grad_fn
-    if tape and fn is not None and getattr(fn, "gradient", None) not in tape:
+    if fn is not None and getattr(fn, "gradient", None) not in tape:
         fn = fn.edges[0][0] if fn.edges and fn.edges[0] else None       # seen in another shape
-    if not tape or getattr(fn, "gradient", None) not in tape or x.dtype.itemsize < 4:
+    if getattr(fn, "gradient", None) not in tape:
         return x.detach().clone()
     return Normed(*(t.detach() for t in fn.unpack()[1:4]), tuple(x.shape))
 

@@ -57,6 +57,11 @@ class Uses:
         self.generations: list[Generation] = []
         self.shown, self.is_spent = None, False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has been reported, nor used up."""
+        return not self.generations and self.shown is None and not self.is_spent
+
     def generation(self, number: int, scale: float) -> Generation:
         last = self.generations[-1] if self.generations else None
         if last is None or last.number != number:
@@ -99,7 +104,9 @@ class GradSample:
         return uses.show()
 
     def __set__(self, p, value):
-        uses = p.__dict__["_uses"] = Uses()
+        uses = uses_of(p)
+        if uses is None or value is not None or not uses.is_empty:
+            uses = p.__dict__["_uses"] = Uses()
         if value is not None:
             uses.give(value)
 

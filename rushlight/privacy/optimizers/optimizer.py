@@ -66,7 +66,7 @@ class DPOptimizer(Optimizer):
     @property
     def params(self) -> list:
         """The trainable parameters."""
-        return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
+        return [p for group in self.original_optimizer.param_groups for p in group["params"] if p.requires_grad]
 
     @property
     def grad_samples(self) -> list[Tensor]:
