@@ -1,6 +1,9 @@
+import random
+
 import pytest
 
 import rushlight
+from rushlight.compiler import plan
 from rushlight.utils.data import (
     DataLoader, Dataset, IterableDataset, RandomSampler, Subset, TensorDataset, get_worker_info,
 )
@@ -151,3 +154,44 @@ def test_bad_options(options, kind, message):
 def test_a_stream_has_its_own_order(option):
     with pytest.raises(ValueError, match=f"expected unspecified {next(iter(option))} option"):
         DataLoader(Stream(3), **option)
+
+
+class TurnedRows(Dataset):
+    """Samples that are recorded in one of eight ways each."""
+
+    def __init__(self):
+        self.ways = random.Random(0)
+
+    def __getitem__(self, i):
+        x = X[i].float() * 2
+        x = x.flip(0) if self.ways.random() < 0.5 else x
+        x = x + 1 if self.ways.random() < 0.5 else x
+        return (x * x if self.ways.random() < 0.5 else x) - 1
+
+    def __len__(self):
+        return 10
+
+
+@pytest.mark.parametrize("kind", ["mapped", "part", "stream"])
+def test_samples_that_are_recorded_in_many_ways_meet_known_plans(kind):
+    class Streamed(IterableDataset):
+        def __iter__(self):
+            rows = TurnedRows()
+            return (rows[i % 10] for i in range(240))
+    dataset = {"mapped": TurnedRows, "part": lambda: Subset(TurnedRows(), range(10)), "stream": Streamed}[kind]()
+    loader = DataLoader(dataset, 10)
+    counts, sums = [], []
+    for _ in range(1 if kind == "stream" else 24):
+        for batch in loader:
+            sums.append(batch.sum().item())
+            counts.append(plan.misses)
+    assert counts[-1] == counts[11]     # eight ways of a sample, one of a batch
+    rows = TurnedRows()
+    assert sums == [sum(rows[i].sum().item() for i in range(10)) for _ in range(24)]
+
+
+def test_samples_that_are_recorded_alike_run_as_batches():
+    loader = DataLoader(Rows(), 5)
+    for _ in range(8):
+        lists(loader)
+    assert not loader._pace.single

@@ -10,6 +10,8 @@ import pytest
 import rushlight as torch
 from rushlight import nn
 from rushlight.nn import functional as F
+from rushlight.trace import record
+from rushlight.trace.flush import flush
 
 
 def tensor(*shape, seed=0, low=-2.0, high=2.0, grad=False):
@@ -341,6 +343,32 @@ def test_ctc_loss_adds_up_all_alignments(target):
         slope, = torch.autograd.grad(sum(-(k + 1) * expected[k].log() for k in possible), x)
         close(loss, [-expected[k].log().item() if k in possible else 0.0 for k in range(2)])
         close(grad, slope.numpy())
+
+
+def records(function):
+    """How many nodes a call leaves pending."""
+    flush()
+    kept = function()
+    found = len(record.pending.nodes)
+    del kept
+    return found
+
+
+def test_ctc_records_as_much_for_long_sequences_as_for_short_ones():
+    def step(frames, longest):
+        x = torch.ones(frames, 2, 5, requires_grad=True)
+        loss = F.ctc_loss(x.log_softmax(2), torch.ones(2, longest, dtype=torch.int64), [frames, 3], [longest, 1])
+        return torch.autograd.grad(loss, x)
+    assert records(lambda: step(5, 2)) == records(lambda: step(31, 9)) < 100
+
+
+def test_packing_and_padding_record_as_much_for_long_sequences_as_for_short_ones():
+    def step(lengths):
+        rows = [torch.ones(n, 3, requires_grad=True) for n in lengths]
+        packed = nn.utils.rnn.pack_padded_sequence(nn.utils.rnn.pad_sequence(rows), lengths)
+        padded, _ = nn.utils.rnn.pad_packed_sequence(packed)
+        return torch.autograd.grad(padded.sum(), rows)
+    assert records(lambda: step([3, 2])) == records(lambda: step([40, 17])) < 60
 
 
 def test_max_unpool_names_an_index_that_lies_outside():

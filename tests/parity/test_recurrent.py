@@ -110,6 +110,35 @@ def test_packed(kind, given):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("lengths", [[5, 3, 1], [4, 4, 4], [3, 3, 0]])
+def test_padding_and_packing(first, side, lengths):
+    results = []
+    for T in (rushlight, torch):
+        rows = [T.tensor(draw(n, 2)).requires_grad_() for n in lengths]
+        found, tools = [], T.nn.utils.rnn
+        padded = tools.pad_sequence(rows, batch_first=first, padding_side=side, padding_value=-1.5)
+        found.append(padded)
+        if 0 not in lengths:
+            packed = tools.pack_padded_sequence(padded, lengths, batch_first=first)
+            again, sizes = tools.pad_packed_sequence(packed, batch_first=first, padding_value=2.5, total_length=6)
+            found += [packed.data, again, sizes]
+        grads = T.autograd.grad(sum((y ** 2).sum() for y in found), rows)
+        results.append([(oracle.to_array(y), y.stride(), str(y.dtype)[-7:]) for y in (*found, *grads)])
+    for (a, *how), (b, *expected) in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+        assert how == expected
+
+
+def test_padding_takes_the_dtype_of_the_first():
+    for T in (rushlight, torch):
+        y = T.nn.utils.rnn.pad_sequence([T.ones(2, dtype=T.int64), T.full((3,), 2.7)])
+        assert y.dtype is T.int64 and y.tolist() == [[1, 2], [1, 2], [0, 2]]
+        with pytest.raises(RuntimeError, match="received an empty list of sequences"):
+            T.nn.utils.rnn.pad_sequence([])
+
+
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 def test_states_that_go_on(kind):
     """Truncated back-propagation: the last states, detached, are the next piece's first ones."""

@@ -7,10 +7,11 @@ import warnings
 from ...ops.casting import listed
 from ... import dtypes, ops
 from ...autograd.function import differentiable
-from ...autograd.node import named
+from ...autograd.node import named, taping
 from ...autograd.recall import recalled
 from ...ops.support import legacy_name as dtype_name, refuse
 from ...prims.index import gather
+from ...prims.lattice import lattice, lowest
 from ...tensor import Tensor
 from ...trace.record import pending
 from .activations import _log_softmax, log_softmax, logsigmoid
@@ -664,7 +665,7 @@ class _Lattice:
         self.skip = ops.zeros(n, 2 * width + 1, dtype=dtypes.bool)
         self.skip[:, 3::2] = labels[:, 1:] != labels[:, :-1]
         self.frames, self.ends, self.at = frames, 2 * lengths, ops.arange(2 * width + 1)
-        self.low = dtypes.finfo(log_probs.dtype).min / 1e6
+        self.low = lowest(log_probs.dtype.numpy)
         self.wall = ops.full((n, 2), self.low, dtype=log_probs.dtype)
         self.places = self.states.unsqueeze(0).expand(self.steps, -1, -1)
         self.emit = log_probs.gather(2, self.places)
@@ -674,16 +675,25 @@ class _Lattice:
 
     def forwards(self):
         """For each step the log-probability of having come to each state; it stays once a sample has ended."""
+        return self._forwards_by_steps() if taping(self.emit) else self._at_once(reverse=False)
+
+    def backwards(self):
+        """For each step the log-probability of ending well from each state, this step's own included."""
+        return self._backwards_by_steps() if taping(self.emit) else self._at_once(reverse=True)
+
+    def _at_once(self, reverse):
+        return lattice(self.emit, self.skip, self.frames, self.ends, reverse=reverse)
+
+    def _forwards_by_steps(self):
         alpha = [ops.where((self.at < 2) & (self.at <= self.ends), self.emit[0], self.low)]
         for t in range(1, self.steps):
             padded = ops.cat([self.wall, alpha[-1]], 1)
             jump = ops.where(self.skip, padded[:, :-2], self.low)
             following = self.arrived([alpha[-1], padded[:, 1:-1], jump], t)
             alpha.append(ops.where(self.frames > t, following, alpha[-1]))
-        return alpha
+        return ops.stack(alpha)
 
-    def backwards(self):
-        """For each step the log-probability of ending well from each state, this step's own included."""
+    def _backwards_by_steps(self):
         last = (self.at == self.ends) | (self.at == self.ends - 1)
         skip = ops.cat([self.skip, ops.zeros(self.wall.shape, dtype=dtypes.bool)], 1)[:, 2:]
         beta, following = [], self.low
@@ -693,17 +703,17 @@ class _Lattice:
                 jump = ops.where(skip, padded[:, 2:], self.low)
                 following = ops.where(self.frames > t + 1, self.arrived([beta[-1], padded[:, 1:-1], jump], t), self.low)
             beta.append(ops.where((self.frames == t + 1) & last, self.emit[t], following))
-        return beta[::-1]
+        return ops.stack(beta[::-1])
 
 
 def _alignments_rule(g, y, log_probs, labels, frames, lengths, *, blank):
     """How likely each state is at each step, given the target."""
-    lattice = _Lattice(log_probs, labels, frames, lengths, blank)
+    states = _Lattice(log_probs, labels, frames, lengths, blank)
     y = y.unsqueeze(1)
-    counted = (ops.arange(lattice.steps).reshape(-1, 1, 1) < frames) & (y > -float("inf"))
-    share = (ops.stack(lattice.forwards()) + ops.stack(lattice.backwards()) - lattice.emit - y).exp()
+    counted = (ops.arange(states.steps).reshape(-1, 1, 1) < frames) & (y > -float("inf"))
+    share = (states.forwards() + states.backwards() - states.emit - y).exp()
     share = ops.where(counted, share * g.unsqueeze(1), 0.0)
-    return ops.zeros_like(log_probs).scatter_add(2, lattice.places, share)
+    return ops.zeros_like(log_probs).scatter_add(2, states.places, share)
 
 
 @recalled("log_probs labels frames lengths")
@@ -714,11 +724,11 @@ def _alignments(log_probs, labels, frames, lengths, blank):
 @differentiable("CtcLossBackward0", vjp=(_alignments_rule, None, None, None))
 def _log_probability(log_probs, labels, frames, lengths, *, blank):
     """Of each sample's target, by all of its alignments."""
-    lattice = _Lattice(log_probs, labels, frames, lengths, blank)
-    alpha, ends = lattice.forwards()[-1], lattice.ends
-    before = ops.where(ends > 0, alpha.gather(1, (ends - 1).clamp(min=0)), lattice.low)
+    states = _Lattice(log_probs, labels, frames, lengths, blank)
+    alpha, ends = states.forwards()[-1], states.ends
+    before = ops.where(ends > 0, alpha.gather(1, (ends - 1).clamp(min=0)), states.low)
     total = ops.logsumexp(ops.cat([alpha.gather(1, ends), before], 1), 1)
-    return ops.where(total < lattice.low / 2, -float("inf"), total)
+    return ops.where(total < states.low / 2, -float("inf"), total)
 
 
 listed(globals())

@@ -4,6 +4,8 @@ from __future__ import annotations
 from collections import namedtuple
 from itertools import pairwise
 
+import numpy as np
+
 from ... import dtypes, ops
 from ...tensor import Tensor
 
@@ -84,8 +86,8 @@ def pack_padded_sequence(input: Tensor, lengths, batch_first: bool = False,
         sizes = [sizes[i] for i in order.tolist()]
     x = input if batch_first else input.transpose(0, 1)
     _check_lengths(sizes, x)
-    counts = [sum(n > t for n in sizes) for t in range(sizes[0])]
-    data = ops.cat([x[:n, t] for t, n in enumerate(counts)])
+    counts = _counts(sizes)
+    data = x[:, :sizes[0]].transpose(0, 1).flatten(0, 1).index_select(0, _places(counts))
     return PackedSequence(data, ops.tensor(counts, dtype=dtypes.int64), order, None)
 
 
@@ -116,26 +118,43 @@ def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = False,
         raise ValueError("Expected total_length to be at least the length of the longest sequence "
                          "in input, but got "
                          f"total_length={total_length} and max sequence length being {steps}")
-    total, batch, tail = total_length or steps, counts[0], sequence.data.shape[1:]
-    rows, start = [], 0
-    for n in counts:
-        rows.append(_filled(sequence.data[start:start + n], batch, padding_value))
-        start += n
-    blank = ops.full((batch, *tail), padding_value, dtype=sequence.data.dtype)
-    padded = ops.stack(rows + [blank] * (total - steps), 1 if batch_first else 0)
-    lengths = ops.tensor([sum(n > i for n in counts) for i in range(batch)], dtype=dtypes.int64)
+    padded = _from_packed(sequence.data, counts, total_length or steps, padding_value)
+    padded = padded.transpose(0, 1) if batch_first else padded
+    lengths = ops.tensor(_counts(counts), dtype=dtypes.int64)
     if sequence.unsorted_indices is None:
         return padded, lengths
     back = sequence.unsorted_indices
     return padded.index_select(0 if batch_first else 1, back), lengths[back]
 
 
-def _filled(rows, batch, value):
-    """Rows for the sequences that have ended."""
-    missing = batch - rows.size(0)
-    if not missing:
-        return rows
-    return ops.cat([rows, ops.full((missing, *rows.shape[1:]), value, dtype=rows.dtype)])
+def _counts(falling):
+    """How many of falling numbers are greater than 0, 1, ...: lengths to counts, or back."""
+    return (np.array(falling)[:, None] > np.arange(falling[0])).sum(0).tolist()
+
+
+def _places(counts):
+    """Numbers of the rows of a padded array (T B, *) that packed rows lie in."""
+    return ops.tensor(np.flatnonzero(np.arange(counts[0]) < np.array(counts)[:, None]))
+
+
+def _from_packed(data, counts, total, value):
+    """Packed rows as (total, B, *), with `value` behind the ends."""
+    filled = np.zeros((total, counts[0]), bool)
+    filled[:len(counts)] = np.arange(counts[0]) < np.array(counts)[:, None]
+    return _spread(data, filled, value)
+
+
+def _spread(rows, filled, value):
+    """The rows in order at the places that are filled, and `value` at the others.
+
+    The places are data, so batches of other lengths have the same kernels.
+    """
+    if filled.all():
+        return rows.reshape(*filled.shape, *rows.shape[1:])
+    source = np.where(filled, np.cumsum(filled).reshape(filled.shape) - 1, 0)
+    found = rows.index_select(0, ops.tensor(source.reshape(-1)))
+    kept = ops.tensor(filled.reshape(-1, *[1] * (rows.dim() - 1)))
+    return ops.where(kept, found, ops.full((), value, dtype=rows.dtype)).unflatten(0, filled.shape)
 
 
 def pad_sequence(sequences, batch_first: bool = False, padding_value: float = 0.0,
@@ -148,13 +167,13 @@ def pad_sequence(sequences, batch_first: bool = False, padding_value: float = 0.
         raise RuntimeError("padding_side should be either \"right\" or \"left\", but got "
                            f"{padding_side}")
     sequences = list(sequences)
-    longest = max(s.size(0) for s in sequences)
-    rows = []
-    for s in sequences:
-        parts = [s, ops.full((longest - s.size(0), *s.shape[1:]), padding_value, dtype=s.dtype)]
-        rows.append(s if s.size(0) == longest
-                    else ops.cat(parts if padding_side == "right" else parts[::-1]))
-    return ops.stack(rows, 0 if batch_first else 1)
+    if not sequences:
+        raise RuntimeError("received an empty list of sequences")
+    lengths = np.array([s.size(0) for s in sequences])[:, None]
+    times = np.arange(lengths.max())
+    filled = times < lengths if padding_side == "right" else times[::-1] < lengths
+    padded = _spread(ops.cat([s.to(sequences[0].dtype) for s in sequences]), filled, padding_value)
+    return padded if batch_first else padded.transpose(0, 1).contiguous()
 
 
 def unpad_sequence(padded_sequences: Tensor, lengths: Tensor,

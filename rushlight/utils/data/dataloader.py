@@ -11,7 +11,7 @@ from rushlight.runtime.limits import available_cores
 from rushlight.trace.flush import boundary
 from rushlight.utils.data.collate import default_collate, default_convert
 from rushlight.utils.data.dataset import Dataset, IterableDataset
-from rushlight.utils.data.fetch import Fetching
+from rushlight.utils.data.fetch import Fetching, Pace
 from rushlight.utils.data.sampler import (
     BatchSampler, RandomSampler, Sampler, SequentialSampler, draw_seed,
 )
@@ -99,7 +99,7 @@ class DataLoader(Generic[T_co]):
         self.multiprocessing_context = context_named(multiprocessing_context)
         self.timeout, self._iterator = timeout, None
         self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
-        self.in_order, self._announced_length = in_order, None
+        self.in_order, self._announced_length, self._pace = in_order, None, Pace()
         warn_of_workers(num_workers)
         self.__initialized = True
 
@@ -119,7 +119,8 @@ class DataLoader(Generic[T_co]):
 
     @property
     def _fetching(self) -> Fetching:
-        return Fetching(self.dataset, self.collate_fn, self._auto_collation, self.drop_last)
+        return Fetching(self.dataset, self.collate_fn, self._auto_collation, self.drop_last,
+                        self._pace)
 
     def __iter__(self) -> Iterator:
         if not self.num_workers:

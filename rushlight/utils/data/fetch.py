@@ -1,12 +1,43 @@
 """Fetching: from the keys of a batch to the batch."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import rushlight
+from rushlight.trace.flush import boundary
 from rushlight.utils.data.collate import collate_tensor_fn, default_collate, default_collate_fn_map
 from rushlight.utils.data.dataset import IterableDataset, Subset, TensorDataset, get_items
+
+
+NEW = 3         # batches of new graphs after which samples run one by one
+
+
+class Pace:
+    """Whether what samples record runs sample by sample.
+
+    A sample is recorded in one of a few ways, turned round or not, cropped here or there; a batch
+    of such samples in a new way each time. Where most batches were graphs that nobody had seen,
+    samples are what comes again.
+    """
+
+    def __init__(self):
+        self.batches = self.new = 0
+        self.single = False
+
+    def samples(self, found: Iterable) -> list:
+        return [sample for sample in found if not self.single or boundary() is None]
+
+    def batch(self, data):
+        """The batch, computed: its graph is known before other work joins it."""
+        if not self.single:
+            from rushlight.compiler import plan     # not before somebody makes a batch
+            known = plan.misses
+            boundary()
+            self.batches += 1
+            self.new += plan.misses > known
+            self.single = self.new >= NEW and 2 * self.new > self.batches
+        return data
 
 
 class Fetching(NamedTuple):
@@ -15,6 +46,7 @@ class Fetching(NamedTuple):
     collate_fn: Callable
     batches: bool           # whether keys are lists: automatic batching
     drop_last: bool
+    pace: Pace
 
     @property
     def streams(self) -> bool:
@@ -29,7 +61,12 @@ class Fetching(NamedTuple):
             return lambda key: collate_fn(dataset[key])
         if gathers(dataset, collate_fn):
             return lambda keys: gather(dataset, keys)
-        return lambda keys: collate_fn(get_items(dataset, keys))
+        return lambda keys: self.pace.batch(collate_fn(self.samples(keys)))
+
+    def samples(self, keys) -> list:
+        if self.pace.single and not has_batches(self.dataset):
+            return self.pace.samples(self.dataset[key] for key in keys)
+        return get_items(self.dataset, keys)
 
 
 class Stream:
@@ -44,11 +81,19 @@ class Stream:
             raise StopIteration
         if not self.fetching.batches:
             return self.fetching.collate_fn(next(self.samples))
-        batch = [sample for _, sample in zip(keys, self.samples)]
+        pace = self.fetching.pace
+        batch = pace.samples(sample for _, sample in zip(keys, self.samples))
         self.ended = len(batch) < len(keys)
         if not batch or (self.fetching.drop_last and self.ended):
             raise StopIteration
-        return self.fetching.collate_fn(batch)
+        return pace.batch(self.fetching.collate_fn(batch))
+
+
+def has_batches(dataset) -> bool:
+    """Whether the dataset makes the samples of a batch together, in a way of its own."""
+    while type(dataset) is Subset:
+        dataset = dataset.dataset
+    return callable(getattr(dataset, "__getitems__", None))
 
 
 def gathers(dataset, collate_fn) -> bool:
