@@ -15,6 +15,7 @@ import struct
 import threading
 import weakref
 from collections import deque
+from functools import lru_cache
 
 import numpy as np
 
@@ -153,8 +154,9 @@ class Stream:
             self.fill(unwanted[:min(DISCARD, n - done)])
 
 
+@lru_cache(8)
 def first_block(seed: int) -> np.ndarray:
-    """The state of a fresh mt19937, uint32 [624]; nothing of it is handed out as it is."""
+    """The state of a fresh mt19937, uint32 [624], to be copied; nothing of it is handed out as it is."""
     words = [seed]
     for k in range(1, BLOCK):
         seed = (1812433253 * (seed ^ seed >> 30) + k) & MASK32

@@ -5,7 +5,6 @@ import builtins
 import math
 import struct
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 
@@ -407,31 +406,35 @@ PACKED = {float: {dtypes.float32: "f", dtypes.float64: "d"},
 
 def few_numbers(data, dtype) -> Tensor | None:
     """A tensor of one number, or of a list of numbers of one type, the quick way; None for all else."""
-    kind, shape = type(data), ()
+    kind, count = type(data), None
     if kind is list or kind is tuple:
-        kinds, shape = set(map(type, data)), (len(data),)
-        if len(kinds) != 1 or len(data) > FEW:
+        kinds, count = set(map(type, data)), len(data)
+        if len(kinds) != 1:
             return None
         kind, = kinds
-    codes = PACKED.get(kind)
-    dtype = dtype or (dtypes.default if kind is float else dtypes.PYTHON_TYPES.get(kind))
-    if codes is None or dtype not in codes:
+    known = _packers.get((kind, count, dtype, dtypes.default)) or _packer(kind, count, dtype)
+    if known is None:
         return None
-    layout = packed(shape)
-    pack = _packers.get((layout, dtype)) or _packer(layout, dtype, codes[dtype])
+    pack, layout, dtype = known
     try:
-        numbers = pack(*data) if shape else pack(data)
+        numbers = pack(data) if count is None else pack(*data)
     except (struct.error, OverflowError):
         return None
     return wrap(Tensor, from_bytes(numbers, dtype), layout, 0)
 
 
-_packers: dict[tuple, Callable] = {}        # by layout and dtype; there are not more than FEW lengths
+_packers: dict[tuple, tuple] = {}       # by kind, count, dtype and default dtype; there are not more than FEW counts
 
 
-def _packer(layout, dtype, code):
-    pack = _packers[layout, dtype] = struct.Struct(f"{layout.numel}{code}").pack
-    return pack
+def _packer(kind, count, dtype):
+    """(what packs so many numbers of a kind, their layout and dtype), kept; None if they are not packed."""
+    found = dtype or (dtypes.default if kind is float else dtypes.PYTHON_TYPES.get(kind))
+    code = PACKED.get(kind, {}).get(found)
+    if code is None or count is not None and count > FEW:
+        return None
+    layout = packed(() if count is None else (count,))
+    made = _packers[kind, count, dtype, dtypes.default] = struct.Struct(f"{layout.numel}{code}").pack, layout, found
+    return made
 
 
 def to_array(data) -> np.ndarray:

@@ -36,7 +36,17 @@ _copy = None
 
 def copy_pieces(to: int, pieces: list[int]) -> None:
     """Copy pieces of memory to an address; `pieces` is flat: address, bytes, address, bytes, ..."""
-    words = array("q", pieces)
+    _run(to, array("q", pieces))
+
+
+def copy_equal(to: int, addresses: list[int], size: int) -> None:
+    """Copy pieces of `size` bytes each to an address."""
+    words = array("q", [0, size]) * len(addresses)
+    words[::2] = array("q", addresses)
+    _run(to, words)
+
+
+def _run(to: int, words: array) -> None:
     (_copy or _bind())(to, words.buffer_info()[0], len(words) // 2)
 
 

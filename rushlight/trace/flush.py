@@ -160,8 +160,9 @@ def leaf(buffer, storage) -> Node:
 
 def storage_of(buffer, dtype, numel) -> Storage:
     """A storage whose value is realised."""
-    storage = Storage(None, dtype, numel)
-    storage.node = leaf(buffer, storage)
+    node = Node(LEAF, (), (), None)
+    storage = Storage(node, dtype, numel)
+    node.buffer, node.owner = buffer, ref(storage)
     return storage
 
 

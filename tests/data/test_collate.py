@@ -89,6 +89,7 @@ def test_convert_touches_arrays_only():
 def test_small_samples_are_copied_as_bytes_whatever_they_are():
     rows = rushlight.arange(24.).view(4, 6)
     for samples in (list(rows), [row[::2] for row in rows], [row.to(rushlight.bfloat16) for row in rows],
-                    [rushlight.tensor(3 * i) for i in range(4)], [rushlight.tensor([True, False])] * 3, [rows[:0]] * 2):
+                    [rushlight.tensor(3 * i) for i in range(4)], [rushlight.tensor([True, False])] * 3, [rows[:0]] * 2,
+                    [rows[1:3, 2], *rows[:2, :2]], list(rows.view(rushlight.int32)), [rows.t()] * 3):
         batch = default_collate(samples)
         assert rushlight.equal(batch, rushlight.stack(samples)) and batch.dtype is samples[0].dtype

@@ -1,5 +1,9 @@
 """The allocator reuses, aligns, counts and never hands out memory that somebody still sees."""
 import gc
+import os
+import platform
+import subprocess
+import sys
 import threading
 from itertools import pairwise
 
@@ -204,3 +208,16 @@ def test_programs_that_take_turns_stop_asking_the_system():
         used(allocator, 32, 8)
         used(allocator, 26, 16, 12, 5)
     assert allocator.fresh_blocks == fresh
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or any(name.startswith("MALLOC_") for name in os.environ),
+                    reason="what a C library keeps is its own business")
+def test_small_arrays_come_from_memory_that_was_freed():
+    code = ("import numpy as np, resource, rushlight\n"
+            "def faults():\n"
+            "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+            "    arrays = [np.ones(12_000) for _ in range(60)]\n"
+            "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+            "print([faults() for _ in range(4)])\n")
+    first, *_, last = eval(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert first > 1000 and last < 100

@@ -4,16 +4,17 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
-from ctypes import memmove, string_at
 
 import numpy as np
 
 import rushlight
 from rushlight import Tensor
 from rushlight.layout import packed
+from rushlight.runtime.copies import copy_equal
 from rushlight.runtime.memory import allocate
+from rushlight.storage import Storage
 from rushlight.tensor import wrap
-from rushlight.trace.flush import FEW, storage_of
+from rushlight.trace.flush import storage_of
 
 NOT_NUMBERS = "SaUO"        # kinds of NumPy arrays that hold text or objects
 UNSUPPORTED = ("default_collate: batch must contain tensors, numpy arrays, numbers, "
@@ -119,11 +120,9 @@ def can_be_copied(batch, pending_too: bool) -> bool:
     """Whether a stack is no more than a copy of tensors' memory."""
     layout, dtype = batch[0].layout, batch[0].dtype
     for x in batch:
-        if type(x) is not Tensor or x.dtype is not dtype or x.requires_grad:
-            return False
-        if x.layout is not layout and x.layout.shape != layout.shape:
-            return False
-        if not pending_too and (x.storage.base is not x.storage or x.storage.node.buffer is None):
+        if (type(x) is not Tensor or x.dtype is not dtype or x.layout is not layout and x.layout.shape != layout.shape
+                or x._requires_grad or x._view_of is not None and x.requires_grad
+                or type(x.storage) is not Storage or not pending_too and x.storage.node.buffer is None):
             return False
     return True
 
@@ -134,10 +133,9 @@ def stacked(batch, allocate) -> Tensor:
     shape = (len(batch), *first.layout.shape)
     size = first.layout.numel * first.dtype.itemsize
     buffer = allocate(len(batch) * size)
-    if size <= FEW and all(x.layout.packed for x in batch):
+    if all(x.layout.packed for x in batch):
         width = first.dtype.itemsize
-        parts = [string_at(x.storage.realize().address + x.offset * width, size) for x in batch]
-        memmove(buffer.address, b"".join(parts), len(batch) * size)
+        copy_equal(buffer.address, [x.storage.realize().address + x.offset * width for x in batch], size)
     else:
         np.stack([x._array() for x in batch], out=buffer.as_numpy(first.dtype.numpy, shape))
     storage = storage_of(buffer, first.dtype, len(batch) * first.layout.numel)

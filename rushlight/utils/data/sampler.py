@@ -9,14 +9,16 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 import rushlight
+from rushlight.random import WideIntegers, default_generator
 
 T_co = TypeVar("T_co", covariant=True)
 DRAWN_AT_ONCE = 32      # sampling with replacement draws so many indices from the generator
+SEEDS = WideIntegers(0, 1 << 63)
 
 
 def draw_seed(generator=None) -> int:
     """A seed below 2**63 from the generator, by default the global one."""
-    return int(rushlight.empty((), dtype=rushlight.int64).random_(generator=generator).item())
+    return int((generator or default_generator).take(1, SEEDS)[0])
 
 
 def is_count(value) -> bool:
