@@ -57,16 +57,8 @@ class Finder:
         for v in groups.graph.vertices:
             for use in v.uses:
                 self.users.setdefault(use.source, []).append(v)
-        self.close()
+        groups.close(self.order)
         self.chains: list[Chain] = []
-
-    def close(self) -> None:
-        """`before` of each group: all that must run earlier, not only what is next to it."""
-        by_number = {g.number: g for g in self.order}
-        for g in self.order:
-            near = self.groups.direct(g, by_number)
-            for h in near:
-                g.before |= h.before | 1 << h.number
 
     def found(self) -> Groups:
         for g in self.order:
@@ -86,7 +78,7 @@ class Finder:
         members = [seed]
         for g in self.order[self.order.index(seed) + 1:]:
             if self.home[g.vertices[0]] is g and self.follows(g, made, members) \
-                    and self.is_legal([*members, g]):
+                    and self.groups.is_legal([*members, g]):
                 members.append(g)
         sums = self.sums(made, members)
         if is_large(members, made.space) and any(m.kind == "loop" for m in members) and \
@@ -153,7 +145,7 @@ class Finder:
         found = []
         for g in self.order:
             if self.home[g.vertices[0]] is g and is_product(g) and self.is_sum(g, values, made) \
-                    and self.reads_rows(g, made, [*members, *found]) and self.is_legal([*members, *found, g]):
+                    and self.reads_rows(g, made, [*members, *found]) and self.groups.is_legal([*members, *found, g]):
                 found.append(g)
         return found
 
@@ -167,7 +159,7 @@ class Finder:
         for c in self.chains:
             values = {v for v in c.vertices if is_value(v, c.space)}
             if c.space[0] >= LEAST_BATCHES and self.is_sum(g, values, c) and self.reads_rows(g, c, [c]) \
-                    and self.is_legal([c, g]):
+                    and self.groups.is_legal([c, g]):
                 return self.absorb(c, g, True)
 
     def is_chained(self, source) -> bool:
@@ -190,15 +182,6 @@ class Finder:
         return True
 
     # -- fusing -------------------------------------------------------------------------------------
-    def is_legal(self, members) -> bool:
-        """Whether no other group needs some of them and is needed by others."""
-        own = sum(1 << m.number for m in members)
-        needed = 0
-        for m in members:
-            needed |= m.before
-        return not any(needed >> g.number & 1 and g.before & own
-                       for g in self.groups.groups if g not in members)
-
     def absorb(self, made: Chain, part, sums_rows: bool) -> None:
         gone, bit = 1 << part.number, 1 << made.number
         made.add(part, sums_rows)

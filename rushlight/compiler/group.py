@@ -285,6 +285,21 @@ class Groups:
                     heapq.heappush(ready, f.number)
         return order
 
+    def close(self, order) -> None:
+        """`before` of each group: all that must run earlier, not only what is next to it."""
+        by_number = {g.number: g for g in order}
+        for g in order:
+            for h in self.direct(g, by_number):
+                g.before |= h.before | 1 << h.number
+
+    def is_legal(self, members) -> bool:
+        """Of closed groups: whether no other one needs some of them and is needed by others."""
+        own = sum(1 << m.number for m in members)
+        needed = 0
+        for m in members:
+            needed |= m.before
+        return not any(needed >> g.number & 1 and g.before & own for g in self.groups if g not in members)
+
     def direct(self, g, bits) -> set:
         """Groups that g waits for, but not those that one of these waits for: a long chain stays quick."""
         present = bits.keys()

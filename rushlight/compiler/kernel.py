@@ -191,6 +191,10 @@ def written(nest: Nest | RowNest) -> tuple[int, ...]:
 # its folds feed numbers of the row (a mean, a maximum) into the next stage's body. Softmax, layer norm
 # and their gradients are one kernel this way. A row value is numbered in the order in which stages make
 # them: first a stage's folds, then what its `after` body computes from row values, once per row.
+#
+# Sums across rows (`folds`) ride along: the first `over` kept axes are added up. Then a unit is a part of such a
+# sum, for one place on the other kept axes: it passes over its rows in order, and each of their elements is added
+# to where the part goes.
 
 class Stage(NamedTuple):
     body: Body                          # inputs: `loads`, `scalars`, then `rows` (row values, in every lane)
@@ -203,6 +207,7 @@ class Stage(NamedTuple):
     after_loads: tuple[int, ...]
     after_scalars: tuple[int, ...]
     after_rows: tuple[int, ...]
+    rides: tuple[tuple[int, int], ...] = ()     # (sum across rows, output of body)
 
 
 class RowNest(NamedTuple):
@@ -213,4 +218,5 @@ class RowNest(NamedTuple):
     stores: tuple[Store, ...]           # `value` is unused: stages say what they store
     puts: tuple[Store, ...]             # one number per row; `value` is a row value
     folded: int = 1                     # 2: a row is several lines of whole vectors
-    folds = ()
+    over: int = 0                       # kept axes that sums across rows add up
+    folds: tuple[Fold, ...] = ()        # these sums

@@ -11,6 +11,7 @@ from .group import group
 from .lower import lower
 from .memory import lifetimes
 from .rematerialise import rematerialise
+from .riders import ride
 from .simplify import dedupe, drop_copies, drop_dead, outer_products
 
 
@@ -31,6 +32,7 @@ PASSES = [
     Pass(group,       "nodes -> kernels; the only place that decides fusion"),
     Pass(rematerialise, "after grouping: only what crosses from kernel to kernel costs memory"),
     Pass(chain,       "kernels whose rows feed each other run a few rows at a time; needs to know what each kernel reads"),
+    Pass(ride,        "sums across rows join the kernel that passes over these rows; after chains, which run a few at a time"),
     Pass(lower,       "kernels -> calls of loop nests, contractions and host functions, in running order"),
     Pass(abreast,     "small calls that do not need each other become one; needs to know whose memory is taken over"),
     Pass(lifetimes,   "needs the final order; the arena itself is laid out for each size (compiler/memory.py)"),

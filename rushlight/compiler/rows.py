@@ -8,23 +8,49 @@ What is dear, as an exponential, is not done again but waits in the row of a res
 
 A vertex walks the row, or it is a number of the row ("row value"): a reduction's result or made
 of such. A stage holds what can be computed once the row values of the stages before it are known.
+Sums across rows may ride along (compiler/riders.py): their operands are outputs of a stage's body.
 """
 from __future__ import annotations
 
 from math import prod
+from typing import NamedTuple
 
 from ..layout import packed_strides, view
 from ..trace.graph import Use
 from .bodies import BodyBuilder
-from .kernel import LANES, OWN_ROW, Own, Call, Fold, Load, NestWords, RowNest, Scalar, Stage, Store, written
+from .kernel import (
+    LANES, OWN_ROW, Own, Call, Fold, Load, NestWords, RowNest, Scalar, Stage, Store, written,
+)
 from .prices import price
 from .sizes import larger, smaller, times
-from .schedule import GRAIN, ROW_PART, SHORT_ROW, Access, LoopGroup, accumulator, way
+from .schedule import COLUMN_PART, GRAIN, ROW_PART, SHORT_ROW, Access, LoopGroup, accumulator, add_parts, rows_beside, way
 
 LONG_ROW = 4096         # rows longer than this are worth it only if there are some to share out
 FEW_ROWS = 8
 OWN_ROWS = 2            # that a kernel keeps on its stack
 DEAR = 0.2              # nanoseconds of steps that are rather stored than done again for the same row
+FEW_PARTS = 4           # units that are too few to be shared out: sums across rows are kernels of their own
+
+
+class Riding(NamedTuple):
+    """How sums across rows are cut: `parts` of `steps` rows, for each of `others` places."""
+    steps: int
+    parts: int
+    others: int
+
+
+def riding(space, first, dims) -> Riding | None:
+    """How sums over `dims` ride on rows, in the order and parts that they have alone; None if they do not."""
+    kept, run = ([d for d in axes if space[d] != 1] for axes in (range(first), range(first, len(space))))
+    over = [d for d in kept if d in dims]
+    if not over or over != kept[:len(over)] or any(d in dims for d in run):
+        return None
+    if prod(space[d] for d in run) > LONG_ROW or rows_beside(space, kept[len(over):] + run, over) > 1:
+        return None
+    rows, others = prod(space[d] for d in over), prod(space[d] for d in kept if d not in over)
+    steps = smaller(COLUMN_PART, rows)
+    parts = -(-rows // steps)
+    return Riding(steps, parts, others) if parts * others >= FEW_PARTS else None
 
 
 def row_axis(space, dims):
@@ -61,15 +87,21 @@ class RowGroup(LoopGroup):
         super().__init__(group, builder)
         self.first = row_axis(self.space, self.dims)
         self.kept_shape = self.space[:self.first]
+        self.riders = [v for v in group.vertices if v.prim.kind == "reduce" and v.params["dims"] != group.dims]
+        self.over = self.riders[0].params["dims"] if self.riders else ()
 
     def is_value(self, v) -> bool:
-        return is_row_value(v, self.space, self.first)
+        return v not in self.riders and is_row_value(v, self.space, self.first)
+
+    def is_folded(self, d):
+        """What neighbouring axes must have in common to be walked as one."""
+        return d in self.dims, d in self.over
 
     # -- collecting -----------------------------------------------------------------------------------
     def collect(self):
         self.values, self.readers = {}, {}
         for v in self.group.vertices:
-            self.per_row = self.is_value(v) and v.prim.kind != "reduce"
+            self.per_row = v.prim.kind != "reduce" and self.is_value(v)
             tensors, scalars = iter(v.uses), iter(v.scalars)
             for i, (layout, d) in enumerate(zip(v.sig.layouts, v.sig.dtypes)):
                 self.values[v, i] = self.scalar(next(scalars), d) if layout is None else self.operand(next(tensors))
@@ -158,12 +190,37 @@ class RowGroup(LoopGroup):
         ways = lambda n: tuple(way(strides[n], d == len(merged) - 1) for d, (_, strides, _) in enumerate(merged))
         own = lambda a: a.ref.number if type(a.ref) is Own else -1
         made = len(self.loads)
+        folds, targets = self.sums(merged)
         nest = RowNest(len(kept), tuple(Load(a.dtype, ways(i), own=own(a)) for i, a in enumerate(self.loads)),
                        tuple(d for _, d in self.scalars), tuple(stages),
                        tuple(Store(a.dtype, ways(made + i), 0, own(a)) for i, (a, _) in enumerate(stores)),
                        tuple(Store(a.dtype, ways(made + len(stores) + i), r) for i, (a, r) in enumerate(puts)),
-                       len(merged) - len(kept))
-        return [self.row_call(nest, self.row_words(nest, merged, accesses))]
+                       len(merged) - len(kept), sum(is_over for _, _, (_, is_over) in kept), folds)
+        call = self.row_call(nest, self.row_words(nest, merged, accesses, targets))
+        return [call, *self.added(folds, targets)]
+
+    def sums(self, merged) -> tuple[tuple, list]:
+        """The folds across rows, and for each (where its parts go, strides there, elements of a part)."""
+        if not self.riders:
+            return (), []
+        cut = riding(self.space, self.first, self.over)
+        sizes = [1 if is_over else n for n, _, (_, is_over) in merged]
+        strides = [0 if is_over else s for s, (_, _, (_, is_over)) in zip(packed_strides(sizes), merged)]
+        width, folds, targets = prod(sizes), [], []
+        ways = tuple(way(s, d == len(merged) - 1) for d, s in enumerate(strides))
+        for n, v in enumerate(self.riders):
+            kind = accumulator(v)
+            folds.append(Fold(v.prim.name, kind, kind, n, ways))
+            targets.append((self.builder.temp(cut.parts * width * kind.itemsize), strides, width))
+        return tuple(folds), targets
+
+    def added(self, folds, targets) -> list[Call]:
+        """Calls that add up the parts of sums across rows."""
+        calls = []
+        for v, fold, (ref, _, width) in zip(self.riders, folds, targets):
+            parts = riding(self.space, self.first, self.over).parts
+            calls += add_parts(self.builder, fold.op, fold.dtype, v.dtype, ref, parts, width, self.builder.result(v))
+        return calls
 
     def hosts(self, levels) -> dict:
         """Dear steps that a later stage needs again: each waits where a result will be, until that is made, or on the stack."""
@@ -177,7 +234,7 @@ class RowGroup(LoopGroup):
                 later = [t for t in range(s + 1, len(goals))
                          if v in self.needed(goals[t], known | found.keys())[0]]
                 free = (h for t in range(max(later, default=len(goals)), len(goals)) for h in goals[t]
-                        if not self.is_value(h) and h.dtype is v.dtype and h not in found.values() and h not in taken)
+                        if h.prim.kind != "reduce" and h.dtype is v.dtype and h not in found.values() and h not in taken)
                 host = next(free, None)
                 if host is None and later and own < OWN_ROWS and short:
                     host, own = Own(own), own + 1
@@ -188,15 +245,17 @@ class RowGroup(LoopGroup):
     def goals(self, members) -> list:
         """What a stage folds and what it stores."""
         return [v for v in members if v.prim.kind == "reduce"] + [
-            v for v in members if not self.is_value(v) and self.builder.is_needed(v, self.group)]
+            v for v in members if v.prim.kind != "reduce" and not self.is_value(v) and self.builder.is_needed(v, self.group)]
 
     def stage(self, members, hosts, number_of, stores, puts) -> Stage:
         needed = lambda v: self.builder.is_needed(v, self.group)
-        folds = [v for v in members if v.prim.kind == "reduce"]
-        kept = [v for v in self.goals(members) if v not in folds]
-        steps, _ = self.needed(folds + kept, number_of.keys() | self.waiting.keys())
+        goals = self.goals(members)
+        riders = [v for v in goals if v in self.riders]
+        folds = [v for v in goals if v.prim.kind == "reduce" and v not in riders]
+        kept = [v for v in goals if v.prim.kind != "reduce"]
+        steps, _ = self.needed(goals, number_of.keys() | self.waiting.keys())
         wait = [v for v in steps if v in hosts]
-        _, body, (loads, scalars, rows), kinds = self.body(folds + kept + wait, number_of)
+        _, body, (loads, scalars, rows), kinds = self.body(folds + kept + wait + riders, number_of)
         structure = tuple(self.fold_of(v, kind, i) for i, (v, kind) in enumerate(zip(folds, kinds)))
         saved = []
         for i, v in enumerate(kept + wait, len(folds)):
@@ -213,7 +272,8 @@ class RowGroup(LoopGroup):
         for v in folds + values:
             if needed(v):
                 puts.append((Access(self.builder.result(v), v.dtype, strides), number_of[v]))
-        return Stage(body, loads, scalars, rows, structure, tuple(saved), after, after_loads, after_scalars, after_rows)
+        rides = tuple((self.riders.index(v), i) for i, v in enumerate(riders, len(folds) + len(kept) + len(wait)))
+        return Stage(body, loads, scalars, rows, structure, tuple(saved), after, after_loads, after_scalars, after_rows, rides)
 
     def waits(self, v, host) -> Access:
         if type(host) is not Own:
@@ -224,7 +284,7 @@ class RowGroup(LoopGroup):
     def fold_of(v, kind, i) -> Fold:
         return Fold(v.prim.name, accumulator(v), v.dtype, i, ())
 
-    def row_words(self, nest, merged, accesses):
+    def row_words(self, nest, merged, accesses, targets):
         w = NestWords(nest)
         fill = [0] * w.count
         for at, (n, _, _) in zip(w.sizes, merged):
@@ -235,6 +295,9 @@ class RowGroup(LoopGroup):
                 fill[at] = merged[axis][1][n]
         for (number, d), at in zip(self.scalars, w.scalars):
             fill[at] = Scalar(number, d)
+        if self.riders:
+            fill[w.fold_block], fill[w.parts], *_ = riding(self.space, self.first, self.over)
+        self.place_folds(fill, w, targets)
         return fill
 
     def row_call(self, nest, fill) -> Call:
@@ -242,7 +305,11 @@ class RowGroup(LoopGroup):
         names = " ".join(v.prim.name for v in self.group.vertices)
         work = length * len(nest.stages)
         nbytes = sum(prod(n for n, s in zip(self.space, a.strides) if s) * a.dtype.itemsize for a in self.loads)
-        return Call(self.builder.backend.rows(nest), tuple(fill), rows, smaller(larger(1, GRAIN // work), larger(rows, 1)),
+        units, grain = rows, smaller(larger(1, GRAIN // work), larger(rows, 1))
+        if self.riders:
+            _, parts, others = riding(self.space, self.first, self.over)
+            units, grain = parts * others, 1
+        return Call(self.builder.backend.rows(nest), tuple(fill), units, grain,
                     f"row {times(self.space)} {len(nest.stages)} stages: {names}",
                     rows * length * sum(len(s.body.instrs) for s in nest.stages), nbytes,
                     rows * work, written(nest))

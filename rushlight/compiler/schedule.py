@@ -169,7 +169,7 @@ class LoopGroup:
         """
         merged = []
         for d in order:
-            n, strides, folded = self.space[d], [a.strides[d] for a in accesses], d in self.dims
+            n, strides, folded = self.space[d], [a.strides[d] for a in accesses], self.is_folded(d)
             if n == 1:
                 continue
             if merged and merged[-1][2] == folded and (n * merged[-1][0] == 0 or all(
@@ -178,6 +178,9 @@ class LoopGroup:
             else:
                 merged.append((n, strides, folded))
         return merged
+
+    def is_folded(self, d):
+        return d in self.dims
 
     def calls(self) -> list[Call]:
         self.collect()
@@ -301,12 +304,16 @@ class LoopGroup:
             return None
         if not any(self.jumps(a, run) for a in self.loads):
             return None
-        return self.neighbours(kept)
+        return self.side_by_side(kept)
 
     def neighbours(self, kept):
         """A kept axis on which elements of all loads are neighbours, if on the last one they are not."""
         if not kept or all(a.strides[kept[-1]] in (0, 1) for a in self.loads):
             return None
+        return self.side_by_side(kept)
+
+    def side_by_side(self, kept):
+        """A kept axis on which elements of all loads are neighbours."""
         return next((d for d in kept if self.space[d] >= LANES and all(a.strides[d] in (0, 1) for a in self.loads)), None)
 
     def kept_around(self, last, kept, accesses):
@@ -324,11 +331,11 @@ class LoopGroup:
         length, steps = inner[-1][0], prod(n for n, _, _ in inner)
         per = ROW_PART if length > ROW_PART else length * larger(1, ROW_PART // length)
         per = smaller(per, steps)
-        n = keeps[-1][0]
+        n, parts = keeps[-1][0], -(-steps // per)
         block = smaller(COLUMN_BLOCK, n)
         blocks = -(-n // block)
         return self.folded("columns", keeps + inner, len(keeps), stores, values, folds, block, blocks, per,
-                           -(-steps // per), prod(n for n, _, _ in keeps[:-1]) * blocks, block * per,
+                           parts, prod(n for n, _, _ in keeps[:-1]) * blocks, block * per,
                            places=places, spread=True)
 
     def jumps(self, access, run) -> bool:
@@ -438,13 +445,18 @@ class LoopGroup:
             for numbers, check in zip(indices, a.checks):
                 for at, number in zip(numbers, check):
                     fill[at] = number
+        self.place_folds(fill, w, targets)
+        for (number, d), at in zip(self.scalars, w.scalars):
+            fill[at] = Scalar(number, d)
+        return fill
+
+    @staticmethod
+    def place_folds(fill, w, targets):
+        """Where results of folds go: (start, strides, elements of a part) of each."""
         for (ref, strides, width), (pointer, places, ((step, _, _),)) in zip(targets, w.folds):
             fill[pointer], fill[step] = ref, width
             for axis, at in places.items():
                 fill[at] = strides[axis]
-        for (number, d), at in zip(self.scalars, w.scalars):
-            fill[at] = Scalar(number, d)
-        return fill
 
     def call(self, nest, fill, units, grain) -> Call:
         note = f"{nest.style} {times(self.space)}" + (f" fold {list(self.dims)}" if self.dims else "")

@@ -52,20 +52,22 @@ def outer_products(graph: Graph) -> Graph:
 
 
 def dedupe(graph: Graph) -> Graph:
-    """Equal vertices become one. Numbers bound at run time are never equal, nor are random draws."""
+    """Equal vertices become one. Numbers bound at run time are never equal, nor are random draws or two outputs."""
     seen: dict = {}
     to: dict = {}
     for v in graph.vertices:
-        if v.scalars or v.extra is not None or v.is_output or v.prim.kind in ("write", "random"):
+        if v.scalars or v.extra is not None or v.prim.kind in ("write", "random"):
             continue
         key = (v.sig, tuple([to.get(u.source, u.source) for u in v.uses]))
         offsets = [u.offset for u in v.uses]        # compared, not looked up: they are sizes (compiler/sizes.py)
         alike = seen.setdefault(key, [])
         first = next((w for w, others in alike if others == offsets), None)
-        if first is None:
+        if first is None or first.is_output and v.is_output:
             alike.append((v, offsets))
-        else:
-            to[v] = first
+            continue
+        if v.is_output:
+            first.is_output, first.number = True, v.number
+        to[v] = first
     return redirect(graph, to)
 
 

@@ -623,14 +623,18 @@ def row_nest_code(nest: RowNest) -> Code:
 
 
 class RowEmitter(Emitter):
-    """A unit is one row: each stage walks it in vectors, folds the lanes, then computes numbers of the row."""
+    """A unit is one row: each stage walks it in vectors, folds the lanes, then computes numbers of the row.
+
+    Where sums across rows ride along it is all rows of a part of such a sum.
+    """
 
     def __init__(self, nest: RowNest):
         self.nest, self.words = nest, NestWords(nest)
         self.f = Function("row" + "".join("_" + fold.op for stage in nest.stages for fold in stage.folds))
         self.accesses = [(a, w) for group, words in ((nest.loads, self.words.loads), (nest.stores, self.words.stores))
                          for a, w in zip(group, words)]
-
+        self.accesses += zip(nest.folds, self.words.folds)
+        self.sums: list = []        # where a part of the sums across rows is
         owned = {a.own: a.dtype for a in nest.stores if a.own >= 0}
         self.own = {n: self.f.alloca(d.llvm if d is not dtypes.bool else "i8", OWN_ROW) for n, d in owned.items()}
 
@@ -641,15 +645,53 @@ class RowEmitter(Emitter):
     def code(self) -> Code:
         f, nest = self.f, self.nest
         with f.loop(f.lo, f.hi) as unit:
-            at = self.decode(unit.index, list(range(nest.kept)))
-            starts = [self.start(a, words, at) for a, words in self.accesses]
-            rows: list = []         # (dtype, value)
-            for stage in nest.stages:
-                rows += self.stage(stage, starts, rows)
-            for put, words in zip(nest.puts, self.words.puts):
-                kind, value = rows[put.value]
-                f.store(to_memory(f, kind, value), self.start(put, words, at))
+            if nest.over:
+                self.part(unit.index)
+            else:
+                self.one_row(self.decode(unit.index, list(range(nest.kept))))
         return f.code()
+
+    def one_row(self, at):
+        f, nest, own = self.f, self.nest, len(self.nest.loads) + len(self.nest.stores)
+        starts = [self.start(a, words, at) for a, words in self.accesses[:own]] + self.sums
+        rows: list = []         # (dtype, value)
+        for stage in nest.stages:
+            rows += self.stage(stage, starts, rows)
+        for put, words in zip(nest.puts, self.words.puts):
+            kind, value = rows[put.value]
+            f.store(to_memory(f, kind, value), self.start(put, words, at))
+
+    # -- sums across rows ---------------------------------------------------------------------------------
+    def part(self, unit):
+        """The rows of a part of the sums, which are added to where that part goes."""
+        f, nest = self.f, self.nest
+        part, over = f.urem(unit, f.word(self.words.parts)), list(range(nest.over))
+        at = self.decode(f.udiv(unit, f.word(self.words.parts)), list(range(nest.over, nest.kept)))
+        self.sums = [self.result_place(fold, words, at, part) for fold, words in zip(nest.folds, self.words.folds)]
+        self.clear()
+        begin, end = self.lines_of(part, over)
+        with f.loop(begin, end, nonempty=True) as row:
+            self.one_row(at | self.decode(row.index, over))
+
+    def clear(self):
+        """Sums begin at their identities."""
+        f, nest, n = self.f, self.nest, 1
+        for axis in range(nest.kept, nest.kept + nest.folded):
+            n = f.mul(n, self.size(axis))
+        with self.vectors(0, n) as step:
+            for v in step:
+                for fold, start in zip(nest.folds, self.sums):
+                    f.store_strided(identity(f, fold)[0], f.at(start, fold.dtype.llvm, v.index), 1, v.mask)
+
+    def ride(self, stage, starts, v, outs, kinds):
+        """Each element of the row to its sum across rows."""
+        f, nest, own = self.f, self.nest, len(self.nest.loads) + len(self.nest.stores)
+        for n, value in stage.rides:
+            fold = nest.folds[n]
+            place = f.at(starts[own + n], fold.dtype.llvm, v.index)
+            old = f.load_strided(fold.dtype.llvm, place, 1, mask=v.mask)
+            new, = combine(f, fold, [old], [cast(f, fold.dtype, kinds[value], outs[value])])
+            f.store_strided(new, place, 1, v.mask)
 
     def stage(self, stage, starts, rows):
         f = self.f
@@ -691,6 +733,7 @@ class RowEmitter(Emitter):
         for fold, old in zip(stage.folds, state):
             new, = combine(f, fold, [old], [cast(f, fold.dtype, kinds[fold.value], outs[fold.value])])
             result.append(new if v.mask is None else f.select(v.mask, new, old))
+        self.ride(stage, starts, v, outs, kinds)
         return result
 
     def after(self, stage, starts, rows):

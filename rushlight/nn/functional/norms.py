@@ -38,17 +38,35 @@ def _plain_rule(g, _y, x, mean, rstd, *, dims, eps):
     return rstd * (g - g.mean(dims, keepdim=True) - normed * (g * normed).mean(dims, keepdim=True))
 
 
+def _alike(w, dims):
+    """Those of the axes `dims` along which a weight is one number."""
+    return tuple(d for d in dims if w.shape[d] == 1)
+
+
+def _sums(g, x, mean, rstd, axes):
+    """g times the normalised x, and g, added up over `axes`: weights, biases and x need the same ones."""
+    products = g * ((x - mean) * rstd)
+    return [t.sum(axes, keepdim=True) if axes else t for t in (products, g)]
+
+
 def _input_rule(g, _y, x, mean, rstd, w, *_b, dims, eps):
-    return _plain_rule(g * w, None, x, mean, rstd, dims=dims, eps=eps)
+    mean, rstd = _statistics(x, mean, rstd, dims, eps)
+    alike = _alike(w, dims)
+    rest = tuple(d for d in dims if d not in alike)
+    n = math.prod(x.shape[d] for d in dims)
+    means = [(s.sum(rest, keepdim=True) if rest else s) / n for s in
+             (s * w for s in _sums(g, x, mean, rstd, alike))]
+    return rstd * (g * w - means[1] - (x - mean) * rstd * means[0])
 
 
 def _weight_rule(g, _y, x, mean, rstd, w, *_b, dims, eps):
     mean, rstd = _statistics(x, mean, rstd, dims, eps)
-    return sum_to(g * ((x - mean) * rstd), w.shape)
+    return sum_to(_sums(g, x, mean, rstd, _alike(w, dims))[0], w.shape)
 
 
-def _bias_rule(g, _y, _x, _mean, _rstd, _w, b, *, dims, eps):
-    return sum_to(g, b.shape)
+def _bias_rule(g, _y, x, mean, rstd, _w, b, *, dims, eps):
+    axes = _alike(b, dims)
+    return sum_to(g.sum(axes, keepdim=True) if axes else g, b.shape)
 
 
 def _normalise(x, mean, rstd, w=None, b=None, *, dims, eps):
