@@ -395,9 +395,9 @@ class Builder:
         return (self.ref(use.source, use.offset, use.dtype), use.dtype, tuple(use.layout.shape), use.layout.strides)
 
     def native(self, v) -> list:
-        """A scan, recurrence or sort."""
+        """A scan, recurrence, transform, factorisation or sort."""
         views = [self.view(self.stored(u)) for u in v.uses]
-        return self.backend.native(v, self.result(v), views, self.temp)
+        return self.backend.native(v, self.result(v), views, self.temp, lambda: (self.error_ref, self.check(v, 0)))
 
     def runs_on_host(self, v) -> bool:
         group = self.home.get(v)

@@ -310,7 +310,9 @@ class Plan:
         """Raise what an index check reported; the line is that of this recording, not of the plan's first."""
         check = self.recipe.checks[int(self.words[0]) - 1]
         node, index = d.nodes[check.number], int(self.words[1])
-        params = node.sig.params
+        params, prim = node.sig.params, node.sig.prim
+        if prim.failure is not None:
+            raise errors.blame(prim.failure(index, node.sig.layouts[0].ndim, **params), node)
         size = params["size"][check.axis] if "size" in params else node.sig.shape[check.axis]
         raise errors.blame(errors.index_error(params["error"], index, check.axis, size), node)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..compiler.kernel import View
+from .factor import can_factor, lower_factor
 from .fourier import can_transform, lower_transform
 from .loops import nest_code as nest, row_nest_code as rows
 from .recurrent import can_recur, lower_recurrence
@@ -33,21 +34,23 @@ def is_whole_product(vertex) -> bool:
 
 
 def is_native(vertex) -> bool:
-    """Whether a scatter, scan, recurrence, sort or Fourier transform has a kernel; else its NumPy meaning runs."""
+    """Whether a scatter, scan, recurrence, sort, Fourier transform or factorisation has a kernel; else its NumPy meaning runs."""
     kind = vertex.prim.kind
     if kind == "scatter":
         return can_scatter(vertex)
-    return kind == "host" and any(can(vertex) for can in (can_scan, can_recur, can_sort, can_select, can_transform))
+    return kind == "host" and any(can(vertex) for can in (can_scan, can_recur, can_sort, can_select, can_transform, can_factor))
 
 
-def native(vertex, out, views, temp) -> list:
-    """Calls of a scan, recurrence, Fourier transform or sort."""
+def native(vertex, out, views, temp, failing) -> list:
+    """Calls of a scan, recurrence, Fourier transform, factorisation or sort; `failing` as in `lower_factor`."""
     if can_scan(vertex):
         return lower_scan(vertex, out, *views)
     if can_recur(vertex):
         return lower_recurrence(vertex, out, views, temp)
     if can_transform(vertex):
         return lower_transform(vertex, out, *views, temp)
+    if can_factor(vertex):
+        return lower_factor(vertex, out, views, temp, failing)
     if can_select(vertex):
         return lower_topk(vertex, out, *views)
     return lower_sort(vertex, out, *views, temp)

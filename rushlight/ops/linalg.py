@@ -364,8 +364,8 @@ def svdvals(A, *, driver=None, out=None):
 
 def lu_factor(A, *, pivot=True, out=None):
     """(LU, pivots): both factors in one matrix, and the row (from 1) that each row swapped with."""
-    lu, pivots, _ = lu_factor_ex(A, pivot=pivot)
-    info = p.first_zero_pivot(A.detach()).reshape(-1).tolist() if has_values() else []
+    lu, pivots, info = lu_factor_ex(A, pivot=pivot)
+    info = info.reshape(-1).tolist() if has_values() and bool(info.any()) else []
     at = next((i for i, n in enumerate(info) if n), None)
     if at is not None:
         place = info[at]
@@ -386,10 +386,10 @@ def lu_factor_ex(A, *, pivot=True, check_errors=False, out=None):
         raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
     if A.dtype not in FULL:
         refuse("lu_cpu", A.dtype)
-    pivots = (p.lu_swaps(A.detach()) + 1).to(dtypes.int32)
-    info = p.first_zero_pivot(A.detach()).to(dtypes.int32)
-    return several("linalg_lu_factor_ex", ("LU", "pivots", "info"), [p.lu(A), pivots, info],
-                   out=out)
+    packed = p.lu(A)
+    both, swaps, info = p.take_apart(packed, *p.lu_shapes(*A.shape[-2:]))
+    swaps, info = (o.real_part(x.detach()).to(dtypes.int32) for x in (swaps, info))
+    return several("linalg_lu_factor_ex", ("LU", "pivots", "info"), [both.clone(), swaps + 1, info.squeeze(-1)], out=out)
 
 
 def lu(A, *, pivot=True, out=None):
@@ -397,8 +397,9 @@ def lu(A, *, pivot=True, out=None):
     check_matrix(A, "linalg.lu", "lu_cpu")
     if not pivot:
         raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
-    both, rows = p.lu(A), p.lu_order(A.detach())
-    k = min(A.shape[-2:])
+    m, n = A.shape[-2:]
+    packed, k = p.lu(A), min(m, n)
+    both, rows = p.take_apart(packed, *p.lu_shapes(m, n))[0], p.order_of(packed, m, n)
     parts = [row_order(rows, A.dtype), p.lower_factor(both), both[..., :k, :].triu()]
     return several("linalg_lu", ("P", "L", "U"), parts, out=out)
 
@@ -410,13 +411,7 @@ def row_order(rows, dtype):
 
 def order_of(pivots, n):
     """The order of n rows after swaps (counted from 1)."""
-    import numpy as np
-    swaps = pivots.detach()._array().astype(np.int64) - 1
-    rows = np.broadcast_to(np.arange(n), (*swaps.shape[:-1], n)).copy()
-    for at in np.ndindex(swaps.shape[:-1]):
-        for k, other in enumerate(swaps[at]):
-            rows[at][[k, other]] = rows[at][[other, k]]
-    return o.tensor(rows)
+    return p.rows_after(pivots.detach().to(dtypes.int64) - 1, n=n)
 
 
 def lu_solve(LU, pivots, B, *, left=True, adjoint=False, out=None):

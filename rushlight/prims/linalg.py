@@ -18,6 +18,7 @@ from ..errors import LinAlgError
 from .complex import COMPLEX, drawn
 from .table import Primitive, int64_dtype, same_dtype
 
+CLOSE = 200             # units in the last place of the largest element, between kernels and LAPACK on well-conditioned samples
 KINDS = (np.float32, np.float64, *COMPLEX)
 
 
@@ -105,9 +106,21 @@ def first_failure(x, leading_minor):
     return 0, x.shape[-1]
 
 
+ORDER = (1 << 32) - 1
+
+
+def reported(at, order) -> int:
+    """A matrix and an order in one number, as kernels report them."""
+    return at << 32 | order
+
+
 def zero_pivot(matrix) -> int:
     """1-based place of the first zero on the diagonal of U; 0 if there is none."""
-    zeros = np.flatnonzero(np.diagonal(eliminated(matrix)[0]) == 0)
+    return _first_zero(eliminated(matrix)[0])
+
+
+def _first_zero(lu) -> int:
+    zeros = np.flatnonzero(np.diagonal(lu) == 0)
     return int(zeros[0]) + 1 if zeros.size else 0
 
 
@@ -132,18 +145,34 @@ def _size(x):
     return np.abs(x.real) + np.abs(x.imag) if np.iscomplexobj(x) else np.abs(x)
 
 
+PANEL = 32              # columns that are eliminated one by one, before a product does the same to those behind
+
+
 def eliminated(matrix):
     """Gauss: (L below and U above the diagonal, the row that each step swapped with)."""
     lu, (m, n) = matrix.copy(), matrix.shape
-    pivots = np.arange(min(m, n))
-    for k in range(min(m, n)):
-        at = k + int(np.argmax(_size(lu[k:, k])))
-        pivots[k] = at
-        lu[[k, at]] = lu[[at, k]]
-        if lu[k, k] != 0:
-            lu[k + 1:, k] /= lu[k, k]
-            lu[k + 1:, k + 1:] -= np.outer(lu[k + 1:, k], lu[k, k + 1:])
+    many = min(m, n)
+    pivots = np.arange(many)
+    for first in range(0, many, PANEL):
+        last = min(first + PANEL, many)
+        for k in range(first, last):
+            pivots[k] = _eliminate_column(lu, k, last)
+        if last < n:
+            right = _solve_triangular(lu[first:last, first:last], lu[first:last, last:], upper=False, unitriangular=True)
+            lu[first:last, last:] = right
+            lu[last:, last:] -= lu[last:, first:last] @ right
     return lu, pivots
+
+
+def _eliminate_column(lu, k, last) -> int:
+    """Step k, in the columns before `last`; the row that is swapped with."""
+    at = k + int(np.argmax(_size(lu[k:, k])))
+    if at != k:
+        lu[[k, at]] = lu[[at, k]]
+    if lu[k, k] != 0:
+        lu[k + 1:, k] /= lu[k, k]
+        lu[k + 1:, k + 1:last] -= np.outer(lu[k + 1:, k], lu[k, k + 1:last])
+    return at
 
 
 # -- solving ---------------------------------------------------------------------------------------
@@ -152,9 +181,12 @@ def _solve(a, b, *, said):
     try:
         return np.linalg.solve(a, b)
     except np.linalg.LinAlgError:
-        at, _ = first_failure(a, zero_pivot)
-        raise LinAlgError(f"{said}: {_element(at, a.ndim)}The solver failed because the input "
-                          "matrix is singular.") from None
+        raise _no_solution(reported(*first_failure(a, zero_pivot)), a.ndim, said=said) from None
+
+
+def _no_solution(report, ndim, *, said):
+    return LinAlgError(f"{said}: {_element(report >> 32, ndim)}The solver failed because the input "
+                       "matrix is singular.")
 
 
 def _left_gradient(g, y, a, _b, *, said):
@@ -169,7 +201,7 @@ def _solve_tangent(ts, y, a, b, *, said):
 
 solve = _host("solve", _solve, lambda shapes, **_: shapes[1],
               (_left_gradient, lambda g, _y, a, _b, *, said: solve(a.mH, g, said=said)),
-              _solve_tangent, _pairs(said="solve"), "LinalgSolveExBackward0", may_fail=True,
+              _solve_tangent, _pairs(said="solve"), "LinalgSolveExBackward0", ulp=CLOSE, may_fail=True, failure=_no_solution,
               raises=lambda rng: [((np.zeros((2, 2)), np.ones((2, 1))), dict(said="solve"),
                                    LinAlgError, "The solver failed because")])
 
@@ -241,23 +273,25 @@ solve_triangular = _host(
         a.mH, g, upper=not upper, unitriangular=unitriangular)), _triangular_tangent,
     lambda rng: [c for up in (False, True) for unit in (False, True)
                  for c in _pairs(upper=up, unitriangular=unit)(rng)],
-    "LinalgSolveTriangularBackward0")
+    "LinalgSolveTriangularBackward0", ulp=CLOSE)
 
 
 def _inv(a, *, said):
     try:
         return np.linalg.inv(a)
     except np.linalg.LinAlgError:
-        at, place = first_failure(a, zero_pivot)
-        raise LinAlgError(f"{said}: {_element(at, a.ndim)}The diagonal element {place} is zero, "
-                          "the inversion could not be completed because the input matrix is "
-                          "singular.") from None
+        raise _no_inverse(reported(*first_failure(a, zero_pivot)), a.ndim, said=said) from None
+
+
+def _no_inverse(report, ndim, *, said):
+    return LinAlgError(f"{said}: {_element(report >> 32, ndim)}The diagonal element {report & ORDER} is zero, "
+                       "the inversion could not be completed because the input matrix is singular.")
 
 
 inv = _host("inv", _inv, _same_shape,
             (lambda g, y, _a, *, said: -o.matmul(o.matmul(y.mH, g), y.mH),),
             lambda ts, y, a, *, said: -o.matmul(o.matmul(y, ts[0]), y), _squares(said="inv"),
-            "LinalgInvExBackward0", may_fail=True,
+            "LinalgInvExBackward0", ulp=CLOSE, may_fail=True, failure=_no_inverse,
             raises=lambda rng: [((np.zeros((2, 2)),), dict(said="inv"), LinAlgError,
                                  "The diagonal element 1 is zero")])
 
@@ -275,7 +309,7 @@ def _inner(a, b):
 
 det = _host("det", lambda a: np.linalg.det(a), _batch_shape,
             (lambda g, _y, a: _over(g, cofactors(a).conj()),),
-            lambda ts, y, a: _inner(cofactors(a), ts[0]), _squares(), "LinalgDetBackward0")
+            lambda ts, y, a: _inner(cofactors(a), ts[0]), _squares(), "LinalgDetBackward0", ulp=CLOSE)
 
 
 WELL = {4: 1e6, 8: 1e4}         # condition up to which an inverse in float64 is as exact as asked for
@@ -320,7 +354,9 @@ def _cofactors_tangent(ts, y, a):
 
 
 cofactors = _host("cofactors", _cofactors, _same_shape, (_cofactors_gradient,), _cofactors_tangent,
-                  _squares(), "CofactorsBackward0")
+                  _squares(), "CofactorsBackward0", ulp=CLOSE)
+
+
 def _sign_gradient(g, y, a):
     """Only the phase of a complex sign moves."""
     if not y.dtype.is_complex:
@@ -339,7 +375,7 @@ sign_of_det = _host("sign_of_det", lambda a: np.linalg.slogdet(a)[0], _batch_sha
 log_abs_det = _host("log_abs_det", lambda a: np.linalg.slogdet(a)[1], _batch_shape,
                     (lambda g, _y, a: _over(g, inv(a, said="linalg.slogdet").mH),),
                     lambda ts, y, a: o.real_part(_inner(inv(a, said="linalg.slogdet").mT, ts[0])),
-                    _squares(), "LinalgSlogdetBackward0", dtype=_to_real)
+                    _squares(), "LinalgSlogdetBackward0", dtype=_to_real, ulp=CLOSE)
 
 
 # -- factorisations --------------------------------------------------------------------------------
@@ -372,10 +408,13 @@ def _cholesky(a, *, said, check):
     except np.linalg.LinAlgError:
         if not check:
             return _cholesky_as_far(a)
-        at, order = first_failure(a, indefinite_minor)
-        raise LinAlgError(f"{said}: {_element(at, a.ndim)}The factorization could not be completed "
-                          "because the input is not positive-definite (the leading minor of order "
-                          f"{order} is not positive-definite).") from None
+        raise _no_factor(reported(*first_failure(a, indefinite_minor)), a.ndim, said=said) from None
+
+
+def _no_factor(report, ndim, *, said, **_):
+    return LinAlgError(f"{said}: {_element(report >> 32, ndim)}The factorization could not be completed "
+                       "because the input is not positive-definite (the leading minor of order "
+                       f"{report & ORDER} is not positive-definite).")
 
 
 def _cholesky_as_far(a):
@@ -413,7 +452,7 @@ def _cholesky_tangent(ts, y, a, *, said, check):
 
 cholesky = _host("cholesky", _cholesky, _same_shape, (_cholesky_gradient,), _cholesky_tangent,
                  _squares(definite, said="cholesky", check=True), "LinalgCholeskyExBackward0",
-                 may_fail=True,
+                 ulp=CLOSE, may_fail=True, failure=_no_factor,
                  raises=lambda rng: [((-np.eye(2),), dict(said="cholesky", check=True), LinAlgError,
                                       "the leading minor of order 1 is not positive-definite")])
 
@@ -487,7 +526,7 @@ def _qr_tangent(ts, y, a, *, mode):
 
 qr = _host("qr", _qr, packed_shape(qr_shapes), (_qr_gradient,), _qr_tangent,
            lambda rng: [c for mode in ("reduced", "complete") for c in _oblongs(mode=mode)(rng)],
-           "LinalgQrBackward0")
+           "LinalgQrBackward0", ulp=CLOSE)
 
 
 def reflectors_shapes(m, n):
@@ -501,7 +540,7 @@ def _reflectors(a):
 
 
 reflectors = Primitive("reflectors", "host", _reflectors, packed_shape(reflectors_shapes), same_dtype, (None,),
-                       lambda ts, y, a: None, _batch, samples=_oblongs())
+                       lambda ts, y, a: None, _batch, samples=_oblongs(), ulp=CLOSE)
 
 
 def eigh_shapes(n, _n, **_):
@@ -801,18 +840,40 @@ def _each(fn, a, shape, dtype):
     return out
 
 
+def lu_shapes(m, n):
+    """L and U in one matrix, the row (from 0) that each one was swapped with, and the place of the first zero pivot or 0."""
+    return (m, n), (min(m, n),), (1,)
+
+
 def _lu(a):
-    return _each(lambda x: eliminated(x)[0], a, a.shape[-2:], a.dtype)
+    def packed(x):
+        both, swaps = eliminated(x)
+        return np.concatenate([both.ravel(), swaps, [_first_zero(both)]])
+    return _each(packed, a, (sum(map(math.prod, lu_shapes(*a.shape[-2:]))),), a.dtype)
 
 
-def _order(a):
-    """The rows of A in the order of L U: order[k] is the row of A that is row k of L U."""
-    def rows(x):
-        order = np.arange(x.shape[0])
-        for k, at in enumerate(eliminated(x)[1]):
-            order[[k, at]] = order[[at, k]]
-        return order
-    return _each(rows, a, a.shape[-2:-1], np.int64)
+def _rows_after(swaps, *, n):
+    """order[k] is the row of A that swaps put at row k."""
+    each = swaps.reshape(math.prod(swaps.shape[:-1]), swaps.shape[-1])
+    order, at = np.tile(np.arange(n), (len(each), 1)), np.arange(len(each))
+    for k, others in enumerate(each.T):
+        order[at, k], order[at, others] = order[at, others], order[at, k]
+    return order.reshape(*swaps.shape[:-1], n)
+
+
+def _swaps_of(rng):
+    return [((k + rng.integers(0, n - k),), dict(n=n)) for n, count in ((4, 4), (5, 3), (1, 1), (6, 0), (20, 19))
+            for k in (np.arange(count), np.tile(np.arange(count), (2, 3, 1)))]
+
+
+rows_after = Primitive("rows_after", "host", _rows_after, lambda shapes, *, n: (*shapes[0][:-1], n), int64_dtype, (None,),
+                       lambda ts, y, a, **_: None, _batch, samples=_swaps_of)
+
+
+def order_of(packed, m, n):
+    """The order of A's rows in L U, from the factors."""
+    swaps = take_apart(packed.detach(), *lu_shapes(m, n))[1]
+    return rows_after(o.real_part(swaps).to(dtypes.int64), n=m)
 
 
 def lower_factor(lu):
@@ -838,6 +899,9 @@ def _lu_gradient(g, y, a):
 
     What lies right of it is L^-1 A, what lies below it A U^-1: their gradients, and what they give to L and to U.
     """
+    m, n = a.shape[-2:]
+    back = o.argsort(order_of(y, m, n), -1)
+    g, y = (take_apart(x, *lu_shapes(m, n))[0] for x in (g, y))
     k, lower, upper = _lu_parts(y)
     to_lower, to_upper = g[..., :k, :k].tril(-1), g[..., :k, :k].triu()
     right = solve_triangular(lower.mH, g[..., :k, k:], upper=True, unitriangular=True)
@@ -849,7 +913,6 @@ def _lu_gradient(g, y, a):
     inner = o.matmul(lower.mH, to_lower).tril(-1) + o.matmul(to_upper, upper.mH).triu()
     left = solve_triangular(lower.mH, inner, upper=True, unitriangular=True)
     rows = _whole_of(_by_lower_of_upper(upper, left), right, below)
-    back = o.argsort(lu_order(a.detach()), -1)
     return rows.gather(-2, back.unsqueeze(-1).expand(rows.shape))
 
 
@@ -859,19 +922,22 @@ def _by_lower_of_upper(upper, x):
 
 
 def _lu_tangent(ts, y, a):
+    m, n = a.shape[-2:]
+    order = order_of(y, m, n).unsqueeze(-1).expand(a.shape)
+    y, *rest = take_apart(y, *lu_shapes(m, n))
     k, lower, upper = _lu_parts(y)
-    order = lu_order(a.detach()).unsqueeze(-1).expand(a.shape)
     t = ts[0].gather(-2, order)
     inner = solve_triangular(lower, t[..., :k, :k], upper=False, unitriangular=True)
     inner = _by_lower(upper.mT, inner.mT).mT
     of_lower, of_upper = o.matmul(lower, inner.tril(-1)), o.matmul(inner.triu(), upper)
     right = solve_triangular(lower, t[..., :k, k:] - o.matmul(of_lower, y[..., :k, k:]), upper=False, unitriangular=True)
     below = _by_lower(upper.mT, (t[..., k:, :k] - o.matmul(y[..., k:, :k], of_upper)).mT).mT
-    return _whole_of(of_lower + of_upper, right, below)
+    moved = _whole_of(of_lower + of_upper, right, below)
+    return packed_tensors((moved, 2), *((o.zeros_like(x), 1) for x in rest))
 
 
-lu = _host("lu", _lu, _same_shape, (_lu_gradient,), _lu_tangent, _squares(),
-           "LinalgLuFactorExBackward0")
+lu = _host("lu", _lu, packed_shape(lu_shapes), (_lu_gradient,), _lu_tangent, _squares(),
+           "LinalgLuFactorExBackward0", ulp=CLOSE)
 
 
 def _whole(name, reference, shape):
@@ -883,15 +949,9 @@ def _minors(a):
     return _each(indefinite_minor, a, (), np.int64)
 
 
-def _swaps(a):
-    return _each(lambda x: eliminated(x)[1], a, (min(a.shape[-2:]),), np.int64)
-
-
 def _zero_pivots(a):
     return _each(zero_pivot, a, (), np.int64)
 
 
-lu_order = _whole("lu_order", _order, lambda shapes: shapes[0][:-1])
-lu_swaps = _whole("lu_swaps", _swaps, lambda shapes: (*shapes[0][:-2], min(shapes[0][-2:])))
 first_zero_pivot = _whole("first_zero_pivot", _zero_pivots, _batch_shape)
 first_indefinite_minor = _whole("first_indefinite_minor", _minors, _batch_shape)

@@ -59,6 +59,7 @@ class Primitive:
     raises: Callable | None = None      # rng -> list of (arrays, params, exception, phrase)
     identity: object = None             # of a reducer
     may_fail: bool = False              # depends on values: checked while the plan runs
+    failure: Callable | None = None     # (what a kernel reports, ndim of the first operand, **params) -> exception
     without: str = ""                   # why it has no rules of gradient and batching
     memo: dict = field(default_factory=dict)
     signatures: dict = field(default_factory=dict)
