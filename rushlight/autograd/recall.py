@@ -224,6 +224,7 @@ class Writer:
                     raise Refused
         ends = {j for j, n in enumerate(nodes) if n in self.owners}
         ends |= {k for j, n in enumerate(nodes) if n.extra is not None for k in (j - 1, j) if k >= 0}     # alone
+        ends |= {number[n.operands[0]] for n in nodes if n.sig.prim.kind == "write" and n.operands[0] in number}
         end = None
         for j in reversed(range(len(nodes))):       # a bundle is a run of nodes, so that the order stays
             if end is None or j in ends or last_use.get(j, j) > end:

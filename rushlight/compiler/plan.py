@@ -45,7 +45,7 @@ def run(nodes) -> None:
     Ctrl-C waits for the end, unless the plan is known and could be run again.
     """
     d = describe(nodes)
-    plan = plans.get(d.key)
+    plan = known(d)
     if plan is None or not plan.may_stop or observer is not None or config.debug.value or watcher is not None:
         return to_its_end(_run_whole if watcher is None else _run_watched, (nodes, d))
     noted(d.key, plan)
@@ -59,7 +59,7 @@ def _run_watched(work) -> None:
 def _run_whole(work) -> None:
     nodes, d = work
     if observer is not None:
-        return observer(plan_of(nodes, d), d)
+        return observer(own_plan(d, *named(d)[:2]) if d.chosen else plan_of(nodes, d), d)
     if config.debug.value:
         from ..runtime import profile
         profile.run(nodes, d)
@@ -69,18 +69,27 @@ def _run_whole(work) -> None:
 
 def plan_of(nodes, d):
     """The plan of a description."""
-    plan = plans.get(d.key)
+    plan = known(d)
     if plan is None:
         return _new_plan(nodes, d)
     noted(d.key, plan)
     return plan
 
 
+def known(d):
+    """The plan of a description, if there is one: for chosen offsets one that they can be written into, or their own."""
+    plan = plans.get(d.key)
+    if not d.chosen or plan is not None and (d.chosen == plan.chosen or plan.move(d.chosen)):
+        return plan
+    return plans.get((*d.key, *d.chosen))
+
+
 def noted(key, plan) -> None:
     """A plan that was found is the one used last."""
     global hits
     hits += 1
-    plans.move_to_end(key)
+    if key in plans:
+        plans.move_to_end(key)
     if periods.begun or periods.growing:
         periods.met_again(record.pending.first, record.pending.pieces, len(record.pending.nodes), plan)
 
@@ -94,10 +103,22 @@ def _new_plan(nodes, d):
         misses += 1
         plan = make(d, family, form) if watcher is None else watcher.compile(make, d, family, form)
         plan.merged = form.merged
-    for name in (d.key, among_applications):
-        keep(name, plan)
+    if d.chosen and plan.follows(form):
+        plan = own_plan(d, family, form)
+        plan.moves, plan.chosen = (list(form.values), form.chosen), d.chosen
+        keep(d.key, plan)
+    else:
+        for name in ((*d.key, *d.chosen), among_applications):
+            keep(name, plan)
     if record.pending.pieces is not None:
         record.pending.pieces.run(plan)
+    return plan
+
+
+def own_plan(d, family, form):
+    """A plan that no other description has."""
+    plan = make(d, family, form)
+    plan.merged = form.merged
     return plan
 
 
@@ -116,9 +137,11 @@ def is_watched() -> bool:
 def keep(key, plan) -> None:
     """Remember a plan; the least recently used ones make room."""
     global held
-    if key not in plans:
-        held = (held if plans else 0) + plan.size(key)
-        plans[key] = plan
+    before = plans.pop(key, None)
+    if before is not None:
+        held -= before.size(key)
+    held = (held if plans else 0) + plan.size(key)
+    plans[key] = plan
     while len(plans) > LIMIT or held > BYTES and len(plans) > 1:
         oldest, gone = plans.popitem(last=False)
         held -= gone.size(oldest)
@@ -152,30 +175,59 @@ class Plan:
         self.recipe = recipe
         numbers = np.array(sizes, np.int64)
         self.nbytes = recipe.nbytes.bind(numbers).tolist()
-        offsets, self.arena_bytes = lay_out(recipe.arena, self.nbytes)
-        base = np.zeros(len(self.nbytes), np.int64)
-        base[list(offsets)] = list(offsets.values())
-        self.offsets = offsets
-        self.addends = recipe.offsets.bind(numbers) + base[recipe.slots]
-        self.host_addends = (recipe.host_offsets.bind(numbers) + base[recipe.host_slots]).tolist()
-        self.host_bases, self.host_slots = recipe.host_bases.tolist(), recipe.host_slots.tolist()
+        self.offsets, self.arena_bytes = lay_out(recipe.arena, self.nbytes)
         self.words = recipe.take_words(numbers)
         self.address = self.words.__array_interface__["data"][0]
         self.words[recipe.own_places] = self.address + recipe.own_offsets
+        self.host_bases, self.host_slots = recipe.host_bases.tolist(), recipe.host_slots.tolist()
         self.commands = np.stack([recipe.addresses, self.address + 8 * recipe.starts, recipe.units.bind(numbers),
                                   recipe.grains.bind(numbers)], 1)
         first = self.commands.__array_interface__["data"][0]
         self.segments = [[first + COMMAND_BYTES * s[0], s[1]] if type(s) is list else s for s in recipe.segments]
         self.cells = memoryview(self.words)
-        self.few_places = len(recipe.places) <= FEW and list(zip(*map(
-            np.ndarray.tolist, (recipe.places, recipe.which, self.addends))))
+        self.place(numbers)
         self.few_numbers = self.number_cells()
+        self.moves = None       # (sizes of the form, where chosen offsets stand among them), if these can be moved
+        self.chosen: list = []  # what they are now
         self.merged = range(len(recipe.itemsizes))      # inputs of the description by those of the recipe
         self.may_stop = not recipe.donors and all(type(s) is list for s in recipe.segments)
         self.sources = None     # found once `merged` is told
         self.output_bytes = None if recipe.donors else [self.nbytes[slot] for slot in recipe.output_slots]
         self.host_signatures: dict = {}
         self.bound = None       # whose buffers the words hold, if that is known (replay/program.py)
+
+    def place(self, numbers) -> None:
+        """What is added to which base: where in a slot each address points."""
+        recipe, base = self.recipe, np.zeros(len(self.nbytes), np.int64)
+        base[list(self.offsets)] = list(self.offsets.values())
+        self.addends = recipe.offsets.bind(numbers) + base[recipe.slots]
+        self.host_addends = (recipe.host_offsets.bind(numbers) + base[recipe.host_slots]).tolist()
+        self.few_places = len(recipe.places) <= FEW and list(zip(*map(
+            np.ndarray.tolist, (recipe.places, recipe.which, self.addends))))
+
+    def follows(self, form) -> bool:
+        """Whether it was made by a formula in which all chosen offsets vary."""
+        return self.recipe.formula is not None and self.recipe.fit.varies(form.chosen)
+
+    def move(self, chosen) -> bool:
+        """Write other chosen offsets into the words; False if they ask for another plan."""
+        if self.moves is None:
+            return False
+        values, places = self.moves
+        for place, offset in zip(places, chosen):
+            values[place] = offset
+        sizes = self.recipe.sizes(tuple(values))
+        if sizes is None:
+            return False
+        numbers, recipe = np.array(sizes, np.int64), self.recipe
+        if recipe.nbytes.bind(numbers).tolist() != self.nbytes:
+            return False
+        recipe.words.write(numbers, self.words)
+        recipe.units.write(numbers, self.commands[:, 2])
+        recipe.grains.write(numbers, self.commands[:, 3])
+        self.place(numbers)
+        self.chosen, self.bound = chosen, None
+        return True
 
     def size(self, key) -> int:
         """About how many bytes it takes to keep this plan under a key."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..cpu import jit
 from ..trace import periods
-from ..trace.graph import Form, build, spelled_out
+from ..trace.graph import Form, build, choose, owners, spelled_out
 from ..trace.record import pending
 from .kernel import Call, Code, Ref, Scalar
 from .lower import ARENA, INPUT, LEAF, OUTPUT, SHIFTED, Host
@@ -70,7 +70,7 @@ def no_collections():
 class Family:
     """Graphs of one form: the sizes that were met, and recipes for ranges of them."""
 
-    __slots__ = ("shelf", "seen", "recipes", "found", "missed", "closed", "moved")
+    __slots__ = ("shelf", "seen", "recipes", "found", "missed", "closed", "moved", "starts")
 
     def __init__(self, form):
         self.shelf = Shelf(form)
@@ -78,6 +78,7 @@ class Family:
         self.recipes: list[Recipe] = list(self.shelf.for_ranges())
         self.found = self.missed = 0    # how often a recipe fitted, and how often none did
         self.moved: set = set()         # places of offsets that changed
+        self.starts: dict = {}          # where inputs began the last time
         self.closed = False     # nothing is gained by tracing
 
     def recipe(self, d, form):
@@ -92,11 +93,12 @@ class Family:
                 self.recipes.insert(0, recipe)
                 return recipe, sizes
         self.missed += 1
-        self.watch_offsets(form)
+        self.watch_offsets(d, form)
+        is_chosen = bool(d.chosen)
         d = spelled_out(d)
         if self.missed == 1:
             periods.watch(pending.first, pending.pieces, d.nodes, len(pending.nodes))
-        made = self.traced(d, Form(d)) if self.pays() else None
+        made = self.traced(d, Form(d)) if self.pays(is_chosen) else None
         self.seen.append(form.values)
         return made or (self.made_for(form.values, d), ())
 
@@ -108,15 +110,27 @@ class Family:
             self.shelf.keep_for_sizes(values, recipe)
         return recipe
 
-    def watch_offsets(self, form):
-        """Remember which offsets ever were others than the time before."""
+    def watch_offsets(self, d, form):
+        """Remember which offsets ever were others than the time before, and that data chooses them."""
+        offsets, inputs = owners(d)
         if self.seen:
             before, now = self.seen[-1], form.values
-            self.moved.update([k for k in form.places_of_offsets if before[k] != now[k]])
+            for k, owner in zip(form.places_of_offsets, offsets):
+                if before[k] != now[k]:
+                    self.moved.add(k)
+                    if owner:
+                        choose(*owner)
+        if self.starts and len(d.inputs) > len(d.leaves):
+            for (place, start), before in zip(form.starts.items(), self.starts.values()):
+                for owner in inputs[place] if start != before else ():
+                    choose(*owner)
+        self.starts = form.starts
+        self.moved.update([k for k, owner in zip(form.places_of_offsets, offsets)
+                           if owner and owner[0].chosen and owner[1] in owner[0].chosen])
 
-    def pays(self) -> bool:
+    def pays(self, is_chosen) -> bool:
         """A trace takes a few times as long as the passes: there are not to be more than recipes are good for."""
-        return not self.closed and self.missed > SEEN and \
+        return not self.closed and self.missed > SEEN - is_chosen and \
             len(self.recipes) < min(self.found + self.missed.bit_length(), RECIPES)
 
     def traced(self, d, form):
@@ -303,8 +317,12 @@ class Column:
         if not len(self.at):
             return self.known
         numbers = self.known.copy()
-        numbers[self.at] = sizes[self.which]
+        self.write(sizes, numbers)
         return numbers
+
+    def write(self, sizes: np.ndarray, numbers: np.ndarray) -> None:
+        """The same into an array that has the others."""
+        numbers[self.at] = sizes[self.which]
 
 
 def codes_of(program) -> dict:

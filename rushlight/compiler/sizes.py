@@ -157,9 +157,14 @@ class Fit:
     def __init__(self, values, places):
         self.first = [same[0] for same in places]
         moving = {place for same in places for place in same}
+        self.moving = moving
         self.fixed = chosen([n for n in range(len(values)) if n not in moving])
         self.fixed_values = self.fixed(values)
         self.equal = [chosen(side) for side in zip(*[(same[0], place) for same in places for place in same[1:]])]
+
+    def varies(self, places) -> bool:
+        """Whether what stands at all of these places may vary."""
+        return self.moving.issuperset(places)
 
     def variables(self, values) -> list[int] | None:
         """The sizes that vary; None if others do."""

@@ -59,22 +59,29 @@ class Vertex:
 class Description:
     """One pass over pending nodes: the key and the binding."""
 
-    __slots__ = ("nodes", "key", "leaves", "inputs", "scalars", "extras", "outputs", "donated", "places", "merged")
+    __slots__ = ("nodes", "key", "leaves", "inputs", "scalars", "extras", "outputs", "donated", "places",
+                 "chosen")      # offsets that are not in the key (see `choose`)
 
 
 def describe(nodes) -> Description:
+    if found_chosen:
+        tell_chosen()
     key: list = []
     add = key.append
     first: dict = {}            # leaf -> (offset, complement of the input's number) where it was met first
     places: dict = {}           # (leaf, offset) -> the complement of its input's number, for other offsets
-    leaves, inputs, scalars, extras, outputs, has_compounds = [], [], [], [], [], False
+    leaves, inputs, scalars, extras, outputs, chosen, has_compounds = [], [], [], [], [], [], False
     for i, node in enumerate(nodes):
         node.index = i
         sig = node.sig
         add(sig)
         if type(sig) is Compound:
             has_compounds = True
-        operands = iter(node.operands)
+        if sig.chosen is None:
+            operands = iter(node.operands)
+        else:
+            operands = iter(())
+            wire_chosen(node, key, chosen, first, places, inputs, leaves)
         for source in operands:
             if source.buffer is None:
                 add(source.index)
@@ -107,11 +114,57 @@ def describe(nodes) -> Description:
             outputs.append(node)
     d = Description()
     d.nodes = Steps(nodes) if has_compounds else nodes
-    d.donated = donated(leaves)
+    d.donated, d.chosen = donated(leaves), chosen
     add(d.donated)
     add(tuple([leaf for leaf, _ in inputs]))
     d.key, d.leaves, d.inputs, d.scalars, d.extras, d.outputs = tuple(key), leaves, inputs, scalars, extras, outputs
     return d
+
+
+CHOSEN = -1             # in a key, in place of an offset that is chosen
+choices: dict = {}      # kind of signature -> its operands whose offsets are chosen
+found_chosen: list = [] # (signature, operands): told at the next description, because one is to have one meaning
+
+
+def choose(sig, operand: int) -> None:
+    """Where a program sees this operand follows from data (`x[k] = 1`, k read from a file): each turn were another
+    graph, so from now on the offset is no part of a key, but bound like a number (`Plan.move`)."""
+    found_chosen.append((sig, {operand}))
+    if sig.prim is not None and sig.prim.kind == "write":       # of any size
+        kind = sig.told[0]
+        choices[kind] = choices.get(kind, frozenset()) | {operand}
+
+
+def tell_chosen() -> None:
+    for sig, operands in found_chosen:
+        sig.chosen = (sig.chosen or frozenset()) | operands
+    found_chosen.clear()
+
+
+def wire_chosen(node, key, offsets, first, places, inputs, leaves) -> None:
+    """What `describe` does with operands, of which some are chosen: offsets into pending values go to a list of
+    their own, places in realised ones are told apart from those that the program sees anyway."""
+    for k, (source, offset) in enumerate(zip(node.operands[::2], node.operands[1::2])):
+        is_chosen = k in node.sig.chosen
+        if source.buffer is None:
+            key += source.index, CHOSEN if is_chosen else offset
+            offsets += [offset] * is_chosen
+            continue
+        met = first.get(source)
+        if met is None:
+            leaf = len(leaves)
+            leaves.append(source)
+            first[source] = (None if is_chosen else offset), ~len(inputs)
+        elif met[0] == offset and not is_chosen:
+            key.append(met[1])
+            continue
+        else:
+            leaf = inputs[~met[1]][0]
+        place = (source, offset, CHOSEN) if is_chosen else (source, offset)
+        if place not in places:
+            places[place] = ~len(inputs)
+            inputs.append((leaf, offset))
+        key.append(places[place])
 
 
 def donated(leaves) -> tuple:
@@ -131,10 +184,10 @@ def donated(leaves) -> tuple:
 class Step:
     """One application, taken from a node: what compilers and errors need of a node."""
 
-    __slots__ = ("sig", "operands", "scalars", "extra", "where", "buffer", "origin", "is_last", "index")
+    __slots__ = ("sig", "operands", "scalars", "extra", "where", "buffer", "origin", "is_last", "index", "chosen")
 
-    def __init__(self, sig, operands, scalars, extra, origin, is_last):
-        self.sig, self.operands, self.scalars, self.extra = sig, operands, scalars, extra
+    def __init__(self, sig, operands, scalars, extra, origin, is_last, chosen):
+        self.sig, self.operands, self.scalars, self.extra, self.chosen = sig, operands, scalars, extra, chosen
         self.where, self.buffer, self.origin, self.is_last = origin.where, None, origin, is_last
 
 
@@ -148,25 +201,33 @@ def expand(nodes) -> list[Step]:
         if type(node.sig) is Compound:
             steps += _parts(node, operands)
         else:
-            steps.append(Step(node.sig, operands, node.scalars, node.extra, node, True))
+            steps.append(Step(node.sig, operands, node.scalars, node.extra, node, True, node.sig.chosen))
         last[node] = steps[-1]
     return steps
 
 
 def _parts(node, given):
     """The steps of a compound node; `given` are its operands."""
-    made, numbers, at = [], iter(node.scalars), 0
+    made, numbers, at, chosen = [], iter(node.scalars), 0, node.sig.chosen
     for sig, wiring, wanted in node.sig.steps:
         operands: list = []
+        first = at // 2
         for w in wiring:
             if w is None:
                 operands += given[at:at + 2]
                 at += 2
             else:
                 operands += made[w[0]], w[1]
-        made.append(Step(sig, operands, tuple(islice(numbers, wanted)) if wanted else (), None, node, False))
+        scalars = tuple(islice(numbers, wanted)) if wanted else ()
+        made.append(Step(sig, operands, scalars, None, node, False, chosen and within(wiring, first, chosen)))
     made[-1].is_last = True
     return made
+
+
+def within(wiring, first: int, chosen) -> set:
+    """Which operands of an application are chosen ones of its bundle, whose next operand is number `first`."""
+    given = [k for k, w in enumerate(wiring) if w is None]
+    return {k for n, k in enumerate(given, first) if n in chosen}
 
 
 class Steps:
@@ -194,10 +255,9 @@ def spelled_out(d: Description) -> Description:
     """The same description of applications: what compilers get.
 
     Here inputs are told apart by their layouts, too: whether a part of a tensor begins where the whole
-    does depends on an offset, and the form of the graph is not to. `merged` are their numbers in `d`.
+    does depends on an offset, and the form of the graph is not to.
     """
     found = {source: k for k, source in enumerate(d.leaves)}
-    numbers = {place: k for k, place in enumerate(d.inputs)}
     places: dict = {}
     e = Description()
     kept = set(d.outputs)
@@ -206,29 +266,26 @@ def spelled_out(d: Description) -> Description:
     alive = set(e.outputs)
     for i, step in enumerate(d.nodes):
         step.index = i
-        sig, operands, at = step.sig, step.operands, 0
-        key.append(sig)
-        for view in sig.layouts:
-            if view is None:
-                continue
-            source, offset = operands[at:at + 2]
-            at += 2
+        key.append(step.sig)
+        for source, offset, view, is_chosen in seen_operands(step):
             if source.buffer is None:
                 key.append(source.index)
                 key.append(offset)
             else:
-                key.append(~places.setdefault((found[source], offset, view), len(places)))
+                key.append(~places.setdefault((found[source], offset, view, is_chosen), len(places)))
         key.append(step in alive)
-    e.nodes, e.leaves, e.scalars, e.extras, e.donated = d.nodes, d.leaves, d.scalars, d.extras, d.donated
+    e.nodes, e.leaves, e.scalars, e.extras, e.donated, e.chosen = d.nodes, d.leaves, d.scalars, d.extras, d.donated, []
     e.inputs, e.places = [place[:2] for place in places], places
-    e.merged = [numbers[place] for place in e.inputs]
     e.key = (*key, d.donated, tuple([leaf for leaf, _ in e.inputs]))
     return e
 
 
-def seen_operands(node):
-    """(source, offset, layout) of each operand."""
-    return zip(node.operands[::2], node.operands[1::2], [view for view in node.sig.layouts if view is not None])
+def seen_operands(step) -> list:
+    """(source, offset, layout, whether it is chosen) of each operand of an application, or of a node that is one."""
+    chosen = (step.chosen if type(step) is Step else step.sig.chosen) or ()
+    views = [view for view in step.sig.layouts if view is not None]
+    return [(source, offset, view, k in chosen)
+            for k, (source, offset, view) in enumerate(zip(step.operands[::2], step.operands[1::2], views))]
 
 
 class Graph:
@@ -251,15 +308,15 @@ def build(nodes, d: Description, retold=None) -> Graph:
     next_scalar = next_extra = 0
     for node in nodes:
         sig = signatures[node.sig] if retold else node.sig
-        uses, operands = [], seen_operands(node)
+        uses, operands = [], iter(seen_operands(node))
         for view, dtype in zip(sig.layouts, sig.dtypes):
             if view is None:
                 continue
-            source, offset, before = next(operands)
+            source, offset, before, is_chosen = next(operands)
             if source.buffer is None:
                 uses.append(Use(vertices[source.index], view, next(offsets) if retold else offset, dtype))
             else:
-                uses.append(Use(inputs[d.places[numbers[source], offset, before]], view, 0, dtype))
+                uses.append(Use(inputs[d.places[numbers[source], offset, before, is_chosen]], view, 0, dtype))
         scalars = tuple(range(next_scalar, next_scalar + len(node.scalars))) if node.scalars else ()
         next_scalar += len(scalars)
         extra = None
@@ -282,10 +339,11 @@ SIZES = {"shape", "size", "sizes", "n", "offset", "groups"}       # parameters t
 class Form:
     """The form of a description (`key`) and its sizes (`values`): the same values however its applications are bundled.
 
-    `merged`: which input of the description each input of the graph of applications is.
+    `merged`: which input of the description each input of the graph of applications is. `starts`: where
+    in their buffers inputs begin, by number and layout. `chosen`: at which places of `values` offsets stand that no key has.
     """
 
-    __slots__ = ("key", "values", "merged", "layouts", "signatures", "offsets", "places_of_offsets")
+    __slots__ = ("key", "values", "merged", "starts", "layouts", "signatures", "offsets", "places_of_offsets", "chosen")
 
     def __init__(self, d: Description):
         self.layouts: dict = {}         # -> number, in the order in which they are met
@@ -294,7 +352,9 @@ class Form:
         pattern: list = []              # kinds of what is met, and which layouts and signatures are the same
         places: dict = {}
         wiring, (donated, leaves) = self.wire(d.key, places, pattern), d.key[-2:]
+        self.chosen = self.put_chosen(d.chosen)
         self.merged = [~number for number, _ in places]
+        self.starts = {place: d.inputs[~place[0]][1] for place in places}
         self.key = (tuple(wiring), tuple(pattern), tuple([n > 0 for n in donated]),
                     tuple([leaves[n] for n in self.merged]))
         values: list = []
@@ -305,6 +365,14 @@ class Form:
             values += sig.told[2]
         self.values = (*values, *self.offsets, *donated)
         self.places_of_offsets = range(len(values), len(values) + len(self.offsets))
+        self.chosen = [len(values) + k for k in self.chosen]
+
+    def put_chosen(self, given: list) -> list:
+        """Offsets that the key leaves out are sizes like the others; returns which they are."""
+        places = [k for k, offset in enumerate(self.offsets) if offset == CHOSEN] if given else []
+        for k, offset in zip(places, given, strict=True):
+            self.offsets[k] = offset
+        return places
 
     def wire(self, key, places, pattern) -> list:
         """The key with numbers in place of signatures, and without offsets; inputs are told apart by layouts, too.
@@ -340,12 +408,12 @@ class Form:
         """(how operands are seen, offsets within a bundle before each of them) of a signature that is new here."""
         if type(sig) is not Compound:
             self.number(sig, pattern)
-            return told_of(sig)[3], None
-        kind, signatures, views, before = sig.told or told_of_bundle(sig)
-        pattern.append(kind)
-        for inner in signatures:
-            self.number(inner, pattern)
-        return views, before
+        else:
+            kind, signatures, *_ = sig.told or told_of_bundle(sig)
+            pattern.append(kind)
+            for inner in signatures:
+                self.number(inner, pattern)
+        return seen_by(sig)
 
     def number(self, sig, pattern) -> None:
         """Add a signature's number to the pattern and, if it is new, what it is made of."""
@@ -364,6 +432,32 @@ class Form:
         signatures = {sig: retold_signature(sig, layouts, numbers) for sig in self.signatures}
         offsets = _next(numbers, self.offsets)
         return signatures, offsets, list(numbers)
+
+
+def owners(d) -> tuple[list, dict]:
+    """Whose offsets are: (signature, operand) of each, None within bundles; and of each (input, layout), all that see it."""
+    offsets, inputs, parts = [], {}, iter(d.key[:-2])
+    for part in parts:
+        kind = type(part)
+        if kind is not int and kind is not bool:
+            sig, at, (views, before) = part, 0, seen_by(part)
+            continue
+        if before:
+            offsets += [None] * len(before[at])
+        if kind is bool:
+            continue
+        if part >= 0:
+            next(parts)
+            offsets.append((sig, at))
+        else:
+            inputs.setdefault((part, views[at]), []).append((sig, at))
+        at += 1
+    return offsets, inputs
+
+
+def seen_by(sig) -> tuple:
+    """(how operands are seen, offsets within a bundle before each of them) of a signature that was told."""
+    return sig.told[2:] if type(sig) is Compound else (sig.told[3], None)
 
 
 kinds: dict = {}                # signatures and bundles without their sizes -> a number that no other kind has
@@ -388,6 +482,8 @@ def told_of(sig: Signature) -> tuple:
         kind = sig.prim, sig.dtypes, sig.dtype, tuple([l and l.ndim for l in layouts]), tuple(params)
         found = sig.told = (number_of(kind), tuple([l for l in layouts if l]), tuple(sizes),
                             tuple([l for l in sig.layouts if l]))
+        if found[0] in choices:
+            found_chosen.append((sig, choices[found[0]]))
     return found
 
 
@@ -412,6 +508,7 @@ def number_of(kind: tuple) -> int:
     if number is None:
         if len(kinds) > KINDS:
             kinds.clear()
+            choices.clear()
         number = kinds[kind] = next(_numbers_of_kinds)
     return number
 

@@ -28,13 +28,14 @@ class Signature:
 
     __slots__ = ("prim", "params", "layouts", "dtypes", "shape", "dtype", "numel", "out", "result",
                  "native",      # whether kernels can compute it: set by compiler/bodies.py
-                 "told")        # what of it are sizes: set by trace/graph.py
+                 "told",        # what of it are sizes: set by trace/graph.py
+                 "chosen")      # operands seen at offsets that follow from data: set by trace/graph.py
 
     def __init__(self, prim, params, layouts, dtypes, out: Layout, dtype, result: Layout):
         self.prim, self.params, self.layouts, self.dtypes = prim, params, layouts, dtypes
         self.shape, self.numel, self.out, self.dtype = out.shape, out.numel, out, dtype
         self.result = result            # how the tensor sees the output
-        self.told = None
+        self.told = self.chosen = None
 
     def __repr__(self):
         return f"{self.prim.name}{list(self.shape)}:{self.dtype.name}"
@@ -47,10 +48,10 @@ class Compound:
     None, the node's next operand, or (earlier step, offset). Compilers see the steps (`expand` in graph.py).
     """
 
-    __slots__ = ("steps", "prim", "params", "shape", "dtype", "numel", "out", "result", "told")
+    __slots__ = ("steps", "prim", "params", "shape", "dtype", "numel", "out", "result", "told", "chosen")
 
     def __init__(self, steps: tuple):
-        self.steps, self.told, last = steps, None, steps[-1][0]
+        self.steps, self.told, self.chosen, last = steps, None, None, steps[-1][0]
         self.prim, self.params, self.out, self.result = None, {}, last.out, last.result
         self.shape, self.dtype, self.numel = last.shape, last.dtype, last.numel
 
