@@ -205,6 +205,7 @@ class Plain:
 class Float:
     """Real numbers: integral, fixed or scientific, all alike."""
 
+    @np.errstate(all="ignore")      # signalling nans, quotients of the largest and the least
     def __init__(self, array: np.ndarray):
         flat = array.ravel().astype(np.float64)
         telling = flat[np.isfinite(flat) & (flat != 0)]

@@ -1,4 +1,6 @@
 """repr of tensors: PyTorch's text, pinned."""
+import warnings
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -124,3 +126,12 @@ def test_subclasses_give_their_name():
     x = rl.ones(2)
     x.__class__ = Weight
     assert repr(x) == "Weight([1., 1.])"
+
+
+def test_bits_that_are_no_numbers_print_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert repr(rl.tensor([0x7FA00000, 0x3F800000], dtype=rl.int32).view(rl.float32)) == \
+            "tensor([nan, 1.])"
+        assert repr(rl.tensor([1e300, 1e-300], dtype=rl.float64)) == \
+            "tensor([1.0000e+300, 1.0000e-300], dtype=torch.float64)"

@@ -355,6 +355,41 @@ def test_graph_of_a_model_that_looks_at_values(tmp_path):
     assert any("exp" in n for n in names) and "output/output.1" in names and "Looks/constant" not in names
 
 
+def onnx_model() -> bytes:
+    """y = Conv(x, w) with three attributes; the numbers are those of onnx.proto."""
+    from rushlight.utils.tensorboard.events import part, single, whole
+    ints, number = b"".join(whole(8, n) for n in (3, -1)), single(2, 0.5)
+    attributes = [part(1, "pads") + ints + whole(20, 7), part(1, "alpha") + number + whole(20, 1),
+                  part(1, "value") + part(5, whole(1, 2) + whole(1, 4) + whole(2, 7)) + whole(20, 4)]
+    node = part(1, "x") + part(1, "w") + part(2, "y") + part(4, "Conv") + b"".join(part(5, a) for a in attributes)
+
+    def value(name, kind, *sizes):
+        dims = b"".join(part(1, part(2, n) if isinstance(n, str) else whole(1, n)) for n in sizes)
+        return part(1, name) + part(2, part(1, whole(1, kind) + part(2, dims)))
+    graph = part(1, node) + part(2, "g") + part(11, value("x", 1, "N", 3)) + part(12, value("y", 7, 4))
+    return whole(1, 7) + part(7, graph)
+
+
+def test_operators_of_an_onnx_file(tmp_path):
+    pb = pytest.importorskip("tensorboard.compat.proto.graph_pb2")
+    file = tmp_path / "model.onnx"
+    file.write_bytes(onnx_model())
+    with SummaryWriter(tmp_path / "run") as w:
+        w.add_onnx_graph(str(file))
+        for bad in (b"", b"nonsense", onnx_model()[:-3], onnx_model().replace(b"Conv", b"\xff" * 4)[:40]):
+            file.write_bytes(bad)
+            with pytest.raises(ValueError, match="holds no ONNX model"):
+                w.add_onnx_graph(file)
+        with pytest.raises(FileNotFoundError):
+            w.add_onnx_graph(tmp_path / "nothing")
+    graph = pb.GraphDef.FromString(read_back(tmp_path / "run").Graph().SerializeToString())
+    x, y, conv = graph.node
+    assert (x.name, x.op, x.attr["dtype"].type, [d.size for d in x.attr["shape"].shape.dim]) == ("x", "Variable", 1, [0, 3])
+    assert (y.name, y.attr["dtype"].type) == ("y", 9)              # int64, by TensorFlow's number
+    assert (conv.name, conv.op, list(conv.input)) == ("y", "Conv", ["x", "w"])
+    assert conv.attr["parameters"].s == b"pads = [3, -1] = 7, alpha = 0.5 = 1, value = int64[2, 4] = 4"
+
+
 def test_what_was_added_is_in_the_file_at_once(tmp_path):
     w = SummaryWriter(tmp_path)
     w.add_scalar("x", 1.0, 1)

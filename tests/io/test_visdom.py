@@ -169,6 +169,75 @@ def test_pictures():
     assert kind == "data:image/jpeg;base64"
 
 
+def test_arrows_rings_and_two_axes():
+    x, y = torch.tensor([[3.0, 0.0]]), torch.tensor([[4.0, 1.0]])
+    trace, = message(lambda v: v.quiver(x, y, opts={"arrowheads": False, "normalize": 1.0}))[0]["data"]
+    assert trace["mode"] == "lines" and trace["x"] == pytest.approx([0, 0.6, None, 0, 0, None])
+    assert trace["y"] == pytest.approx([0, 0.8, None, 1, 1.2, None])
+    trace, = message(lambda v: v.quiver(x, y, gridX=x, gridY=y))[0]["data"]
+    assert trace["x"][:3] == [3, 6, None] and len(trace["x"]) == 2 * 3 + 2 * 4 and trace["x"][7] == 6
+    with pytest.raises(AssertionError, match="X and gridX should have the same size"):
+        message(lambda v: v.quiver(x, y, gridX=torch.ones(2, 2)))
+    msg, _ = message(lambda v: v.sunburst(["all", "a", "b"], ["", "all", "all"], torch.tensor([3, 1, 2])))
+    assert msg["data"][0]["type"] == "sunburst" and msg["data"][0]["values"] == [3, 1, 2]
+    msg, _ = message(lambda v: v.dual_axis_lines(x[0], y[0], x[0], opts={"name_y2": "second"}))
+    assert msg["layout"]["yaxis2"]["title"] == "second" and msg["data"][1]["yaxis"] == "y2"
+    msg, _ = message(lambda v: v.plotlyplot({"data": [{"y": np.ones(2)}], "layout": {"title": {"text": "t"}}}))
+    assert msg["opts"] == {"title": "t"} and msg["data"] == [{"y": [1, 1]}]
+
+
+def test_networks():
+    edges = torch.tensor([[0, 1], [2, 1], [1, 0], [0, 1]])
+    msg, _ = message(lambda v: v.graph(edges, ["p", "q"], ["x", "y", "z"], opts={"scheme": "different"}))
+    content = msg["data"][0]["content"]
+    assert content["edges"] == [{"source": 0, "target": 1, "label": "p"}, {"source": 2, "target": 1, "label": "q"}]
+    assert content["nodes"][2] == {"name": 2, "label": "z", "club": 2} and msg["opts"]["width"] == 500
+    msg, _ = message(lambda v: v.graph([(0, 1), (1, 0)], opts={"directed": True}))
+    assert [e["label"] for e in msg["data"][0]["content"]["edges"]] == ["0-1", "1-0"]
+    with pytest.raises(RuntimeError, match="1 node is missing"):
+        message(lambda v: v.graph([(0, 2)]))
+    with pytest.raises(AssertionError, match="shape of edgeLabels"):
+        message(lambda v: v.graph([(0, 1)], ["a", "b"]))
+
+
+def test_embeddings():
+    pytest.importorskip("sklearn")
+    x = torch.cat([torch.zeros(6, 3), torch.full((6, 3), 9.0)]) + torch.arange(36).reshape(12, 3) % 5 / 50
+    msg, _ = message(lambda v: v.embeddings(x, ["a"] * 6 + ["b"] * 6))
+    found = msg["data"][0]["content"]["data"]
+    assert [p["group"] for p in found] == [0] * 6 + [1] * 6 and found[7]["name"] == "Entity 7"
+    places = np.array([p["position"] for p in found])
+    assert np.abs(places).max() == pytest.approx(1)
+    for k in range(12):                 # the nearest other point is of the same group
+        far = np.abs(places - places[k]).sum(1)
+        far[k] = np.inf
+        assert far.argmin() // 6 == k // 6
+
+
+def test_videos_of_tensors(monkeypatch):
+    video = torch.zeros(5, 16, 16, 3)
+    video[..., 2] = 1                   # red, which comes last
+    try:
+        import av
+    except ImportError:
+        av = None
+    if av is not None:
+        msg, _ = message(lambda v: v.video(video, opts={"autoplay": True}))
+        text = msg["data"][0]["content"]
+        file = base64.b64decode(text.split("base64,")[1].split('"')[0])
+        assert "<video controls autoplay>" in text and file[4:8] == b"ftyp"
+        with av.open(io.BytesIO(file)) as opened:
+            kept = [f.to_ndarray(format="rgb24") for f in opened.decode(video=0)]
+        assert len(kept) == 5 and kept[0].shape == (16, 16, 3) and kept[0][8, 8, 0] > 200 > kept[0][8, 8, 2]
+    Image = pytest.importorskip("PIL.Image")
+    monkeypatch.setitem(sys.modules, "av", None)
+    text = message(lambda v: v.video(video.permute(0, 3, 1, 2), dim="LxCxHxW"))[0]["data"][0]["content"]
+    with Image.open(io.BytesIO(base64.b64decode(text.split("base64,")[1].split('"')[0]))) as gif:
+        assert gif.size == (16, 16) and gif.convert("RGB").getpixel((3, 3)) == (255, 0, 0)
+    with pytest.raises(AssertionError, match="4D"):
+        message(lambda v: v.video(torch.zeros(3, 4, 4)))
+
+
 def test_options_are_not_changed():
     opts = {"title": "t"}
     message(lambda v: v.line([1.0, 2.0], opts=opts))
@@ -185,6 +254,33 @@ def test_log_and_replay(server, tmp_path):
     viz.replay_log(log)
     (_, _), (line, drawn), (_, text) = server.asked
     assert line == "/events" and drawn["win"] == win and drawn["data"][0]["y"] == [1, 2] and text["win"] == "note"
+
+
+def test_what_viewers_do_is_told(server):
+    met, told = [], threading.Event()
+
+    def handler(event):
+        met.append(event["event_type"])
+        if len(met) == 1:
+            raise ValueError("the program's own")
+        told.set()
+
+    messages = [json.dumps({"target": "w", "event_type": kind}) for kind in ("second", "first")]
+    server.answers["/vis_socket_wrap"] = json.dumps({"sid": "me", "messages": [
+        json.dumps({"target": "other", "event_type": "no"}), *messages, json.dumps({"command": "alive"})]})
+    viz = client(server)
+    viz.register_event_handler(handler, "w")
+    assert told.wait(60) and met[:2] == ["first", "second"]
+    listener = viz.listener
+    viz.clear_event_handlers("w")
+    listener.join(60)
+    assert not listener.is_alive() and viz.listener is None
+    asked = [msg for path, msg in server.asked if path == "/vis_socket_wrap"]
+    assert asked[0] == {"message_type": "init"} and asked[1] == {"message_type": "query", "sid": "me"}
+    with pytest.raises(AssertionError, match="must be a function"):
+        viz.register_event_handler("x", "w")
+    with pytest.raises(AssertionError, match="incoming socket"):
+        client(server, use_incoming_socket=False).register_event_handler(handler, "w")
 
 
 def test_login(server):
@@ -244,6 +340,12 @@ DRAWN = {
     "contour": lambda v, t: v.contour(X=t([[0.0, 1.0], [2.0, 3.0]]), win="w"),
     "pie": lambda v, t: v.pie(X=t([1.0, 2.0]), win="w", opts=dict(legend=["a", "b"])),
     "text": lambda v, t: v.text("hello", win="w"),
+    "quiver": lambda v, t: v.quiver(t([[1.0, 2.0], [0.5, -1.0]]), t([[0.0, 1.0], [3.0, 1.0]]), win="w", opts=dict(normalize=1)),
+    "plain quiver": lambda v, t: v.quiver(t([[1.0]]), t([[2.0]]), win="w", opts=dict(arrowheads=False)),
+    "sunburst": lambda v, t: v.sunburst(np.array(["a", "b"]), np.array(["", "a"]), t([2.0, 1.0]), win="w",
+                                        opts=dict(font_color="red")),
+    "two axes": lambda v, t: v.dual_axis_lines(t([0.0, 1.0]), t([1.0, 2.0]), t([3.0, 5.0]), win="w",
+                                             opts=dict(title="t", color_title_y2="blue")),
     "stem": lambda v, t: v.stem(X=t([1.0, 2.0, 0.5]), win="w"),
 }
 

@@ -35,7 +35,7 @@ def records(data: bytes) -> Iterator[bytes]:
 
 
 def fields(data: bytes) -> dict[int, list]:
-    """A message's values by their numbers: whole numbers, or the bytes of anything else."""
+    """A message's values by their numbers: whole numbers, or the bytes of anything else; ValueError if it is none."""
     found: dict[int, list] = {}
     at = 0
     while at < len(data):
@@ -46,6 +46,8 @@ def fields(data: bytes) -> dict[int, list]:
         else:
             length, at = (8, at) if kind == 1 else (4, at) if kind == 5 else varint(data, at)
             value, at = data[at:at + length], at + length
+            if kind not in (1, 2, 5) or at > len(data):
+                raise ValueError("not a protocol buffer")
         found.setdefault(key >> 3, []).append(value)
     return found
 
@@ -54,6 +56,8 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
     """A number and where it ends."""
     number = shift = 0
     while True:
+        if at >= len(data) or shift > 63:
+            raise ValueError("not a protocol buffer")
         byte = data[at]
         number |= (byte & 127) << shift
         at, shift = at + 1, shift + 7

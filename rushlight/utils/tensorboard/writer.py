@@ -14,7 +14,7 @@ import numpy as np
 from ... import dtypes
 from ...tensor import Tensor
 from ..as_array import as_array
-from . import events, graph, media, plugins, projector
+from . import events, graph, media, onnx, plugins, projector
 
 __all__ = ["FileWriter", "SummaryWriter"]
 
@@ -292,7 +292,8 @@ class SummaryWriter:
         self._get_file_writer().write(events.graph_def(made), None, None)
 
     def add_onnx_graph(self, prototxt) -> None:
-        raise NotImplementedError("add_onnx_graph: rushlight reads no ONNX files; add_graph draws a model")
+        """The operators of the model in an ONNX file, by its path."""
+        self._get_file_writer().write(events.graph_def(onnx.graph_def(prototxt)), None, None)
 
     def add_hparams(self, hparam_dict: dict, metric_dict: dict, hparam_domain_discrete=None,
                     run_name=None, global_step=None) -> None:

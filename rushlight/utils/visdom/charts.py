@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+from numbers import Number
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from ..as_array import as_array
 from .connection import Connection
 from .options import checked, hex_colours, layout, numbers, without_none
 
+HEAD = 0.33     # of an arrow's length are its head and half of the head's width
 GROWS = ("appendRow", "appendColumn", "prependRow", "prependColumn")
 
 
@@ -134,6 +136,53 @@ class Charts(Connection):
         return self.scatter(np.column_stack((x.ravel(), y.ravel())), labels, win, env,
                             {**(opts or {}), "mode": "lines"})
 
+    def quiver(self, X, Y, gridX=None, gridY=None, win=None, env=None, opts=None):
+        """Arrows (X, Y), each (rows, columns), that begin at gridX, gridY, by default at their indices.
+
+        Options of its own: normalize (the length of the longest arrow), arrowheads (True).
+        """
+        X, Y = as_array(X), as_array(Y)
+        ensure(X.ndim == 2, "X should be two-dimensional")
+        ensure(X.shape == Y.shape, "X and Y should have the same size")
+        starts = [given if grid is None else as_array(grid)
+                  for given, grid in zip(np.indices(X.shape), (gridX, gridY))]
+        for name, grid in zip("XY", starts):
+            ensure(grid.shape == X.shape, f"{name} and grid{name} should have the same size")
+        opts = {**checked(opts), "mode": "lines"}
+        longest = opts.get("normalize")
+        if longest:
+            ensure(isinstance(longest, Number) and longest > 0, "opts.normalize should be positive number")
+            scale = longest / np.hypot(X, Y).max()
+            X, Y = X * scale, Y * scale
+        lines = arrows(X, Y, *starts, opts.setdefault("arrowheads", True))
+        return self.scatter(lines, win=win, env=env, opts=opts)
+
+    def dual_axis_lines(self, X=None, Y1=None, Y2=None, opts=None, win=None, env=None):
+        """Two lines Y1 and Y2 (n,) over X (n,), each with an axis of its own.
+
+        Options of its own: name_y1, name_y2, color_title_y1, color_tick_y1, color_title_y2, color_tick_y2, side
+        (of the second axis), showlegend, top, bottom, left, right (margins).
+        """
+        X, Y1, Y2 = as_array(X), as_array(Y1), as_array(Y2)
+        for name, Y in (("Y1", Y1), ("Y2", Y2)):
+            ensure(X.shape == Y.shape, f"values of X and {name} are not in proper shape")
+        opts = dict(opts or {})
+        names = opts.get("name_y1", "Y1 axis"), opts.get("name_y2", "Y2 axis")
+        first, second = ({"x": numbers(X), "y": numbers(Y), "name": name, "type": "scatter"}
+                         for Y, name in zip((Y1, Y2), names))
+        made = two_axes(names, opts)
+        opts.setdefault("height", 300)
+        opts.setdefault("width", 500)
+        return self._send({"data": [first, {**second, "yaxis": "y2"}], "win": win, "eid": env, "layout": made,
+                           "opts": opts})
+
+    def plotlyplot(self, figure, win=None, env=None):
+        """A plotly figure, or its dictionary."""
+        made = json.loads(figure.to_json()) if hasattr(figure, "to_json") else dict(figure)
+        title = made["layout"].get("title")
+        opts = {} if title is None else {"title": title.get("text", title) if isinstance(title, dict) else title}
+        return self._send({"data": made["data"], "layout": made["layout"], "win": win, "eid": env, "opts": opts})
+
     def update_window_opts(self, win, opts, env=None):
         """Other options for a window, the same data."""
         opts = checked(opts)
@@ -185,6 +234,23 @@ class Charts(Connection):
         return self._draw([{"values": numbers(X), "labels": opts.get("legend"), "type": "pie"}], win,
                           env, opts)
 
+    def sunburst(self, labels, parents, values=None, win=None, env=None, opts=None):
+        """Rings of parts: each label lies round the label that is its parent, "" for those in the middle.
+
+        Options of its own: size and font_color (of texts), opacity, marker_width.
+        """
+        labels, parents, opts = as_array(labels).tolist(), as_array(parents).tolist(), checked(opts)
+        ensure(len(labels) == len(parents), "length of parents and labels should be equal")
+        made = {"labels": labels, "parents": parents, "type": "sunburst",
+                "outsidetextfont": {"size": opts.get("size"), "color": opts.get("font_color")},
+                "leaf": {"opacity": opts.get("opacity")}, "marker": {"line": {"width": opts.get("marker_width")}}}
+        if values is not None:
+            values = np.squeeze(as_array(values))
+            ensure(values.ndim == 1, "values should be one-dimensional")
+            ensure(len(values) == len(labels), "length of values should be equal to lenght of labels and parents")
+            made["values"] = numbers(values)
+        return self._draw([without_none(made)], win, env, opts)
+
     # -- maps and surfaces -----------------------------------------------------------------------
     def heatmap(self, X, win=None, env=None, update=None, opts=None):
         """The values X (rows, columns) as colours.
@@ -234,6 +300,33 @@ class Charts(Connection):
         made.update(color=opts.get("color"), opacity=opts.get("opacity"),
                     type="mesh3d" if X.shape[1] == 3 else "mesh")
         return self._draw([made], win, env, opts)
+
+
+def arrows(X, Y, gridX, gridY, with_heads: bool) -> np.ndarray:
+    """Points (n, 2) of lines, ended by nan."""
+    tips = gridX + X, gridY + Y
+    nothing = np.full(X.size, np.nan)
+    points = [np.stack((start.ravel(), tip.ravel(), nothing), 1).ravel() for start, tip in zip((gridX, gridY), tips)]
+    if with_heads:
+        aside = (X + 1e-5) * HEAD, (Y + 1e-5) * HEAD
+        left = tips[0] - HEAD * (X + aside[1]), tips[1] - HEAD * (Y - aside[0])
+        right = tips[0] - HEAD * (X - aside[1]), tips[1] - HEAD * (Y + aside[0])
+        heads = [np.stack((*(p.ravel() for p in part), nothing), 1).ravel() for part in zip(left, tips, right)]
+        points = [np.concatenate(both) for both in zip(points, heads)]
+    return np.column_stack(points)
+
+
+def two_axes(names, opts) -> dict:
+    """The layout of `dual_axis_lines`."""
+    def axis(k, colour, **more):
+        fonts = {f"{part}font": {"color": opts.get(f"color_{word}_y{k}", colour)}
+                 for part, word in (("title", "title"), ("tick", "tick"))}
+        return {"title": names[k - 1], **fonts, **more}
+    margins = {"b": "bottom", "r": "right", "t": "top", "l": "left"}
+    return {"title": opts.get("title", "Example Double Y axis"), "yaxis": axis(1, "black"),
+            "yaxis2": axis(2, "rgb(148, 103, 189)", overlaying="y", side=opts.get("side", "right")),
+            "showlegend": opts.get("showlegend", True),
+            "margin": {key: opts.get(name, 60) for key, name in margins.items()}}
 
 
 def as_columns(X, is_row: bool = False) -> np.ndarray:

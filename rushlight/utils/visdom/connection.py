@@ -14,6 +14,7 @@ import numpy as np
 
 from ...tensor import Tensor
 from ..as_array import as_array
+from .listening import Listener
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 TIMEOUT = 10            # seconds
@@ -41,6 +42,7 @@ class Connection:
         send: False to get back each message and its address instead of sending it.
         raise_exceptions: True for a ConnectionError when no server answers.
         log_to_filename: also append what is drawn to this file; see `replay_log`.
+        use_incoming_socket: False to refuse handlers of what viewers do.
         username, password: of a server with a login.
         proxies: {"http": "host:port"}.
         offline: only log.
@@ -67,6 +69,8 @@ class Connection:
         self.log_to_filename, self.username, self.password = log_to_filename, username, password
         self.opener, self.login_is_due = self._opener(proxies), bool(username)
         self.has_warned, self.retry_at = False, 0.0
+        self.use_socket = use_incoming_socket and send and not offline
+        self.event_handlers, self.listener = {}, None
         if not offline:
             self._send({"eid": env}, "env/" + quote(env, safe=""))
 
@@ -154,8 +158,27 @@ class Connection:
             time.sleep(0.1)
         return True
 
-    def register_event_handler(self, handler, target) -> None:
-        raise NotImplementedError("visdom: events from the browser need a web socket; this client only sends")
+    # -- viewers ---------------------------------------------------------------------------------
+    def register_event_handler(self, handler, target: str) -> None:
+        """Call `handler(event)` for what viewers do in the window `target`: keys, clicks, values that they edit.
+
+        A thread asks the server ten times a second as long as there are handlers; it calls them.
+        """
+        if not callable(handler):
+            raise AssertionError("Event handler must be a function")
+        if not self.use_socket:
+            raise AssertionError("Must be using the incoming socket to register events to web actions")
+        self.event_handlers.setdefault(target, []).append(handler)
+        if self.listener is None:
+            self.listener = Listener(self)
+            self.listener.start()
+
+    def clear_event_handlers(self, target: str) -> None:
+        """Call nobody for this window any more."""
+        self.event_handlers.pop(target, None)
+        if self.listener is not None and not self.event_handlers:
+            self.listener.is_done.set()
+            self.listener = None
 
     # -- windows ---------------------------------------------------------------------------------
     def win_exists(self, win: str, env: str | None = None) -> bool | None:

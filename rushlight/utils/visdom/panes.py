@@ -11,7 +11,7 @@ import numpy as np
 
 from ..as_array import as_array
 from ..tensorboard.events import png
-from ..tensorboard.media import pillow, wav
+from ..tensorboard.media import as_bytes, gif, pillow, wav
 from .charts import ensure
 from .connection import Connection
 from .options import checked
@@ -87,15 +87,56 @@ class Panes(Connection):
         return self.text(f"<audio controls>{embedded('audio', kind, data)}</audio>", win, env, opts)
 
     def video(self, tensor=None, dim: str = "LxHxWxC", videofile=None, win=None, env=None, opts=None):
-        """A video file: mp4, ogv, avi, webm."""
+        """A video: a file (mp4, ogv, avi, webm), or frames.
+
+        Args:
+            tensor: (frames, height, width, channels), 1 or 3 channels, blue first; bytes, or floats from 0 to 1. The
+                package av makes a video of them; without it Pillow makes moving pictures without controls.
+            dim: "LxHxWxC" or "LxCxHxW".
+
+        Options of its own: fps (25), autoplay, loop.
+        """
         ensure(tensor is not None or videofile is not None, "should specify video tensor or file")
-        if videofile is None:
-            raise NotImplementedError("visdom: videos of tensors need an encoder; give a videofile")
-        opts = checked(opts)
-        kind, data = contents(videofile, ("mp4", "ogv", "avi", "webm"), "video")
+        opts = {"fps": 25, "loop": False, "autoplay": False, **checked(opts)}
+        if tensor is not None:
+            video = frames(as_array(tensor), dim)
+            data = encoded(video, opts["fps"])
+            if data is None:
+                moving = b64encode(gif(video.transpose(0, 3, 1, 2)[None, :, ::-1], opts["fps"])[1]).decode()
+                return self.text(f'<img src="data:image/gif;base64,{moving}">', win, env, opts)
+            kind = "mp4"
+        else:
+            kind, data = contents(videofile, ("mp4", "ogv", "avi", "webm"), "video")
         how = " ".join(word for word in ("autoplay", "loop") if opts.get(word))
         kind = "ogg" if kind == "ogv" else kind
         return self.text(f"<video controls {how}>{embedded('video', kind, data)}</video>", win, env, opts)
+
+
+def frames(x: np.ndarray, dim: str) -> np.ndarray:
+    """Bytes (frames, height, width, channels)."""
+    ensure(x.ndim == 4, "video should be in 4D tensor")
+    ensure(dim in ("LxHxWxC", "LxCxHxW"), "dimension argument should be LxHxWxC or LxCxHxW")
+    x = x.transpose(0, 2, 3, 1) if dim == "LxCxHxW" else x
+    ensure(x.shape[3] in (1, 3), f"a video has 1 or 3 channels, got {x.shape[3]}")
+    return as_bytes(x)
+
+
+def encoded(video: np.ndarray, fps: int) -> bytes | None:
+    """An mp4 file of bytes (frames, height, width, channels), blue first; None without the package av."""
+    try:
+        import av
+    except ImportError:
+        return None
+    file = io.BytesIO()
+    with av.open(file, "w", "mp4") as container:
+        stream = container.add_stream("h264", rate=fps)
+        stream.height, stream.width, stream.pix_fmt = *video.shape[1:3], "yuv420p"
+        kind = "gray" if video.shape[3] == 1 else "bgr24"
+        for picture in video:
+            drawn = np.ascontiguousarray(picture[..., 0] if kind == "gray" else picture)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(drawn, format=kind)))
+        container.mux(stream.encode())
+    return file.getvalue()
 
 
 def contents(path, kinds, what):
