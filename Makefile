@@ -12,7 +12,7 @@ PIP    := -m pip install --quiet --disable-pip-version-check
 # Programs that tests start are imported from bytecode: half a second each.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test parity parity-sweep bench lint clean
+.PHONY: demo test parity parity-sweep endurance bench lint clean
 
 demo: $(VENV)/ready
 	$(BIN)/rushlight run examples/digits.py
@@ -27,6 +27,13 @@ parity: $(PARITY)/ready
 parity-sweep: $(PARITY)/ready
 	$(PARITY)/bin/python $(PIP) expecttest
 	$(PARITY)/bin/python -m tests.sweep --jobs $(JOBS) $(SWEEP)
+
+# What takes half an hour: 100,000 damaged files, processes killed while they save or load, a large mapped file.
+endurance: $(VENV)/ready
+	$(BIN)/python -m tests.io.kills --n 200
+	$(BIN)/python -m tests.data.kills --n 100
+	$(BIN)/python -m tests.io.mapped
+	$(BIN)/python -m tests.io.damage --n 112000
 
 bench: $(VENV)/ready
 	$(BIN)/python -m bench
