@@ -653,7 +653,10 @@ def _zero(x):
 
 
 def _met(memo, key, fn, inputs, arguments):
-    """A call that is new: replayed, if its kind is known on other sizes."""
+    """A call that is new: looked at, and replayed, if its kind is known on other sizes."""
+    from ..ops.arguments import check_new
+    check_new(fn, arguments)
+
     def call():
         return Call(functools.partial(_call, fn), arguments, [x for x in inputs if isinstance(x, Tensor)], 3, Writer)
     made = replay_for(memo, lambda: key, call)

@@ -1,7 +1,8 @@
-"""What kinds of values arguments may have, told where a call has failed.
+"""What kinds of values arguments may have, told where a kind of call is new and where a call has failed.
 
-A call that succeeds pays nothing for it: only a failure has its arguments looked at, and the first one that cannot be what
-it is to be is named, as PyTorch names it before it does anything. Most arguments tell their kind by their name.
+A call that succeeds again pays nothing for it: only a new kind of call and a failure have their arguments looked at, and the
+first one that cannot be what it is to be is named, as PyTorch names it before it does anything. Most arguments tell their
+kind by their name.
 """
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..tensor import Tensor
+from .refusals import refuse_dtypes
 
 PLAIN = (list, tuple, dict, set, str, int, float, complex, type(None), np.ndarray, np.generic)
 LISTS, WORDS = (list, tuple, dict, set, np.ndarray), (str, bytes)
@@ -60,7 +62,7 @@ SPECIAL = {     # those that are not: (kind, names) -> functions
         isclose kron lcm ldexp logaddexp logaddexp2 logical_and logical_or logical_xor matmul maximum minimum
         nextafter vdot""",
     ("Tensor", "end"): "lerp",
-    ("Tensor", "value"): "scaled_dot_product_attention",
+    ("Tensor", "value"): "scaled_dot_product_attention multi_head_attention_forward",
     ("Tensor or number", "p"): "bernoulli",
     ("Tensor or number", "input"): """
         bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor bucketize
@@ -91,6 +93,8 @@ SPECIAL = {     # those that are not: (kind, names) -> functions
     ("float", "scale"): "scaled_dot_product_attention",
     ("float", "beta"): "smooth_l1_loss",
     ("float", "dx"): "trapz",
+    ("float", "k"): "local_response_norm",
+    ("float", "tau"): "gumbel_softmax",
     ("int", "correction"): "cov",
     ("int", "p"): "multigammaln mvlgamma",
     ("int", "size fill_value"): "nonzero_static",
@@ -140,7 +144,8 @@ def parameters(public) -> tuple:
     for p in inspect.signature(getattr(public, "out_of_place", public)).parameters.values():
         shown = "input" if p.name == "self" or hasattr(public, "out_of_place") and not made else p.name
         kind = OF_FUNCTION.get((name, shown), OF_NAME.get(shown, ANYTHING))
-        made.append(Parameter(shown, kind, p.default is None, p.kind is p.VAR_POSITIONAL))
+        optional = p.default is None or "None" in str(p.annotation)
+        made.append(Parameter(shown, kind, optional, p.kind is p.VAR_POSITIONAL))
     return tuple(made)
 
 
@@ -164,13 +169,13 @@ REFUSED = {         # whether a value cannot be of a kind
     "Tensor": lambda x: isinstance(x, PLAIN),
     "Tensor or number": _is_no_value,
     "Number": _is_no_number,
-    "float": _is_no_number,
-    INT: lambda x: isinstance(x, (float, complex)) or _is_no_number(x),
+    "float": lambda x: isinstance(x, complex) or _is_no_number(x),
+    INT: lambda x: isinstance(x, (bool, float, complex)) or _is_no_number(x),
     INTS: lambda x: isinstance(x, (*WORDS, float, complex, dict, type(None))) or not _is_scalar(x) or _holds_words(x),
     "str": lambda x: not isinstance(x, str),
     ANYTHING: lambda x: False,
     "bool": lambda x: not isinstance(x, (bool, np.bool_)) and isinstance(x, (*PLAIN, Tensor)),
-    "tuple of Tensors": lambda x: isinstance(x, (*WORDS, int, float, complex, dict, type(None))),
+    "tuple of Tensors": lambda x: isinstance(x, (*WORDS, int, float, complex, dict, type(None), Tensor)),
 }
 
 
@@ -191,6 +196,16 @@ def refuse(public, args, kwargs) -> None:
     for name, x in kwargs.items():
         if name in places:
             _check(public, known[places[name]], x, None, failure)
+
+
+def check_new(fn, arguments: dict) -> None:
+    """Refuse a kind of call that is new, if its arguments (by name) cannot be or have dtypes that kernels do not take."""
+    if fn.__name__.startswith("_"):
+        return
+    for i, (parameter, x) in enumerate(zip(parameters(fn), arguments.values())):
+        if not parameter.takes_rest:
+            _check(fn, parameter, x, i, None)
+    refuse_dtypes(fn.__name__, arguments)
 
 
 def explained(fn):

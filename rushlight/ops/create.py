@@ -472,7 +472,9 @@ def _without_tensors(data):
     if isinstance(data, (list, tuple)):
         return [_without_tensors(x) for x in data]
     if isinstance(data, Tensor):
-        return data.item() if data.numel() == 1 and data.dim() == 0 else data.tolist()
+        if data.numel() != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return data.item()
     return data
 
 

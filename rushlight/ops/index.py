@@ -58,6 +58,8 @@ def _entry(i):
         return bool(i)
     if hasattr(i, "__index__"):
         return i.__index__()
+    if isinstance(i, str):
+        raise TypeError("new(): invalid data type 'str'")
     raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
                     f"(got {type(i).__name__})")
 
@@ -1173,6 +1175,7 @@ def bincount(input, weights=None, minlength=0):
 def searchsorted(sorted_sequence, values, *, right=False, side=None, out_int32=False, sorter=None):
     """Where values would be inserted into a last axis that is sorted, or is when its elements are taken as `sorter` says."""
     side = side or ("right" if right else "left")
+    _check_boundaries(sorted_sequence, values)
     sequence = sorted_sequence if sorter is None else gather(sorted_sequence, -1, sorter)
     s = sequence.detach()._array()
     v = values.detach()._array() if isinstance(values, Tensor) else np.asarray(values)
@@ -1182,6 +1185,18 @@ def searchsorted(sorted_sequence, values, *, right=False, side=None, out_int32=F
         found = np.stack([np.searchsorted(a, b, side) for a, b in
                           zip(s.reshape(-1, s.shape[-1]), v.reshape(-1, v.shape[-1]))]).reshape(v.shape) if v.size else v
     return tensor(np.asarray(found).astype(np.int32 if out_int32 else np.int64))
+
+
+def _check_boundaries(boundaries, values):
+    """A row of boundaries for all values, or one for each row of values."""
+    shape = list(values.shape) if isinstance(values, Tensor) else []
+    if boundaries.dim() != 1 and not shape:
+        raise RuntimeError("torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we "
+                           f"got boundaries tensor dim({boundaries.dim()}) and input value's dim(0) numel(1)")
+    if boundaries.dim() != 1 and list(boundaries.shape[:-1]) != shape[:-1]:
+        raise RuntimeError("torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "
+                           "boundaries tensor and input value tensor must match, but we got boundaries tensor "
+                           f"{list(boundaries.shape)} and input value tensor {shape}")
 
 
 def bucketize(input, boundaries, *, right=False, out_int32=False):

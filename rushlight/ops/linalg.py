@@ -461,6 +461,8 @@ def norm(A, ord=None, dim=None, keepdim=False, *, dtype=None, out=None):
 def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):
     """Norms of matrices on two axes: 'fro', 'nuc', inf, -inf, 1, -1, 2, -2."""
     name = "linalg.matrix_norm"
+    if isinstance(ord, str) and ord not in ("fro", "nuc"):
+        raise RuntimeError(f"{name}: Order {ord} not supported.")
     a = A if dtype is None else A.to(dtypes.as_dtype(dtype))
     if a.dim() < 2:
         raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")

@@ -513,7 +513,9 @@ def conv(x, w, bias=None, stride=1, padding=0, dilation=1, groups=1, *, n):
         x, padding = _named_padding(x, w, padding, stride, dilation, n)
     padding = each(padding, n, "padding")
     if min(dilation) <= 0:
-        raise RuntimeError("dilation should be greater than zero")
+        raise RuntimeError(f"dilation should be greater than zero, but got {list(dilation)}")
+    if min(padding) < 0:
+        raise RuntimeError("negative padding is not supported")
     batched = x.dim() == n + 2
     x = x if batched else unsqueeze(x, 0)
     for m, k, s, p, d in zip(x.shape[2:], w.shape[2:], stride, padding, dilation):
@@ -564,6 +566,8 @@ def conv_transpose(x, w, bias=None, stride=1, padding=0, output_padding=0, group
     _check_conv(x, w, bias, n, groups, True)
     stride, dilation, padding, extra = (each(v, n, name) for v, name in (
         (stride, "stride"), (dilation, "dilation"), (padding, "padding"), (output_padding, "output_padding")))
+    if min(padding) < 0:
+        raise RuntimeError("negative padding is not supported")
     for e, s, d in zip(extra, stride, dilation):
         if e >= s and e >= d:
             raise RuntimeError("output padding must be smaller than either stride or dilation, but got output_padding_"

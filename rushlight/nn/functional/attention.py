@@ -163,9 +163,9 @@ def _attention_mask(attn_mask, padding, query, key, num_heads):
         mask = attn_mask if attn_mask.dim() == 2 else attn_mask.reshape(n, num_heads, *shape)
         mask = _hiding(mask, query.dtype)
     if padding is not None:
-        if tuple(padding.shape) != (key.size(1), key.size(0)):
-            raise AssertionError("expecting key_padding_mask shape of "
-                                 f"{(key.size(1), key.size(0))}, but got {padding.shape}")
+        for axis, size in enumerate((key.size(1), key.size(0))):
+            if padding.size(axis) != size:
+                raise AssertionError(f"Expected key_padded_mask.shape[{axis}] to be {size}, but got {padding.size(axis)}")
         hidden = _hiding(padding, query.dtype).reshape(padding.size(0), 1, 1, -1)
         mask = hidden if mask is None else mask + hidden
     return mask

@@ -32,6 +32,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if input.dtype is not weight.dtype and input.dtype != weight.dtype:
         raise RuntimeError("mat1 and mat2 must have the same dtype, but got "
                            f"{dtype_name(input.dtype)} and {dtype_name(weight.dtype)}")
+    if bias is not None and bias.dtype is not input.dtype:
+        raise RuntimeError("self and mat2 must have the same dtype, but got "
+                           f"{dtype_name(bias.dtype)} and {dtype_name(input.dtype)}")
     if weight.dim() != 2 or input.dim() == 0 or bias is not None and bias.dim() != 1:
         return _odd_linear(input, weight, bias)
     return _linear(input, weight) if bias is None else _affine(input, weight, bias)
@@ -39,6 +42,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def _odd_linear(input, weight, bias):
     """A vector as weight, or a bias that broadcasts."""
+    if bias is not None and weight.dim() < 2:
+        raise RuntimeError(f"mat2 must be a matrix, got {weight.dim()}-D tensor")
+    if weight.dim() > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {weight.dim()}D")
     y = ops.matmul(input, weight.t() if weight.dim() == 2 else weight)
     return y if bias is None else y + bias
 

@@ -9,7 +9,7 @@ from ... import dtypes, ops
 from ...autograd.function import differentiable
 from ...autograd.node import named, taping
 from ...autograd.recall import recalled
-from ...ops.support import legacy_name as dtype_name, refuse
+from ...ops.support import check_subtraction, legacy_name as dtype_name, refuse
 from ...prims.index import gather
 from ...prims.lattice import lattice, lowest
 from ...tensor import Tensor
@@ -207,6 +207,9 @@ def kl_div(input: Tensor, target: Tensor, size_average=None, reduce=None, reduct
                       "support size.'batchmean' divides only by the batch size, and aligns with "
                       "the KL div math definition.'mean' will be changed to behave the same as "
                       "'batchmean' in the next major release.", stacklevel=2)
+    if input.dtype.rank != 2 or target.dtype.rank != 2:
+        kind = "Complex" if input.dtype.is_complex or target.dtype.is_complex else "Integral"
+        raise RuntimeError(f"kl_div: {kind} inputs not supported.")
     loss = (ops.exp(target) * (target - input) if log_target
             else ops.xlogy(target, target) - target * input)
     if reduction == "batchmean":
@@ -246,23 +249,36 @@ def _picked(x, target):
 def _check_classes(input, target, weight):
     if input.dim() < 1:
         raise ValueError(f"Expected 1 or more dimensions (got {input.dim()})")
-    if input.dim() != 1 and input.size(0) != target.size(0):
-        raise ValueError(f"Expected input batch_size ({input.size(0)}) to match target batch_size "
-                         f"({target.size(0)}).")
     if input.dim() <= 2 and target.dim() > 1:
         raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+    batch = target.size(0) if target.dim() else 0
+    if input.dim() == 1 and target.numel() != 1:
+        raise ValueError(f"For 1D input, 1D target must have size 1, but got target size: {batch}")
+    if input.dim() != 1 and input.size(0) != batch:
+        raise ValueError(f"Expected input batch_size ({input.size(0)}) to match target batch_size ({batch}).")
     kind = dtype_name(target.dtype)
     if kind not in ("Long", "Byte"):
         raise RuntimeError(f"expected target dtype to be Long or Byte, but got {kind}")
-    if input.dim() > 2 and tuple(input.shape[2:]) != tuple(target.shape[1:]):
-        raise ValueError(f"Expected target size {(input.size(0), *input.shape[2:])}, got "
-                         f"{target.size()}")
-    if target.dim() != max(input.dim() - 1, 0):
-        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+    if input.dim() > 2:
+        _check_places(list(input.shape), list(target.shape))
     classes = input.size(0 if input.dim() == 1 else 1)
     if weight is not None and (weight.dim() != 1 or weight.numel() != classes):
         raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or "
                            f"no classes but got weight tensor of shape: {list(weight.shape)}")
+    if weight is not None and weight.dtype is not input.dtype:
+        raise RuntimeError(f"expected scalar type {dtype_name(input.dtype)} but found {dtype_name(weight.dtype)}")
+
+
+def _check_places(shape, target):
+    """The target has a class for each place of (N, C, ...)."""
+    if len(shape) == 4 and len(target) != 3:
+        raise RuntimeError("only batches of spatial targets supported (3D tensors) but got targets of dimension: "
+                           f"{len(target)}")
+    expected = [shape[0], *shape[2:]]
+    if len(shape) == 4 and target != expected:
+        raise RuntimeError(f"size mismatch (got input: {shape} , target: {target}")
+    if target != expected:
+        raise RuntimeError(f"Expected target size {expected}, got {target}")
 
 
 def _nll(x, target, weight, ignore_index, reduction):
@@ -449,12 +465,22 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     if target.size() != input.size():
         raise ValueError(f"Target size ({target.size()}) must be the same as input size "
                          f"({input.size()})")
+    _check_cast(input, target)
     x, t = _promoted(input, target)
     if pos_weight is None:
         loss = _bce_logits(x, t)
     else:
         loss = (1 - t) * x - ((pos_weight - 1) * t + 1) * logsigmoid(x)
     return named(reduced(loss if weight is None else loss * weight, reduction), "BinaryCrossEntropyWithLogitsBackward0")
+
+
+def _check_cast(input, target):
+    """PyTorch writes 1 - t times x into the memory of 1 - t, so t is to hold floats."""
+    if target.dtype is dtypes.bool:
+        check_subtraction((target, target))
+    if target.dtype.rank < input.dtype.rank:
+        raise RuntimeError(f"result type {dtype_name(input.dtype)} can't be cast to the desired output type "
+                           f"{dtype_name(target.dtype)}")
 
 
 # -- margins ---------------------------------------------------------------------------------------
@@ -515,6 +541,13 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.dim() != 1:
         raise ValueError("weight must be one-dimensional")
+    samples, classes = (1, input.numel()) if input.dim() < 2 else (input.size(0), input.size(1))
+    if target.dim() > 1 or target.numel() != samples:
+        raise RuntimeError("multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples "
+                           f"(batch size). Expected target size [{samples}], but got {list(target.shape)}. Input has shape "
+                           f"{list(input.shape)}.")
+    if weight is not None and weight.numel() != classes:
+        raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(weight.shape)}")
     x, t = (input, target) if input.dim() == 2 else (input.reshape(1, -1), target.reshape(1))
     excess = (margin - x.gather(1, t.unsqueeze(1)) + x).clamp(min=0)
     excess = excess if p == 1 else excess * excess
