@@ -145,22 +145,29 @@ class LBFGS(Optimizer):
             state["d"] = gradient.neg()
             return state["d"]
         self._remember(state, gradient, history_size)
-        changes, steps, scales = state["old_dirs"], state["old_stps"], state["ro"]
-        factors = state["al"]
+        changes, steps, scales = (self._padded(name, state[name])
+                                  for name in ("old_dirs", "old_stps", "ro"))
+        factors: list = [None] * len(changes)
         d = gradient.neg()
         boundary()
         for i in reversed(range(len(changes))):
             factors[i] = steps[i].dot(d) * scales[i]
             d = d - changes[i] * factors[i]
-            _cut(i)
+            cut_at(i)
         d = d * state["H_diag"]
-        boundary()
         for i in range(len(changes)):
             d = d + steps[i] * (factors[i] - changes[i].dot(d) * scales[i])
-            _cut(i + 1)
-        boundary()
-        state["d"] = d
+            cut_at(i + 1)
+        state["d"], state["al"][:len(state["ro"])] = d, factors[:len(state["ro"])]
         return d
+
+    def _padded(self, name, history) -> list:
+        """Whole pieces of it: behind its end stand zeros, which change nothing."""
+        zeros, kind = self.__dict__.setdefault("_zeros", {}), (name, history[0].dtype)
+        if kind not in zeros:
+            zeros[kind] = [ops.zeros_like(history[0]) for _ in range(PIECE - 1)]
+            boundary()
+        return history + zeros[kind][:-len(history) % PIECE]
 
     @staticmethod
     def _remember(state, gradient, history_size):
@@ -177,8 +184,8 @@ class LBFGS(Optimizer):
         state["H_diag"] = product / change.dot(change)
 
 
-def _cut(i):
-    """A history that grows would be another graph each time; in pieces it is the same few."""
+def cut_at(i):
+    """A history that grows would be another graph each time; in pieces it is the same three."""
     if i % PIECE == 0:
         boundary()
 

@@ -134,10 +134,13 @@ _frame, _new = sys._getframe, object.__new__
 _internal: dict[str, bool] = {}
 _is_known_internal = _internal.get
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PROGRAMS = tuple(os.path.join(_ROOT, place) for place in (os.path.join("optim", "lbfgs.py"), "learn" + os.sep))
 
 
 def _is_internal(filename: str) -> bool:
-    found = _internal[filename] = os.path.abspath(filename).startswith(_ROOT)
+    """Whether a file is ours; those that go by what they compute, as programs do, count as programs."""
+    path = os.path.abspath(filename)
+    found = _internal[filename] = path.startswith(_ROOT) and not path.startswith(_PROGRAMS)
     return found
 
 
