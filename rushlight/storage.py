@@ -12,6 +12,8 @@ from weakref import ref
 written = None      # inside of vmap: [(storage, its value before a write)]
 reader = None       # while a step is recorded for replay: told of each storage that is read
 item_reader = None  # and asked for the number of a tensor that becomes a Python float
+marking = None      # while a thread is in inference mode: marks a new storage of such a thread
+INFERENCE = -(1 << 60)      # versions below 0 are those of inference tensors, which count no writes
 place = None        # says where a tensor lives, once there are some without values (ops/meta.py)
 run_pending = seen_as = snapshot = None     # `flush`, `as_array` and `snapshot` of trace/flush.py, set there
 overwritten = []    # since the last flush: (storage, weakly; its value before a write), in case that the next one fails
@@ -25,6 +27,8 @@ class Storage:
         self.node, self.dtype, self.numel = node, dtype, numel
         self.version = 0
         self.share = None
+        if marking is not None:
+            marking(self)
 
     @property
     def base(self):

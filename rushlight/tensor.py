@@ -90,7 +90,6 @@ class Tensor:
     _is_one_of_many = False     # of the views that one function made, where that is no longer on the tape
     _view_of = None             # the same, if the view was taken with gradients enabled
     _view_version = 0
-    _is_inference = False
     _is_data = False            # `x.data` and its views: writes do not count in x's version
     __array_priority__ = 1000
 
@@ -194,7 +193,7 @@ class Tensor:
         return self.dtype.is_signed
 
     def is_inference(self) -> bool:
-        return self._is_inference
+        return self.storage.version < 0
 
     def dense_dim(self) -> int:
         return self.layout.ndim
@@ -235,7 +234,8 @@ class Tensor:
                                "var_no_grad = var.detach().")
         if requires_grad and self.dtype.rank < 2:
             raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
-        if requires_grad and self._is_inference:
+        from .autograd.grad_mode import mode
+        if requires_grad and self.is_inference() and not mode.inference:
             raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
         self._requires_grad = bool(requires_grad)
         return self
@@ -271,7 +271,13 @@ class Tensor:
 
     output_nr = property(lambda self: self._output_nr)
     retains_grad = property(lambda self: self._retains_grad)
-    _version = property(lambda self: self.storage.version)
+
+    @property
+    def _version(self):
+        if self.storage.version < 0:
+            raise RuntimeError("Inference tensors do not track version counter.")
+        return self.storage.version
+
     _base = property(lambda self: self._root)
 
     def _is_view(self) -> bool:

@@ -136,7 +136,7 @@ def enter_dual_level() -> int:
         raise RuntimeError("Nested forward mode AD is not supported at the moment")
     mode.level = Level()
     SAVE_HOOKS.append(KEPT)
-    mode.enabled = not mode.inference
+    mode.enabled = None if mode.inference else True
     return 0
 
 

@@ -6,6 +6,8 @@ import inspect
 import sys
 import threading
 
+from ..storage import INFERENCE
+
 
 class Mode(threading.local):
     enabled = True
@@ -21,7 +23,7 @@ mode = Mode()
 
 
 def is_grad_enabled() -> bool:
-    return mode.enabled
+    return bool(mode.enabled)
 
 
 def is_inference_mode_enabled() -> bool:
@@ -36,6 +38,30 @@ def _left():
         while frame is not None and frame.f_code.co_filename == __file__:
             frame = frame.f_back
         mode.level.left |= frame is None or not _is_internal(frame.f_code.co_filename)
+
+
+inferring = 0           # threads that are in inference mode
+
+
+def _enter(enabled, inference):
+    """Tape or not. In inference mode `enabled` is None, so that nobody takes what was remembered for what is now."""
+    if mode.inference is not inference:
+        _mark(1 if inference else -1)
+    mode.enabled, mode.inference = enabled, inference
+
+
+def _mark(more):
+    from .. import storage
+    from ..trace import record
+    global inferring
+    with record.lock:
+        inferring += more
+        storage.marking = record.marking = _as_inference if inferring else None
+
+
+def _as_inference(storage):
+    if mode.inference:
+        storage.version = INFERENCE
 
 
 class _Switch:
@@ -79,7 +105,7 @@ class _Switch:
         return ()
 
     def __exit__(self, *exc):
-        mode.enabled, mode.inference = self.before
+        _enter(*self.before)
 
 
 class no_grad(_Switch):
@@ -91,7 +117,7 @@ class no_grad(_Switch):
 
     def __enter__(self):
         self.before = (mode.enabled, mode.inference)
-        mode.enabled = False
+        mode.enabled = None if mode.inference else False
         _left()
 
 
@@ -100,7 +126,7 @@ class enable_grad(no_grad):
 
     def __enter__(self):
         self.before = (mode.enabled, mode.inference)
-        mode.enabled = not mode.inference
+        mode.enabled = None if mode.inference else True
 
 
 class set_grad_enabled(_Switch):
@@ -109,9 +135,7 @@ class set_grad_enabled(_Switch):
     def __init__(self, mode_: bool):
         self.mode = bool(mode_)
         self.before = (mode.enabled, mode.inference)
-        mode.enabled = self.mode
-        if not self.mode:
-            _left()
+        self.__enter__()
 
     def __call__(self, fn):
         mode.enabled = self.before[0]
@@ -121,7 +145,7 @@ class set_grad_enabled(_Switch):
         return (self.mode,)
 
     def __enter__(self):
-        mode.enabled = self.mode
+        mode.enabled = None if mode.inference else self.mode
         if not self.mode:
             _left()
 
@@ -140,5 +164,7 @@ class inference_mode(_Switch):
     def __enter__(self):
         self.before = (mode.enabled, mode.inference)
         if self.mode:
-            mode.enabled, mode.inference = False, True
+            _enter(None, True)
             _left()
+        else:
+            _enter(mode.enabled, False)

@@ -30,8 +30,8 @@ def check_writable(x) -> None:
                                "inplace. This view is the output of a function that returns multiple views. Such functions "
                                "do not allow the output views to be modified inplace. You should replace the inplace "
                                "operation by an out-of-place one.")
-    if x._is_inference and not mode.inference:
-        raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed. You can make a "
+    if x.storage.version < 0 and not mode.inference:
+        raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed.You can make a "
                            "clone to get a normal tensor before doing inplace update. See "
                            "https://github.com/pytorch/rfcs/pull/17 for more details.")
     if mode.enabled and x._root is not None and x._view_of is None and is_tracked(x._root):
@@ -48,7 +48,7 @@ def overwrite(x, y) -> bool:
     """The pending value y, which nobody else has seen and which lies as x does, becomes all of x's memory; untaped."""
     storage, node = x.storage, y.storage.node
     if x.offset or storage.numel != x.layout.numel or y.storage.numel != storage.numel or y.storage.share is not None \
-            or node.buffer is not None or x._is_data or x._is_inference:
+            or node.buffer is not None or x._is_data or storage.version < 0 and not mode.inference:
         return False
     storage.replace(node)
     node.add_owner(storage)
@@ -129,7 +129,7 @@ def write_signature(storage, l, seen: Layout) -> Signature:
 def is_plain(x) -> bool:
     """Whether a write to x is a matter of its memory alone: nothing to be taped, shared, checked or watched."""
     return type(x) is Tensor and x.storage.share is None and pending.capture is None \
-        and not (x._is_data or x._is_inference or mode.enabled and (
+        and not (x._is_data or x.storage.version < 0 and not mode.inference or mode.enabled and (
             x._requires_grad or x._root is not None and (is_tracked(x) or is_tracked(x._root))))
 
 

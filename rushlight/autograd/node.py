@@ -173,6 +173,10 @@ class Saved:
 def save(x, index: int, own: bool = False) -> Saved:
     """x as it is now, at position `index` of what an operation reads; `own` if it is its output."""
     item, storage = _new(Saved), x.storage
+    if storage.version < 0:
+        raise RuntimeError("Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode "
+                           "in computation tracked by autograd. To work around this, you can make a clone to get a normal "
+                           "tensor and use it in autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`.")
     item.storage, item.layout, item.offset, item.version = storage, x.layout, x.offset, storage.version
     item.index, item.nr = index, x._output_nr
     fn = x._grad_fn if x._view_of is None else grad_fn_of(x)
@@ -195,7 +199,7 @@ class Packed:
         pack, self.unhook = SAVE_HOOKS[-1]
         self.fn = saved.fn if saved.leaf is None else accumulator(saved.leaf)
         self.nr, self.requires_grad = saved.nr, saved.requires_grad
-        before, mode.enabled = mode.enabled, False
+        before, mode.enabled = mode.enabled, mode.enabled and False
         try:
             self.value = pack(saved.leaf if saved.leaf is not None else saved.bare())
         finally:

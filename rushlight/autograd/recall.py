@@ -58,7 +58,11 @@ def lasting(fn):
     def call(*args):
         found = memo.get(args)
         if found is None:
-            found = fn(*args)
+            inference, mode.inference = mode.inference, False       # it outlives this call
+            try:
+                found = fn(*args)
+            finally:
+                mode.inference = inference
             if len(memo) < LASTING and not paused and pending.capture is None and sum(x.numel() for x in found) < TABLE:
                 memo[args] = found
                 tables.update((x.storage.node, x) for x in found)
@@ -487,7 +491,7 @@ class Writer:
             x = self.trace.inputs[i]
             if x.storage.numel != x.layout.numel:
                 raise Refused
-            special = f" or x{i}._is_data or x{i}._is_inference" if i in written else ""
+            special = f" or x{i}._is_data or s{i}.version < 0 and not mode.inference" if i in written else ""
             lines += [f"if s{i}.numel != {self.constant(x.layout.numel)} or x{i}.offset{special}:",
                       f"    return {self.instead()}"]
         return lines
@@ -511,7 +515,7 @@ def _tensors(tree):
 def _factory(text: str):
     """What makes replays of this form."""
     scope = dict(new=object.__new__, Node=Node, Storage=Storage, Tensor=Tensor, ref=ref, nobody=nobody, pend=pend,
-                 record=record, user_line=user_line,
+                 record=record, user_line=user_line, mode=mode,
                  overwritten=storages.overwritten, Saved=Saved, count=tape.count, accumulator=tape.accumulator,
                  grad_fn_of=tape.grad_fn_of, apart=_apart)
     exec(compile(text, __file__, "exec"), scope)        # the file: a replay's frames are ours

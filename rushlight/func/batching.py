@@ -183,7 +183,7 @@ class Capture:
             if n in wanted:
                 wanted.update(n.operands[::2])
         before, line = mode.enabled, record.override
-        mode.enabled = False
+        mode.enabled = before and False
         try:
             for n in waiting:
                 if n in wanted:

@@ -7,7 +7,7 @@ from .numpy_names import accepting
 INTERNAL = set("""
     check_dtype entry_of few_numbers not_complex remembered show sum_of_sizes views_of
     as_element as_subclass axes binary border_index cast check_pairs check_parts
-    check_value constant_pad contiguous conv conv_transpose copy_ cuda deepcopy_tensor each
+    check_value constant_pad contiguous dim_order Segments conv conv_transpose copy_ cuda deepcopy_tensor each
     embedding_rows expand expand_as Exporter fill_ fill_in filled finished fold from_array getitem good H
     imag_part in_memory_order index_put_ into into_complex is_channels_last L_inverse legacy_tensor
     linear max_pool memory_format mT neg_view new new_like new_storage numpy_T one_axis one_hot own_buffer
@@ -20,7 +20,7 @@ INTERNAL = set("""
 
 PUBLIC: list[str] = []
 ROOMS = ("create", "digits", "decompositions", "fake_quantize", "index", "interop", "legacy", "matmul", "neural", "pad",
-         "pointwise", "complex", "spectra", "recurrent", "reduce", "shape", "statistics", "random", "variates")
+         "pointwise", "complex", "spectra", "recurrent", "reduce", "shape", "statistics", "random", "segments", "variates")
 
 
 def _collect():

@@ -9,7 +9,6 @@ import warnings
 import numpy as np
 
 from .. import dtypes, storage as storages
-from ..autograd.grad_mode import mode
 from ..compiler.sizes import whole
 from ..layout import is_dense, packed, permute
 from ..prims.pointwise import full as full_p, iota
@@ -47,8 +46,6 @@ def check_dtype(name, dtype):
 
 def finished(x, requires_grad=False):
     """A factory's last step."""
-    if mode.inference:
-        x._is_inference = True
     if defaults[-1] is not CPU and is_meta_device(defaults[-1]):
         x = on_meta(x)
     if requires_grad and x.dtype.rank < 2:

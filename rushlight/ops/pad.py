@@ -53,6 +53,16 @@ def _constant_pad(x, *, pad, value):
     return y
 
 
+def constant_pad_nd(input, pad, value=0):
+    """Borders of one value; pairs (before, after) run from the last axis backwards; negative ones crop."""
+    if len(pad) % 2:
+        raise RuntimeError(f"Length of pad must be even but instead it equals {len(pad)}")
+    if len(pad) > 2 * input.dim():
+        raise RuntimeError("Length of pad should be no more than twice the number of dimensions of the input. Pad length is "
+                           f"{len(pad)} while the input has {input.dim()} dimensions.")
+    return constant_pad(input, pad, value)
+
+
 def constant_pad(x, pad, value=0):
     """Borders of one value; pairs (before, after) run from the last axis backwards; negative ones crop."""
     pad = tuple([whole(p) for p in pad])

@@ -11,7 +11,7 @@ from .. import dtypes
 from ..autograd.grad_mode import mode
 from ..autograd.node import Untracked, attach, is_tracked
 from ..compiler.sizes import Number
-from ..layout import broadcast_shapes, expand, packed, permute
+from ..layout import broadcast_shapes, expand, packed, packed_strides, permute
 from ..prims.table import Gradient, Primitive
 from ..tensor import Tensor, wrap
 from ..trace.flush import snapshot
@@ -162,10 +162,10 @@ def _weak_rank(x):
     raise TypeError(f"expected a Tensor or a number, but found {type(x).__name__}")
 
 
-def output_order(layouts, shape):
+def output_order(layouts, shape, by_strides=False):
     """Axes from outermost to innermost as the operands lie in memory (PyTorch's TensorIterator keeps
-    a permuted operand's order); None for row-major."""
-    if all(l.packed or l.ndim < 2 for l in layouts):
+    a permuted operand's order); None for row-major. `by_strides`: strides of axes of size 1 count, too."""
+    if all(l.packed or l.ndim < 2 for l in layouts) and not (by_strides and any(map(is_odd, layouts))):
         return None
     full = [expand(l, shape) for l in layouts]
     inner = list(range(len(shape)))[::-1]       # axes from innermost to outermost
@@ -179,6 +179,11 @@ def output_order(layouts, shape):
                 break
     order = inner[::-1]
     return None if order == list(range(len(shape))) else order
+
+
+def is_odd(l) -> bool:
+    """Whether axes of size 1 have other strides than they have in new tensors."""
+    return l.packed and l.strides != packed_strides(l.shape)
 
 
 def _inner_first(a, b, full, shape):
@@ -200,8 +205,8 @@ def make_recipe(prim, xs, kind, params) -> Recipe:
     layouts = [x.layout for x in xs if isinstance(x, Tensor)]
     first = layouts[0] if layouts else None
     result = None
-    if first is None or not first.packed or any(l is not first for l in layouts):
-        layouts, result = together(layouts, xs, recipe.casts)
+    if first is None or not first.packed or any(l is not first for l in layouts) or is_odd(first):
+        layouts, result = together(prim, layouts, xs, recipe.casts)
     rest = iter(layouts)
     recipe.sig = prim.signature([next(rest) if isinstance(x, Tensor) else None for x in xs], to, params, result)
     return recipe
@@ -221,13 +226,16 @@ def computed_in(prim, xs, kind) -> tuple:
     return found
 
 
-def together(layouts, xs, casts) -> tuple:
+def together(prim, layouts, xs, casts) -> tuple:
     """(how operands are seen, how the result lies if it is not row-major) of different or strided layouts."""
     shape = ()
     for l in layouts:
         shape = broadcast_shapes(shape, l.shape)
     plain = [x.layout if c is None else cast_layout(x.layout) for x, c in zip(xs, casts) if isinstance(x, Tensor)]
-    order = output_order(plain, shape)
+    if prim.name == "cast" and is_odd(layouts[0]):
+        return layouts, layouts[0]
+    is_mixed = len(plain) < len(xs) or any(l.ndim < len(shape) for l in plain)
+    order = output_order(plain, shape, by_strides=is_mixed and prim.name in OF_SEVERAL)
     seen = [l if l.shape == shape else expand(l, shape) for l in plain]
     if order is None:
         return seen, None
@@ -289,7 +297,7 @@ def finish(sig: Signature, inputs, xs, gradient, params):
 
 def untaped_cast(x, dtype):
     from ..prims.pointwise import cast
-    before, mode.enabled = mode.enabled, False
+    before, mode.enabled = mode.enabled, mode.enabled and False
     try:
         return pointwise(cast, (x,), "cast", params={"dtype": dtype})
     finally:
@@ -311,6 +319,11 @@ def _ours(x, arrays):
 # How PyTorch names the tape's entry if one operand is a number: second, first.
 NUMBER_NAMES = {"pow": ("PowBackward0", "PowBackward2"), "sub": ("SubBackward0", "RsubBackward1"),
                 "remainder": ("RemainderBackward0", "RemainderBackward0"), "fmod": ("FmodBackward0", "FmodBackward0")}
+
+
+# Those that PyTorch computes with a number as with a tensor: it then looks at strides that mean nothing, too.
+OF_SEVERAL = frozenset("""add sub mul div remainder fmod floor_divide copysign eq ne lt le gt ge bitwise_and bitwise_or
+    bitwise_xor""".split())
 
 
 OPERATORS = {"shift_left": "__lshift__", "shift_right": "__rshift__"}     # that have no method of the primitive's name

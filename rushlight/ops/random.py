@@ -16,7 +16,7 @@ from .sampling import (
     check_probability, check_uniform, check_weights, drawn_by_race, drawn_with_replacement,
     exponential_values, fill, geometric_values, integer_arguments, integer_range,
     integer_values, is_whole, like, log_normal_values, made, no_more, normal_between,
-    normal_values, not_implemented, permutation_values, require, size_of, uniform_values,
+    normal_values, not_implemented, permutation_values, refused, require, size_of, undifferentiated, uniform_values,
 )
 
 # -- in the order of memory ------------------------------------------------------------------------
@@ -24,7 +24,7 @@ from .sampling import (
 def normal_(input, mean=0, std=1, *, generator=None):
     """Fill with normal deviates."""
     check_normal(input.dtype, std)
-    return fill(input, normal_values, float(mean), float(std), generator=generator,
+    return fill(input, "NormalBackward0", normal_values, float(mean), float(std), generator=generator,
                 is_packed=input.layout.packed)
 
 
@@ -33,7 +33,7 @@ def uniform_(input, from_=0, to=1, *, generator=None, **named):
     low, high = named.pop("from", from_), to
     no_more("uniform_", named)
     check_uniform(input.dtype, low, high)
-    return fill(input, uniform_values, low, high, generator=generator)
+    return fill(input, "UniformBackward0", uniform_values, low, high, generator=generator)
 
 
 def random_(input, *bounds, generator=None, **named):
@@ -45,16 +45,17 @@ def random_(input, *bounds, generator=None, **named):
                         f"({', '.join(type(b).__name__ for b in bounds)})")
     dtype = input.dtype
     low, span, is_wide = integer_range(dtype, *bounds)
-    return fill(input, integer_values, low, span, is_wide, generator=generator)
+    name = f"RandomBackward{2 - len(bounds)}"
+    return fill(input, name, integer_values, low, span, is_wide, generator=generator)
 
 
 def bernoulli_(input, p=0.5, *, generator=None):
     """Fill with ones with probability p, a number or a tensor that broadcasts; zeros otherwise."""
     if isinstance(p, Tensor):
         check_probabilities(p)
-        return fill(input, bernoulli_like_values, operand=p, generator=generator)
+        return fill(input, "BernoulliBackward1", bernoulli_like_values, operand=p, generator=generator)
     check_probability(p)
-    return fill(input, bernoulli_values, float(p), generator=generator)
+    return fill(input, "BernoulliBackward2", bernoulli_values, float(p), generator=generator)
 
 
 def exponential_(input, lambd=1, *, generator=None):
@@ -64,7 +65,7 @@ def exponential_(input, lambd=1, *, generator=None):
                            "dtype must be a floating point but you specified "
                            f"{NAMES[input.dtype.name]}")
     require(lambd > 0, f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}")
-    return fill(input, exponential_values, float(lambd), generator=generator)
+    return fill(input, "ExponentialBackward0", exponential_values, float(lambd), generator=generator)
 
 
 def geometric_(input, p, *, generator=None):
@@ -72,7 +73,7 @@ def geometric_(input, p, *, generator=None):
     require(0 < p < 1, f"geometric_ expects p to be in (0, 1), but got p={p:g}")
     if input.dtype is dtypes.bool or input.dtype.is_complex:
         raise not_implemented("geometric_cpu", input.dtype)
-    return fill(input, geometric_values, float(p), generator=generator)
+    return fill(input, "GeometricBackward0", geometric_values, float(p), generator=generator)
 
 
 def cauchy_(input, median=0, sigma=1, *, generator=None):
@@ -82,14 +83,14 @@ def cauchy_(input, median=0, sigma=1, *, generator=None):
         raise RuntimeError("Cauchy distribution is a continuous probability distribution. "
                            "dtype must be a floating point but you specified "
                            f"{LONG_NAMES[input.dtype.name]}")
-    return fill(input, cauchy_values, float(median), float(sigma), generator=generator)
+    return fill(input, "CauchyBackward0", cauchy_values, float(median), float(sigma), generator=generator)
 
 
 def log_normal_(input, mean=1, std=2, *, generator=None):
     """Fill with exponentials of normal deviates of this mean and std."""
     require(std > 0, f"log_normal_ expects std > 0.0, but found std={std:g}")
     check_floating(input.dtype, "log_normal_cpu")
-    return fill(input, log_normal_values, float(mean), float(std), generator=generator)
+    return fill(input, "LogNormalBackward0", log_normal_values, float(mean), float(std), generator=generator)
 
 
 # -- factories -------------------------------------------------------------------------------------
@@ -178,7 +179,9 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None
                     generator=generator, out=out, device=device, requires_grad=requires_grad)
     with no_grad():
         values = normal_between(mean, std, generator)
-    return values if out is None else into(out, values)
+    if out is not None:
+        return into(out, values)
+    return undifferentiated(values, f"NormalBackward{isinstance(mean, Tensor) + 2 * isinstance(std, Tensor)}", mean, std)
 
 
 def bernoulli(input, p=None, *, generator=None, out=None):
@@ -190,7 +193,11 @@ def bernoulli(input, p=None, *, generator=None, out=None):
         else:
             check_probability(p)
             values = bernoulli_values(tuple(input.shape), input.dtype, generator, float(p))
-    return values if out is None else into(out, values)
+    if out is not None:
+        return into(out, values)
+    if p is not None:
+        return undifferentiated(values, "torch::autograd::NotImplemented", input, rule=refused("bernoulli"))
+    return undifferentiated(values, "BernoulliBackward0", input)
 
 
 def multinomial(input, num_samples, replacement=False, *, generator=None, out=None):
@@ -220,4 +227,4 @@ def poisson(input, generator=None):
     counts = [streams.poisson(rate, source) for rate in rates.ravel().tolist()]
     with no_grad():
         values = tensor(np.array(counts, np.float64).reshape(rates.shape)).to(input.dtype)
-    return values
+    return undifferentiated(values, "PoissonBackward0", input)

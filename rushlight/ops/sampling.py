@@ -14,13 +14,15 @@ from .. import ops as o
 from .. import random as streams
 from ..autograd.grad_mode import no_grad
 from ..autograd.inplace import assign
+from ..autograd.node import attach, taping
 from ..autograd.recall import recalled
 from ..dtypes import bfloat16, float16, float32, float64, int64
 from ..layout import expand
 from ..prims.rng import drawn
+from ..prims.table import Gradient
 from ..tensor import Tensor, check_device
 from ..trace.record import pending
-from .create import empty, empty_like, finished, sizes
+from .create import empty, empty_like, finished, sizes, zeros_like
 from .pointwise import ceil, exp, into, log, log1p, tan, where
 from .promote import output_order
 from .shape import broadcast_shapes
@@ -177,8 +179,8 @@ def sampled_like(x: Tensor, sampler, *args, generator=None, operand: Tensor | No
     return values.permute([order.index(d) for d in range(x.dim())])
 
 
-def fill(x: Tensor, sampler, *args, **kwargs) -> Tensor:
-    """Overwrite x with samples, drawn in the order in which x lies in memory."""
+def fill(x: Tensor, name: str, sampler, *args, **kwargs) -> Tensor:
+    """Overwrite x with samples, drawn in the order in which x lies in memory; `name` is that of the tape's entry."""
     if storages.place is not None and x.is_meta:
         return x                # no numbers are drawn for it
     if any(n > 1 and step == 0 for n, step in zip(x.shape, x.layout.strides, strict=True)):
@@ -187,7 +189,20 @@ def fill(x: Tensor, sampler, *args, **kwargs) -> Tensor:
                            "performing the operation.")
     with no_grad():
         values = sampled_like(x, sampler, *args, **kwargs)
-    return assign(x, values)
+    return assign(x, values, name)
+
+
+def undifferentiated(y, name, *xs, rule=lambda g, *_: zeros_like(g)):
+    """Samples that do not depend on their parameters by a rule: the tape has an entry for them, and gradients are zeros."""
+    given = [x for x in xs if isinstance(x, Tensor)]
+    return attach(y, Gradient(name, (rule,) * len(given)), given, {}) if taping(*given) else y
+
+
+def refused(name):
+    """The rule of what PyTorch knows no derivative of."""
+    def rule(*_):
+        raise RuntimeError(f"derivative for aten::{name} is not implemented")
+    return rule
 
 
 # -- checks ----------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from .joining import at_once, joined_shape, stacked_shape
 from .layouts import Unstrided, answered
 from .numpy_names import renamed
 from .overriding import answer_one
-from .promote import apply, in_order, into, known, remember, result_type
+from .promote import apply, in_order, into, known, output_order, remember, result_type
 from .support import legacy_name
 
 
@@ -479,6 +479,25 @@ def contiguous(input, memory_format=contiguous_format):
     return apply(copy, (input,), {}) if memory_format.name not in ORDERS else copied(input, memory_format)
 
 
+def dim_order(input, ambiguity_check=False) -> tuple[int, ...]:
+    """The axes from the outermost to the innermost in memory.
+
+    Args:
+        ambiguity_check: True, or a list of memory formats: RuntimeError unless there is one order alone, or one of the formats.
+    """
+    if not isinstance(ambiguity_check, (bool, list)) or isinstance(ambiguity_check, list) and not all(
+            isinstance(f, memory_format) for f in ambiguity_check):
+        raise TypeError("The ambiguity_check argument must be a bool or a list of memory formats.")
+    l = input.layout
+    if ambiguity_check is not False and (1 in l.shape or any(a == b for a, b in zip(l.strides, l.strides[1:]))):
+        formats = ambiguity_check if isinstance(ambiguity_check, list) else []
+        if sum(input.is_contiguous(memory_format=f) for f in formats) != 1:
+            raise RuntimeError("The tensor does not have unique dim order, or cannot map to exact one of the given memory "
+                               "formats.")
+    order = output_order([l], l.shape, by_strides=True)
+    return tuple(range(l.ndim)) if order is None else tuple(order)
+
+
 def is_channels_last(l, format) -> bool:
     order = ORDERS.get(format.name, ())
     return l.ndim == len(order) and L.permute(l, order).packed
@@ -879,7 +898,7 @@ def block_diag(*tensors):
     for x in xs:
         places.append((row, column, *x.shape))
         row, column = row + x.shape[0], column + x.shape[1]
-    before, mode.enabled = mode.enabled, False
+    before, mode.enabled = mode.enabled, mode.enabled and False
     try:
         y = xs[0].new_zeros(row, column, dtype=to)
         for x, place in zip(xs, places):

@@ -14,7 +14,7 @@ from ..autograd.grad_mode import no_grad
 from ..dtypes import float16, bfloat16, float32, float64, finfo
 from ..prims.implicit import dirichlet_slope, gamma_slope
 from .create import tensor
-from .sampling import check_floating, require
+from .sampling import check_floating, refused, require, undifferentiated
 from .shape import broadcast_tensors
 
 AHEAD = 1024            # uniform numbers read ahead at a time
@@ -153,7 +153,8 @@ def binomial(count, prob, generator=None):
     n, p = (x.contiguous()._array().astype(np.float64) for x in (counts, probs))
     with Reader(generator) as reader, no_grad():
         made = [_binomial(*at, reader) for at in zip(n.ravel().tolist(), p.ravel().tolist())]
-        return tensor(np.array(made, np.float64).reshape(n.shape)).to(count.dtype)
+        y = tensor(np.array(made, np.float64).reshape(n.shape)).to(count.dtype)
+    return undifferentiated(y, "torch::autograd::NotImplemented", count, prob, rule=refused("binomial"))
 
 
 def _binomial(count, prob, reader) -> float:

@@ -61,6 +61,9 @@ class SparseTensor(Unstrided):
     def storage(self):
         raise NoStorage("Cannot access storage of SparseTensorImpl")
 
+    def is_inference(self) -> bool:
+        return False
+
     def size(self, dim=None):
         return self._size if dim is None else self._size[wrap_dim(dim, len(self._size))]
 

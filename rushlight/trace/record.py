@@ -178,6 +178,8 @@ def emit(sig: Signature, operands: tuple, scalars: tuple = ()) -> Tensor:
     node.extra = node.buffer = None
     storage.node, storage.dtype, storage.numel = node, sig.dtype, sig.numel
     storage.version, storage.share = 0, None
+    if marking is not None:
+        marking(storage)
     tensor.storage, tensor.layout, tensor.offset, tensor.dtype = storage, sig.result, 0, sig.dtype
     node.owner = ref(storage)
     where = override
@@ -309,6 +311,7 @@ def end_of_periods(is_last: bool) -> None:
         pending.pieces = None
 
 
+marking = None      # as in storage.py
 latest = None       # the line of the node recorded last
 override = None     # set while the backward pass records: the line of the forward operation
 
