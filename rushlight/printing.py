@@ -94,7 +94,7 @@ def _is_plain(tensor) -> bool:
 
 def _tape_suffixes(tensor) -> list[str]:
     if tensor.grad_fn is not None:
-        return [f"grad_fn=<{tensor.grad_fn.name()}>"]
+        return [f"grad_fn=<{type(tensor.grad_fn).__name__}>"]
     return ["requires_grad=True"] * bool(tensor.requires_grad)
 
 

@@ -18,6 +18,7 @@ from .grad_mode import mode
 
 count, _new = itertools.count().__next__, object.__new__
 RELEASED = object()
+OF_THE_ENGINE = frozenset(("CopySlices", "CopyBackwards", "NotImplemented"))     # whose names PyTorch gives in full
 BACKWARD = re.compile(r"Backward\d*$")         # which operation it is, for messages
 
 
@@ -33,7 +34,8 @@ class GradFn:
         self.pre_hooks = self.hooks = self.token = None
 
     def name(self) -> str:
-        return type(self).__name__
+        kind = type(self).__name__
+        return f"torch::autograd::{kind}" if kind in OF_THE_ENGINE else kind
 
     @property
     def next_functions(self):

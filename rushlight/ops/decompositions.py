@@ -6,6 +6,7 @@ import math
 from .casting import listed
 from .. import ops as o
 from ..autograd.function import differentiable
+from ..autograd.node import named
 from ..prims import linalg as p
 from . import linalg as _l
 from .linalg import order_of, row_order
@@ -50,7 +51,7 @@ def logdet(input):
 def cholesky(input, upper=False, *, out=None):
     """The triangular factor of positive-definite matrices; linalg.cholesky."""
     _l.check_square(input, "cholesky", "cholesky_cpu")
-    y = _l.cholesky_factor(input, upper, "cholesky")
+    y = named(_l.cholesky_factor(input, upper, "cholesky"), "CholeskyBackward0")
     return y if out is None else into(out, y)
 
 
@@ -133,7 +134,7 @@ def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False)
     """(solution X with A X = input, copy of A)."""
     a = A.mT if transpose else A
     x = _l.solve_triangular(a, input, upper=upper != transpose, unitriangular=unitriangular)
-    return return_type("triangular_solve", ("solution", "cloned_coefficient"))(x, A.clone())
+    return return_type("triangular_solve", ("solution", "cloned_coefficient"))(named(x, "TriangularSolveBackward0"), A.clone())
 
 
 def lu(A, pivot=True, get_infos=False, out=None):

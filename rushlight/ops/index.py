@@ -446,7 +446,8 @@ def _index_put(view, axes, indices, value, mode):
         raise RuntimeError("Index put requires the source and destination dtypes match, got "
                            f"{legacy_name(view.dtype)} for the destination and {legacy_name(value.dtype)} for the source.")
     check_writable(view)
-    assign(view, apply(scatter_p, (view, src, *lined), dict(coords=coords, mode=mode, wrap=True, error="index")))
+    y = apply(scatter_p, (view, src, *lined), dict(coords=coords, mode=mode, wrap=True, error="index"))
+    assign(view, named(y, "IndexPutBackward0"))
 
 
 def index_put_(input, indices, values, accumulate=False):

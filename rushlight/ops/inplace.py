@@ -7,7 +7,7 @@ from .. import dtypes, storage as storages
 from ..layout import packed_strides
 from ..autograd.grad_mode import mode
 from ..autograd.inplace import as_it_is, assign, check_writable, overwrite
-from ..autograd.node import is_tracked
+from ..autograd.node import is_tracked, named
 from ..tensor import Tensor
 from .interop import copy_, fill_, zero_
 from .layouts import Unstrided
@@ -90,12 +90,18 @@ METHODS["igammac_"] = in_place("igammac", special.gammaincc)
 METHODS |= {"copy_": copy_, "fill_": fill_, "zero_": zero_, "index_put_": index.index_put_}
 
 
+IN_PLACE_VIEWS = {"TBackward0": "TBackward1", "TransposeBackward0": "TransposeBackward1", "UnsqueezeBackward0":
+                  "UnsqueezeBackward1", "SqueezeBackward0": "SqueezeBackward3", "SqueezeBackward1": "SqueezeBackward4",
+                  "SqueezeBackward2": "SqueezeBackward5"}
+
+
 def _reshaping(op, name):
     """In-place view operations: x shows its memory through another layout."""
     def method(self, *args, **kwargs):
         y = op(self, *args, **kwargs)
         self.layout, self.offset = y.layout, y.offset
         if y._grad_fn is not None:
+            named(y, IN_PLACE_VIEWS.get(type(y._grad_fn).__name__, type(y._grad_fn).__name__))
             self._grad_fn, self._output_nr = y._grad_fn, 0
         self.storage.version += 1
         return self

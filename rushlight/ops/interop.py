@@ -192,7 +192,7 @@ def copy_(x, src, non_blocking=False):
     if src.layout.shape != x.layout.shape:
         from .shape import expand
         src = expand(src, x.layout.shape)
-    return assign(x, _fresh(src, x), "CopyBackwards")
+    return assign(x, named(_fresh(src, x), "CopyBackwards"), "CopyBackwards")
 
 
 def _fresh(src, x):
@@ -213,8 +213,8 @@ def fill_(x, value):
     if isinstance(value, Tensor):
         if value.dim():
             raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
-        return assign(x, value.to(x.dtype).expand(x.shape), "FillBackward1")
-    return assign(x, filled(x.layout.shape, value, x.dtype), "FillBackward0")
+        return assign(x, named(value.to(x.dtype).expand(x.shape).clone(), "FillBackward3"), "FillBackward3")
+    return assign(x, filled(x.layout.shape, value, x.dtype), "FillBackward2")
 
 
 def zero_(x):

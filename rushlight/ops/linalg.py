@@ -189,7 +189,7 @@ def lstsq(A, B, rcond=None, *, driver=None):
     is_vector = B.dim() == 1 or A.dim() - 1 == B.dim() and A.shape[:-1] == B.shape
     b = B.unsqueeze(-1) if is_vector else B
     rtol = dtypes.finfo(A.dtype).eps * max(m, n) if rcond is None else float(rcond)
-    x = o.matmul(p.pinv(A, rtol=rtol, atol=0.0), b)
+    x = named(o.matmul(p.pinv(A, rtol=rtol, atol=0.0), b), "LinalgLstsqBackward0")
     return return_type("linalg_lstsq", ("solution", "residuals", "rank", "singular_values"))(
         x.squeeze(-1) if is_vector else x, *_fit(A, b, x, rtol, driver))
 
@@ -400,7 +400,8 @@ def lu(A, *, pivot=True, out=None):
     m, n = A.shape[-2:]
     packed, k = p.lu(A), min(m, n)
     both, rows = p.take_apart(packed, *p.lu_shapes(m, n))[0], p.order_of(packed, m, n)
-    parts = [row_order(rows, A.dtype), p.lower_factor(both), both[..., :k, :].triu()]
+    factors = [named(y, "LinalgLuBackward0") for y in (p.lower_factor(both), both[..., :k, :].triu())]
+    parts = [row_order(rows, A.dtype), *factors]
     return several("linalg_lu", ("P", "L", "U"), parts, out=out)
 
 
@@ -438,7 +439,7 @@ def householder_product(A, tau, *, out=None):
     for k in reversed(range(tau.shape[-1])):
         column = v[..., k:k + 1]
         y = y - o.matmul(tau[..., k, None, None] * column, o.matmul(column.mH, y))
-    return converted(y, out)
+    return converted(named(y, "LinalgHouseholderProductBackward0"), out)
 
 
 # -- norms and ranks -------------------------------------------------------------------------------

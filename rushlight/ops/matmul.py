@@ -19,6 +19,7 @@ from .shape import expand, permute, reshape, unsqueeze
 from .support import legacy_name, need
 
 MM, BMM = Gradient("MmBackward0", c.matmul.vjp), Gradient("BmmBackward0", c.matmul.vjp)
+OF_BATCHES = BMM.named("UnsafeViewBackward0")
 ADDMM = Gradient("AddmmBackward0", c.matmul.vjp)
 
 
@@ -100,15 +101,15 @@ def _matmul(a, b):
             rows = math.prod(a.shape[:-1])
             raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a.shape[-1]} and "
                                f"{b.shape[0]}x{b.shape[1]})")
-        return reshape(mm(reshape(a, -1, a.shape[-1]) if a.numel() else a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b),
-                       (*a.shape[:-1], b.shape[1]))
+        y = mm(reshape(a, -1, a.shape[-1]) if a.numel() else a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b)
+        return named(reshape(y, (*a.shape[:-1], b.shape[1])), "UnsafeViewBackward0")
     if a.shape[-1] != b.shape[-2]:
         raise RuntimeError("Expected size for first two dimensions of batch2 tensor to be: "
                            f"[{math.prod(broadcast_shapes(a.shape[:-2], b.shape[:-2]))}, {a.shape[-1]}] but got: "
                            f"[{math.prod(broadcast_shapes(a.shape[:-2], b.shape[:-2]))}, {b.shape[-2]}].")
     _same_dtype(a, b, "matmul")
     batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    return apply(c.matmul, (_batched(a, batch), _batched(b, batch)), {}, BMM)
+    return apply(c.matmul, (_batched(a, batch), _batched(b, batch)), {}, OF_BATCHES)
 
 
 def _batched(x, batch):
@@ -318,7 +319,7 @@ def kron(input, other):
     shape = [i * j for i, j in zip(a.shape, b.shape)]
     a = a.reshape([m for i in a.shape for m in (i, 1)])
     b = b.reshape([m for j in b.shape for m in (1, j)])
-    return (a * b).reshape(shape)
+    return named((a * b).reshape(shape), "UnsafeViewBackward0")
 
 
 def matrix_power(input, n):

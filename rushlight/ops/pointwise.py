@@ -523,7 +523,8 @@ def xlogy(input, other):
     if isinstance(other, Tensor):
         defined = ~isnan(other)                                                         # noqa: F821
         zero = zero & defined if isinstance(zero, Tensor) else defined if zero else ~defined & False
-    return named(where(zero, 0.0, y), "XlogyBackward0" if isinstance(input, Tensor) else "XlogyBackward1")
+    return named(where(zero, 0.0, y), "XlogyBackward1" if not isinstance(input, Tensor) else
+                 "XlogyBackward0" if isinstance(other, Tensor) else "XlogyBackward2")
 
 
 def _log_number(x):
@@ -579,7 +580,7 @@ def heaviside(input, values):
 
 def ldexp(input, other):
     """input * 2 ** other."""
-    return input * pow(2.0, other)
+    return named(input * pow(2.0, other), "LdexpBackward0")
 
 
 @differentiable("PolygammaBackward0", vjp=(lambda g, _y, x, *, n: g * polygamma(n + 1, x),))

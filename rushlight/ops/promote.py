@@ -318,7 +318,8 @@ def _ours(x, arrays):
 
 # How PyTorch names the tape's entry if one operand is a number: second, first.
 NUMBER_NAMES = {"pow": ("PowBackward0", "PowBackward2"), "sub": ("SubBackward0", "RsubBackward1"),
-                "remainder": ("RemainderBackward0", "RemainderBackward0"), "fmod": ("FmodBackward0", "FmodBackward0")}
+                "remainder": ("RemainderBackward0", "RemainderBackward0"), "fmod": ("FmodBackward0", "FmodBackward0"),
+                "div": ("DivBackward0", "MulBackward0"), "copysign": ("CopysignBackward1", "CopysignBackward0")}
 
 
 # Those that PyTorch computes with a number as with a tensor: it then looks at strides that mean nothing, too.

@@ -196,7 +196,7 @@ def bernoulli(input, p=None, *, generator=None, out=None):
     if out is not None:
         return into(out, values)
     if p is not None:
-        return undifferentiated(values, "torch::autograd::NotImplemented", input, rule=refused("bernoulli"))
+        return undifferentiated(values, "NotImplemented", input, rule=refused("bernoulli"))
     return undifferentiated(values, "BernoulliBackward0", input)
 
 

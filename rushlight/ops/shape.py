@@ -287,8 +287,9 @@ def expand_as(input, other):
     return expand(input, other.shape)
 
 
-def broadcast_to(input, size):
-    return expand(input, size)
+def broadcast_to(input, *size):
+    """The tensor expanded to a shape, given as numbers or as one sequence."""
+    return expand(input, *size)
 
 
 def broadcast_tensors(*tensors):

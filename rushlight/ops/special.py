@@ -6,6 +6,7 @@ import math
 from .. import dtypes
 from .. import ops as o
 from ..autograd.function import differentiable
+from ..autograd.node import named
 from ..prims import special as p
 from ..tensor import Tensor
 from .pointwise import into
@@ -56,7 +57,7 @@ def _refused(g, _y, _a, _x, *, upper):
     raise RuntimeError(f"derivative for aten::special_gammainc{'c' * upper} is not implemented")
 
 
-@differentiable("SpecialGammaincBackward0", vjp=(
+@differentiable("IgammaBackward0", vjp=(
     _refused, lambda g, _y, a, x, *, upper: g * p.incomplete_density(_y, a, x, upper=upper)))
 def _incomplete_gamma(a, x, *, upper):
     return p.incomplete_gamma(a, x, upper=upper)
@@ -109,7 +110,7 @@ def log_ndtr(input, *, out=None):
     t = x * math.sqrt(0.5)
     low, high = o.where(x < -1, t, -1.0), o.where(x < -1, 0.0, t)
     y = o.where(x < -1, (p.erfcx(-low) / 2).log() - low * low, o.log1p(-o.erfc(high) / 2))
-    return _placed(y, out)
+    return _placed(named(y, "SpecialLogNdtrBackward0"), out)
 
 
 def sinc(input, *, out=None):

@@ -154,7 +154,7 @@ def binomial(count, prob, generator=None):
     with Reader(generator) as reader, no_grad():
         made = [_binomial(*at, reader) for at in zip(n.ravel().tolist(), p.ravel().tolist())]
         y = tensor(np.array(made, np.float64).reshape(n.shape)).to(count.dtype)
-    return undifferentiated(y, "torch::autograd::NotImplemented", count, prob, rule=refused("binomial"))
+    return undifferentiated(y, "NotImplemented", count, prob, rule=refused("binomial"))
 
 
 def _binomial(count, prob, reader) -> float:

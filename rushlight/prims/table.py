@@ -69,7 +69,7 @@ class Primitive:
         if self.name in PRIMITIVES:
             raise ValueError(f"primitive {self.name} is declared twice")
         PRIMITIVES[self.name] = self
-        self.gradient = Gradient(camel(self.name) + "Backward0", self.vjp)
+        self.gradient = Gradient(CALLED.get(self.name, camel(self.name)) + "Backward0", self.vjp)
 
     def __repr__(self):
         return self.name
@@ -101,6 +101,11 @@ class Primitive:
         """Record this primitive on tensors of exactly the dtypes and shapes it takes; taped."""
         from ..ops.promote import apply
         return apply(self, xs, params)
+
+
+# What PyTorch calls an operation where that is another name.
+CALLED = {"bessel_i0": "I0", "bessel_i0e": "SpecialI0E", "bessel_i1": "SpecialI1", "bessel_i1e": "SpecialI1E",
+          "erfcx": "SpecialErfcx", "eigvals": "LinalgEig"}
 
 
 def camel(name: str) -> str:

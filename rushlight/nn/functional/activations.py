@@ -7,6 +7,8 @@ import warnings
 from ... import dtypes, ops
 from ...autograd.engine import sum_to
 from ...autograd.function import differentiable
+from ...autograd.inplace import assign
+from ...autograd.node import named
 from ...autograd.recall import recalled
 from ...ops.support import refuse
 from ...tensor import Tensor
@@ -17,7 +19,14 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.050700987355480493
 
 def in_place(input, compute):
     """Put `compute(input)` into `input`; its gradient is taken at the value before."""
-    return input.copy_(compute(input.clone() if input.requires_grad else input))
+    y = compute(input.clone() if input.requires_grad else input)
+    if y._grad_fn is not None:
+        kind = type(y._grad_fn).__name__
+        named(y, IN_PLACE.get(kind, kind))
+    return assign(input, y)
+
+
+IN_PLACE = {f"{name}Backward0": f"{name}Backward1" for name in ("LeakyRelu", "Elu", "Threshold")}     # PyTorch's names
 
 
 # -- piecewise linear ------------------------------------------------------------------------------
@@ -163,14 +172,17 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return _prelu(input, weight.reshape(shape))
 
 
+NOISY = "RreluWithNoiseBackward0"
+
+
 @recalled("input")
 def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False,
           inplace: bool = False) -> Tensor:
     """`leaky_relu` with slopes drawn from [lower, upper) in training, their mean otherwise."""
     if not training:
-        return leaky_relu(input if inplace else input.contiguous(), (lower + upper) / 2, inplace)
+        return named(leaky_relu(input if inplace else input.contiguous(), (lower + upper) / 2, inplace), NOISY)
     slopes = _random_slopes(input.detach() <= 0, lower, upper).to(input.dtype)
-    compute = lambda x: x.contiguous() * slopes
+    compute = lambda x: named(x.contiguous() * slopes, NOISY)
     return in_place(input, compute) if inplace else compute(input)
 
 
@@ -212,7 +224,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, alpha (exp(x / alpha) - 1) elsewhere."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    compute = lambda x: _elu(x, alpha=alpha, scale=1.0, input_scale=1.0 / alpha)
+    compute = lambda x: named(_elu(x, alpha=alpha, scale=1.0, input_scale=1.0 / alpha), "CeluBackward0")
     return in_place(input, compute) if inplace else compute(input)
 
 
@@ -351,7 +363,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
         raise RuntimeError(f"Halving dimension must be even, but dimension {dim % input.dim()} is "
                            f"size {size}")
     a, b = input.chunk(2, dim)
-    return a * ops.sigmoid(b)
+    return named(a * ops.sigmoid(b), "GluBackward0")
 
 
 # -- softmax and its relatives ---------------------------------------------------------------------

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ... import dtypes, ops
 from ...autograd.function import differentiable
+from ...autograd.node import named
 from ...autograd.recall import lasting, recalled
 from ...ops.promote import into
 from ...tensor import Tensor
@@ -38,7 +39,7 @@ def _bounded_norm(x, dim, eps):
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
                       keepdim: bool = False) -> Tensor:
     """The norm of order p of x1 - x2 + eps along the last axis."""
-    return ops.vector_norm(x1 - x2 + eps, p, -1, keepdim=keepdim)
+    return named(ops.vector_norm(x1 - x2 + eps, p, -1, keepdim=keepdim), "NormBackward1")
 
 
 @lasting

@@ -4,6 +4,7 @@ from __future__ import annotations
 from ... import dtypes, ops
 from ...autograd.function import differentiable
 from ...autograd.grad_mode import no_grad
+from ...autograd.node import named
 from ...autograd.recall import recalled
 from ...tensor import Tensor
 from ...ops.support import legacy_name as dtype_name
@@ -92,6 +93,9 @@ def _checked_padding(padding_idx, rows):
     return padding_idx % rows
 
 
+BAGS = "EmbeddingBagBackward0"
+
+
 @recalled("input weight offsets? per_sample_weights?")
 def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None,
                   max_norm: float | None = None, norm_type: float = 2,
@@ -108,7 +112,7 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None,
                          ("sparse weights" if sparse else "scaling the gradient by the frequency"))
     if input.dim() == 2 and input.size(1):
         rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
-        return _even_bags(rows, input, weight.size(0), mode, per_sample_weights, padding_idx)
+        return named(_even_bags(rows, input, weight.size(0), mode, per_sample_weights, padding_idx), BAGS)
     if input.dim() == 2:
         offsets = ops.arange(0, input.numel(), input.size(1), dtype=input.dtype)
         per_sample_weights = None if per_sample_weights is None else per_sample_weights.reshape(-1)
@@ -119,7 +123,7 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None,
     bag = ops.searchsorted(offsets, ops.arange(input.numel(), dtype=offsets.dtype), right=True) - 1
     counted = (ops.ones_like(input) if padding_idx is None
                else (input != padding_idx % weight.size(0)).to(input.dtype))
-    return _bags(rows, bag, counted, offsets.numel(), mode, per_sample_weights)
+    return named(_bags(rows, bag, counted, offsets.numel(), mode, per_sample_weights), BAGS)
 
 
 def _check_bag(input, offsets, mode, per_sample_weights):

@@ -132,8 +132,9 @@ def mse_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, redu
 def l1_loss(input: Tensor, target: Tensor, size_average=None, reduce=None, reduction: str = "mean",
             weight: Tensor | None = None) -> Tensor:
     """|x - t|."""
-    return _regression(_absolute, "l1_loss", input, target, weight,
-                       _mode(size_average, reduce, reduction))
+    reduction = _mode(size_average, reduce, reduction)
+    names = {"mean": "MeanBackward0", "sum": "SumBackward0", "none": "AbsBackward0"}
+    return named(_regression(_absolute, "l1_loss", input, target, weight, reduction), names[reduction])
 
 
 @recalled("input target")

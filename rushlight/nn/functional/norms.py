@@ -11,6 +11,7 @@ from ... import dtypes, ops
 from ...autograd.engine import sum_to
 from ...autograd.function import differentiable
 from ...autograd.grad_mode import is_grad_enabled, no_grad
+from ...autograd.node import named
 from ...autograd.recall import recalled
 from ...tensor import Tensor
 from ...ops.precision import is_half
@@ -150,7 +151,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
             raise RuntimeError("running_mean must be defined in evaluation mode")
         rstd = ops.rsqrt(_per_channel(var, x.dim()) + eps)
         y = _normalise(x, _per_channel(mean, x.dim()), rstd, w, b, dims=None, eps=eps)
-        return y.to(input.dtype)
+        return named(y.to(input.dtype), "NativeBatchNormBackward0")
     dims = (0, *range(2, x.dim()))
     with no_grad():
         mean, var = _moments(x.detach(), dims)
@@ -243,7 +244,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
         rstd = ops.rsqrt(var + eps)
     w, b = (None if t is None else t.reshape(1, num_groups, -1, 1) for t in (w, b))
     y = _normalised(_group, x, w, b, mean, rstd, (2, 3), eps)
-    return y.reshape(input.shape).to(input.dtype)
+    return named(y.reshape(input.shape).to(input.dtype), "NativeGroupNormBackward0")
 
 
 @recalled("input weight?")

@@ -55,6 +55,11 @@ def _check_sizes(x, sizes):
                            "small")
 
 
+def _called(n, name):
+    """What the tape says of a pool of n axes; PyTorch makes those of lines from those of images."""
+    return "SqueezeBackward1" if n == 1 else name.format(n=n) + "Backward0"
+
+
 # -- maxima ----------------------------------------------------------------------------------------
 def _max_pool(name, n, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
     kernel, stride, padding = _window(n, kernel_size, stride, padding)
@@ -63,7 +68,7 @@ def _max_pool(name, n, input, kernel_size, stride, padding, dilation, ceil_mode,
     _check_sizes(x, [ops.pool_size(m, *w, ceil_mode)
                      for m, *w in zip(x.shape[2:], kernel, stride, padding, dilation)])
     values, indices = ops.max_pool(x, kernel, stride, padding, dilation, bool(ceil_mode))
-    values = named(values, f"MaxPool{n}DWithIndicesBackward0")
+    values = named(values, _called(n, "MaxPool{n}DWithIndices"))
     if x is not input:
         values, indices = values.squeeze(0), indices.squeeze(0)
     return (values, indices) if return_indices else values
@@ -207,7 +212,7 @@ def _avg_pool(name, n, input, kernel_size, stride, padding, ceil_mode, count_inc
     counts = [_counts(m, z, k, s, p, count_include_pad)
               for m, z, k, s, p in zip(x.shape[2:], sizes, kernel, stride, padding)]
     y = (total / divisor if divisor else _divided(total, counts)).to(input.dtype)
-    y = named(y, f"AvgPool{n}DBackward0")
+    y = named(y, _called(n, "AvgPool{n}D"))
     return y if x is input else y.squeeze(0)
 
 
@@ -315,7 +320,7 @@ def _adaptive_avg_pool(name, n, input, output_size):
         y = x
         for d, size in enumerate(sizes):
             y = _adaptive_mean(y, 2 + d, size)
-        y = named(y.clone() if y is x else y.contiguous(), f"AdaptiveAvgPool{n}DBackward0")
+        y = named(y.clone() if y is x else y.contiguous(), _called(n, "AdaptiveAvgPool{n}D"))
     return y if x is input else y.squeeze(0)
 
 

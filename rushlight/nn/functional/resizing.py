@@ -336,7 +336,7 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
         raise RuntimeError(f"Number of channels must be divisible by groups. Got {channels} "
                            f"channels and {groups} groups.")
     grouped = input.reshape(n, groups, channels // groups, *input.shape[2:])
-    return grouped.transpose(1, 2).reshape(input.shape)
+    return named(grouped.transpose(1, 2).reshape(input.shape), "ChannelShuffleBackward0")
 
 
 # -- sampling at points ----------------------------------------------------------------------------
@@ -363,7 +363,8 @@ def affine_grid(theta: Tensor, size, align_corners: bool | None = None) -> Tenso
         step = step if align_corners else step * (m - 1) / m     # in this order, as points lie on pixels' borders
         axes.append(step.reshape([m if k == n - 1 - d else 1 for k in range(n)]).expand(sizes[2:]))
     base = ops.stack([*axes, ops.ones(sizes[2:], dtype=theta.dtype)], -1)
-    return ops.matmul(base.reshape(1, -1, n + 1), theta.mT).reshape(sizes[0], *sizes[2:], n)
+    points = ops.matmul(base.reshape(1, -1, n + 1), theta.mT).reshape(sizes[0], *sizes[2:], n)
+    return named(points, "AffineGridGeneratorBackward0")
 
 
 @recalled("input grid")
@@ -378,12 +379,11 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
     sizes = list(reversed(input.shape[2:]))         # x first, as in the grid
     points = [_unnormalised(grid[..., d], m, align_corners) for d, m in enumerate(sizes)]
     if mode == "bicubic":
-        return _sampled(input,
-                        [_cubic_neighbours(p, m, padding_mode, align_corners)
-                         for p, m in zip(points, sizes)], n)
+        at = [_cubic_neighbours(p, m, padding_mode, align_corners) for p, m in zip(points, sizes)]
+        return named(_sampled(input, at, n), "GridSampler2DBackward0")
     points = [_bounded(p, m, padding_mode, align_corners) for p, m in zip(points, sizes)]
     neighbours = _nearest_neighbour if mode == "nearest" else _linear_neighbours
-    return _sampled(input, [neighbours(p, m) for p, m in zip(points, sizes)], n)
+    return named(_sampled(input, [neighbours(p, m) for p, m in zip(points, sizes)], n), f"GridSampler{n}DBackward0")
 
 
 def _check_grid(input, grid, mode, padding_mode):
