@@ -389,7 +389,8 @@ def lu_factor_ex(A, *, pivot=True, check_errors=False, out=None):
     packed = p.lu(A)
     both, swaps, info = p.take_apart(packed, *p.lu_shapes(*A.shape[-2:]))
     swaps, info = (o.real_part(x.detach()).to(dtypes.int32) for x in (swaps, info))
-    return several("linalg_lu_factor_ex", ("LU", "pivots", "info"), [both.clone(), swaps + 1, info.squeeze(-1)], out=out)
+    return several("linalg_lu_factor_ex", ("LU", "pivots", "info"), [both.clone(), swaps + 1, info.squeeze(-1)],
+                   "LinalgLuFactorExBackward0", out)
 
 
 def lu(A, *, pivot=True, out=None):
