@@ -25,9 +25,12 @@ from .scalar import emit_instr
 SCRATCH = 1 << 19       # bytes of stack that a unit may take
 LINE_BYTES = 64
 ITEM = 8                # bytes of a number: also of float32 matrices, as in NumPy
+PANEL = 32              # columns that are eliminated before those behind them
 NARROW = 24             # wider matrices are quicker one by one
+LARGE = {"lu": 768, "solve_triangular": 768, "cholesky": 256}       # rows up to which memory of the plan is used
+MOST = 1 << 25          # bytes of it
 SMALL = 20000           # steps that one thread does alone
-COUNT, OUT, INFO, ROOM, LINE, M, N, K, A_ROW, B_ROW, B_AT, PIVOTS_AT, A, B = range(14)
+COUNT, OUT, INFO, ROOM, LINE, M, N, K, A_ROW, B_ROW, B_AT, PIVOTS_AT, MEMORY, A = range(14)
 OPERAND = 3             # words of an operand: address, strides of its lines and of their elements
 AXES = A + 2 * OPERAND
 
@@ -44,6 +47,7 @@ class Structure(NamedTuple):
     outer: int              # axes of the batch
     operands: tuple[Operand, ...]
     flags: tuple = ()       # of a triangle: upper, with ones on its diagonal
+    is_large: bool = False      # scratch memory is no stack, but the plan's
 
 
 @cache
@@ -59,14 +63,13 @@ class Emitter:
 
     def code(self) -> Code:
         f, s = self.f, self.s
-        scratch = dynamic_alloca(f, f.word(ROOM))
-        self.a = Grid(scratch, f.word(A_ROW))
-        self.x = Grid(f.at(scratch, "i8", f.word(B_AT)), f.word(B_ROW))
-        self.pivots = f.at(scratch, "i8", f.word(PIVOTS_AT))
+        scratch = None if s.is_large else dynamic_alloca(f, f.word(ROOM))
         self.places = [f.alloca("ptr", LANES) for _ in range(1 + len(s.operands))]
-        if not s.is_lanes:
-            self.clear(scratch)
+        if scratch:
+            self.lay_out(scratch)
         with f.loop(f.lo, f.hi) as unit:
+            if s.is_large:
+                self.lay_out(f.at(f.word(MEMORY, "ptr"), "i8", f.mul(unit.index, f.word(ROOM))))
             self.out, *operands = self.starts(unit.index)
             for n, (operand, starts) in enumerate(zip(s.operands, operands, strict=True)):
                 self.read(n, operand, starts)
@@ -74,6 +77,15 @@ class Emitter:
         return f.code()
 
     # -- memory ------------------------------------------------------------------------------------
+    def lay_out(self, scratch) -> None:
+        """The grids' places in scratch memory."""
+        f = self.f
+        self.a = Grid(scratch, f.word(A_ROW))
+        self.x = Grid(f.at(scratch, "i8", f.word(B_AT)), f.word(B_ROW))
+        self.pivots = f.at(scratch, "i8", f.word(PIVOTS_AT))
+        if not self.s.is_lanes:
+            self.clear(scratch)
+
     def clear(self, scratch) -> None:
         """What rows are padded with is to be harmless."""
         f = self.f
@@ -132,22 +144,50 @@ class Emitter:
         return self.f.at(self.pivots, self.b.count, k)
 
     def eliminate(self):
-        """Gauss with row pivots: L below and U above the diagonal; (parity of the swaps, info)."""
+        """Gauss with row pivots: L below and U above the diagonal; (parity of the swaps, info).
+
+        Some columns at a time; what they do to those behind them is added up before it is stored.
+        """
         f, b = self.f, self.b
         m, n = f.word(M), f.word(N)
-        with f.loop(0, f.umin(m, n), carried=[b.one, b.whole(0)]) as step:
-            k, (parity, info) = step.index, step.values
-            chosen = self.largest(k)
-            f.store(chosen, self.pivot(k))
-            b.where_chosen(chosen, f.add(k, 1), m, lambda i, mask: b.swap_rows(self.a, i, k, mask, n))
-            is_zero = self.clear_below(k)
-            parity = self.turned(parity, chosen, k)
-            is_first = f.binary("and", is_zero, f.icmp("eq", info, b.whole(0)))
-            step.next(parity, f.select(is_first, b.whole(f.add(k, 1)), info))
-        return step.results
+        many = f.umin(m, n)
+        with f.loop(0, many, PANEL, carried=[b.one, b.whole(0)]) as panel:
+            first, last = panel.index, f.umin(f.add(panel.index, PANEL), many)
+            with f.loop(first, last, carried=panel.values) as step:
+                step.next(*self.eliminate_column(step.index, last, *step.values))
+            with f.loop(first, last) as t:
+                self.subtract_rows(t.index, f.add(t.index, 1), last, n, first, t.index)
+            self.subtract_rows(last, m, last, n, first, last)
+            panel.next(*step.results)
+        return panel.results
 
-    def clear_below(self, k) -> Value:
-        """Multiples of row k from the rows below it; where the pivot is zero."""
+    def eliminate_column(self, k, last, parity, info):
+        """A step in the columns before `last`; (parity, info) after it."""
+        f, b = self.f, self.b
+        m, n = f.word(M), f.word(N)
+        chosen = self.largest(k)
+        f.store(chosen, self.pivot(k))
+        b.where_chosen(chosen, f.add(k, 1), m, lambda i, mask: b.swap_rows(self.a, i, k, mask, n))
+        is_zero = self.clear_below(k, last)
+        is_first = f.binary("and", is_zero, f.icmp("eq", info, b.whole(0)))
+        return self.turned(parity, chosen, k), f.select(is_first, b.whole(f.add(k, 1)), info)
+
+    def subtract_rows(self, lo, hi, column, end, first, last) -> None:
+        """Rows lo..hi, from a column on, lose their factors in columns first..last times rows first..last."""
+        self.b.along(column, end, lambda columns: self.subtract_block(lo, hi, columns, first, last, lambda i, s: (i, s)))
+
+    def subtract_block(self, lo, hi, columns, first, last, at) -> None:
+        """The same in some columns; at(i, s) is where the factor of row s in row i is."""
+        f, b = self.f, self.b
+        with f.loop(lo, hi) as i:
+            with f.loop(first, last, carried=[b.line(self.a, i.index, j) for j in columns]) as s:
+                factor = f.fneg(b.spread(b.get(self.a, *at(i.index, s.index))))
+                s.next(*(f.fma(factor, b.line(self.a, s.index, j), v) for j, v in zip(columns, s.values, strict=True)))
+            for j, v in zip(columns, s.results, strict=True):
+                b.set_line(v, self.a, i.index, j)
+
+    def clear_below(self, k, last) -> Value:
+        """Multiples of row k from the rows below it, in the columns before `last`; where the pivot is zero."""
         f, b = self.f, self.b
         pivot = b.get(self.a, k, k)
         is_zero = f.fcmp("oeq", pivot, b.zero)
@@ -155,7 +195,7 @@ class Emitter:
         with f.loop(f.add(k, 1), f.word(M)) as i:
             factor = f.fdiv(b.get(self.a, i.index, k), divisor)
             b.put(factor, self.a, i.index, k)
-            b.subtract_row(self.a, i.index, k, factor, f.add(k, 1), f.word(N))
+            b.subtract_row(self.a, i.index, k, factor, f.add(k, 1), last)
         return is_zero
 
     def turned(self, parity, chosen, k) -> Value:
@@ -181,22 +221,34 @@ class Emitter:
             b.where_chosen(chosen, f.add(k.index, 1), n, swap)
 
     def substitute(self, upper: bool, unit: bool) -> None:
-        """The right-hand sides become solutions of the triangle: forwards of a lower one, backwards of an upper one."""
+        """The right-hand sides become solutions of the triangle: forwards of a lower one, backwards of an upper one.
+
+        Some rows at a time; what they take from those behind them is added up before it is stored.
+        """
         f, b = self.f, self.b
         n = f.word(N)
         row = lambda t: f.sub(f.sub(n, 1), t) if upper else t
-        with f.loop(0, n) as t:
-            i = row(t.index)
-            divisor = None if unit else b.spread(b.get(self.a, i, i))
+        with f.loop(0, n, PANEL) as panel:
+            first, last = panel.index, f.umin(f.add(panel.index, PANEL), n)
+            with f.loop(first, last) as t:
+                divisor = None if unit else b.spread(b.get(self.a, row(t.index), row(t.index)))
+                self.substitute_row(t.index, first, t.index, row, divisor)
+            with f.loop(last, n) as t:
+                self.substitute_row(t.index, first, last, row, None)
 
-            def emit(columns, i=i, before=t.index, divisor=divisor):
-                with f.loop(0, before, carried=[b.line(self.x, i, j) for j in columns]) as s:
-                    r = row(s.index)
-                    factor = f.fneg(b.spread(b.get(self.a, i, r)))
-                    s.next(*(f.fma(factor, b.line(self.x, r, j), v) for j, v in zip(columns, s.values, strict=True)))
-                for j, v in zip(columns, s.results, strict=True):
-                    b.set_line(v if unit else f.fdiv(v, divisor), self.x, i, j)
-            b.along(0, f.word(K), emit)
+    def substitute_row(self, t, first, last, row, divisor) -> None:
+        """Solution t loses what solutions first..last take, before it is divided."""
+        f, b = self.f, self.b
+        i = row(t)
+
+        def emit(columns):
+            with f.loop(first, last, carried=[b.line(self.x, i, j) for j in columns]) as s:
+                r = row(s.index)
+                factor = f.fneg(b.spread(b.get(self.a, i, r)))
+                s.next(*(f.fma(factor, b.line(self.x, r, j), v) for j, v in zip(columns, s.values, strict=True)))
+            for j, v in zip(columns, s.results, strict=True):
+                b.set_line(v if divisor is None else f.fdiv(v, divisor), self.x, i, j)
+        b.along(0, f.word(K), emit)
 
     def solve(self) -> None:
         self.report(self.eliminate()[1])
@@ -290,7 +342,7 @@ class Emitter:
         f.store(column, self.column(k))
         b.where_chosen(row, after, n, lambda i, mask: b.swap_rows(self.a, i, k, mask, n))
         b.where_chosen(column, after, n, lambda j, mask: b.swap_columns(self.a, j, k, mask, n))
-        self.clear_below(k)
+        self.clear_below(k, n)
         return self.turned(self.turned(parity, row, k), column, k)
 
     def largest_of_all(self, k):
@@ -418,27 +470,41 @@ class Emitter:
 
     # -- Cholesky ----------------------------------------------------------------------------------
     def triangle(self) -> Value:
-        """The upper factor of a grid whose upper half is the matrix's, row by row; info."""
+        """The upper factor of a grid whose upper half is the matrix's, some rows at a time; info."""
         f, b = self.f, self.b
         n = f.word(N)
-        with f.loop(0, n, carried=[b.whole(0)]) as i:
-            square = self.minus_products(i.index, i.index, [i.index], b.number, b.get, lambda x: x)[0]
-            is_bad = f.binary("or", f.fcmp("ole", square, b.zero), f.fcmp("uno", square, square))
-            root = f.intrinsic("sqrt", square)
-            b.put(root, self.a, i.index, i.index)
+        with f.loop(0, n, PANEL, carried=[b.whole(0)]) as panel:
+            first, last = panel.index, f.umin(f.add(panel.index, PANEL), n)
+            with f.loop(first, last, carried=panel.values) as i:
+                i.next(self.finish_row(i.index, first, i.values[0]))
 
-            def emit(columns, at=i.index, divisor=b.spread(root)):
-                for j, v in zip(columns, self.minus_products(at, at, columns, b.wide, b.line, b.spread), strict=True):
-                    b.set_line(f.fdiv(v, divisor), self.a, at, j)
-            b.along(f.add(i.index, 1), n, emit)
-            is_first = f.binary("and", is_bad, f.icmp("eq", i.values[0], b.whole(0)))
-            i.next(f.select(is_first, b.whole(f.add(i.index, 1)), i.values[0]))
-        return i.results[0]
+            def emit(columns, first=first, last=last):
+                end = f.umin(f.add(columns[-1], b.step), n)
+                self.subtract_block(last, end, columns, first, last, lambda i, s: (s, i))
+            b.along(last, n, emit)
+            panel.next(*i.results)
+        return panel.results[0]
 
-    def minus_products(self, i, count, columns, _type, take, spread):
-        """Row i, in some columns, without the products of column i with them in the first `count` rows."""
+    def finish_row(self, i, first, info) -> Value:
+        """Row i without the products of rows first..i, over its root; info after it."""
         f, b = self.f, self.b
-        with f.loop(0, count, carried=[take(self.a, i, j) for j in columns]) as k:
+        square = self.minus_products(i, first, [i], b.get, lambda x: x)[0]
+        is_bad = f.binary("or", f.fcmp("ole", square, b.zero), f.fcmp("uno", square, square))
+        root = f.intrinsic("sqrt", square)
+        b.put(root, self.a, i, i)
+        divisor = b.spread(root)
+
+        def emit(columns):
+            for j, v in zip(columns, self.minus_products(i, first, columns, b.line, b.spread), strict=True):
+                b.set_line(f.fdiv(v, divisor), self.a, i, j)
+        b.along(f.add(i, 1), f.word(N), emit)
+        is_first = f.binary("and", is_bad, f.icmp("eq", info, b.whole(0)))
+        return f.select(is_first, b.whole(f.add(i, 1)), info)
+
+    def minus_products(self, i, first, columns, take, spread):
+        """Row i, in some columns, without the products of column i with them in rows first..i."""
+        f, b = self.f, self.b
+        with f.loop(first, i, carried=[take(self.a, i, j) for j in columns]) as k:
             factor = f.fneg(spread(b.get(self.a, k.index, i)))
             k.next(*(f.fma(factor, take(self.a, k.index, j), v) for j, v in zip(columns, k.values, strict=True)))
         return k.results
@@ -508,7 +574,13 @@ def can_factor(v) -> bool:
     if v.prim.name not in ALGORITHMS or v.numel == 0:
         return False
     kind, shape = v.uses[0].dtype, v.uses[0].layout.shape
-    return kind in (dtypes.float32, dtypes.float64) and 0 not in shape and ways_of(v, shape).room <= SCRATCH
+    return kind in (dtypes.float32, dtypes.float64) and 0 not in shape and has_room(v, shape)
+
+
+def has_room(v, shape) -> bool:
+    """On a stack; or for what LAPACK as NumPy has it is slow at, in memory of the plan."""
+    room = ways_of(v, shape).room
+    return bool(room <= SCRATCH) or bool(larger(*shape[-2:]) <= LARGE.get(v.prim.name, 0)) and bool(prod(shape[:-2]) * room <= MOST)
 
 
 class Ways(NamedTuple):
@@ -541,34 +613,45 @@ def second_grid(v, m, n) -> tuple:
 
 def lower_factor(v, out, views, temp, failing) -> list[Call]:
     """The call of a kernel; `failing()` is (the error record, the number of a check) where a matrix may be refused."""
-    (ref, kind, shape, _), name, p = views[0], v.prim.name, v.params
-    if name == "rows_after":
-        rows = v.numel // p["n"]
-        return [Call(order_code(), (ref, out, shape[-1], p["n"]), rows, larger(1, SMALL // p["n"]), f"{name} {times(shape)}")]
-    m, n = shape[-2:]
-    k, count = second_grid(v, m, n)[1], prod(shape[:-2])
-    ways = ways_of(v, shape)
+    if v.prim.name == "rows_after":
+        return [order_call(v, out, *views[0])]
+    shape, name, ways = views[0][2], v.prim.name, ways_of(v, views[0][2])
+    (m, n), count = shape[-2:], prod(shape[:-2])
     batch = batch_axes([(x[2], x[3]) for x in views])
-    operands = [lines_of(x, name == "cholesky" or name == "first_indefinite_minor") for x in views]
-    s = Structure(name, kind, ways.is_lanes, len(batch), tuple(o[0] for o in operands),
-                  (p["upper"], p["unitriangular"]) if name == "solve_triangular" else ())
-    size = kind.itemsize
-    may_fail = name in FAILING
-    info = temp(8 * count) if may_fail else ref
-    words = [count, out, info, ways.room, v.dtype.itemsize * (v.numel // count), m, n, k, *ways.rows, *ways.places]
+    operands = [lines_of(x, name in ("cholesky", "first_indefinite_minor")) for x in views]
+    info = temp(8 * count) if name in FAILING else out
+    s = structure_of(v, views[0][1], ways, batch, [o for o, _ in operands])
+    memory = temp(count * ways.room) if s.is_large else out
+    words = [count, out, info, ways.room, v.dtype.itemsize * (v.numel // count), m, n, second_grid(v, m, n)[1], *ways.rows,
+             *ways.places, memory, *words_of(views, operands, batch)]
+    units = -(-count // LANES) if ways.is_lanes else count
+    steps = m * n * larger(m, n) * (LANES if ways.is_lanes else 1) // LANES
+    calls = [Call(factor_code(s), tuple(words), units, larger(1, SMALL // larger(steps, 1)), f"{name} {times(shape)}")]
+    if name in FAILING and v.params.get("check", True):
+        calls.append(Call(first_failure_code(), (info, count, *failing()), 1, 1, f"check {name}"))
+    return calls
+
+
+def order_call(v, out, ref, _dtype, shape, _strides) -> Call:
+    n = v.params["n"]
+    return Call(order_code(), (ref, out, shape[-1], n), v.numel // n, larger(1, SMALL // n), f"order after swaps {times(shape)}")
+
+
+def structure_of(v, kind, ways, batch, operands) -> Structure:
+    flags = tuple(v.params[name] for name in ("upper", "unitriangular") if name in v.params)
+    return Structure(v.prim.name, kind, ways.is_lanes, len(batch), tuple(operands), flags, bool(ways.room > SCRATCH))
+
+
+def words_of(views, operands, batch) -> list:
+    """Address and strides of each operand, then sizes and strides of the batch."""
+    size = views[0][1].itemsize
+    words = []
     for view, (_, strides) in zip(views, operands, strict=True):
         words += [view[0], *(size * x for x in strides)]
-    words += [0] * (AXES - len(words))
-    words += [a[0] for a in batch]
+    words += [0] * (2 * OPERAND - len(words)) + [a[0] for a in batch]
     for at in range(len(views)):
         words += [size * a[1 + at] for a in batch]
-    units = -(-count // LANES) if ways.is_lanes else count
-    steps = m * n * larger(n, k) * (LANES if ways.is_lanes else 1) // LANES
-    calls = [Call(factor_code(s), tuple(words), units, larger(1, SMALL // larger(steps, 1)), f"{name} {times(shape)}")]
-    if may_fail and p.get("check", True):
-        error, check = failing()
-        calls.append(Call(first_failure_code(), (info, count, error, check), 1, 1, f"check {name}"))
-    return calls
+    return words
 
 
 def lines_of(view, is_turned: bool):

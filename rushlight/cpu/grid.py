@@ -77,6 +77,12 @@ class Bench:
     def set_line(self, value: Value, g: Grid, i, j) -> None:
         self.put(value, g, i, j)
 
+    def set_line_before(self, end, value: Value, g: Grid, i, j) -> None:
+        """Nothing from column `end` on."""
+        if self.is_lanes:
+            return self.put(value, g, i, j)
+        self.f.masked_store(value, self.place(g, i, j), self.f.lane_mask(self.f.sub(end, j)))
+
     def spread(self, number: Value) -> Value:
         """A number as a factor of lines."""
         return number if self.is_lanes else self.f.splat(number)
@@ -98,7 +104,7 @@ class Bench:
         def emit(columns):
             lines = [self.minus_product(wide, self.line(g, k, j), self.line(g, i, j)) for j in columns]
             for j, v in zip(columns, lines, strict=True):
-                self.set_line(v, g, i, j)
+                self.set_line_before(hi, v, g, i, j)
         self.along(lo, hi, emit)
 
     def swap_rows(self, g: Grid, i, k, mask: Value, columns) -> None:

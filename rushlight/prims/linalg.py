@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import dtypes
 from .. import ops as o
+from . import lapack
 from ..errors import LinAlgError
 from .complex import COMPLEX, drawn
 from .table import Primitive, int64_dtype, same_dtype
@@ -50,7 +51,7 @@ def _batch(prim, size, xs, batched, **params):
 
 
 def _host(name, reference, shape, vjp, jvp, samples, backward, *, dtype=same_dtype, **more):
-    prim = Primitive(name, "host", reference, shape, dtype, vjp, jvp, _batch,
+    prim = Primitive(name, "host", lapack.on_few_threads(reference), shape, dtype, vjp, jvp, _batch,
                      samples=samples, **more)
     prim.gradient.name = backward
     return prim
@@ -179,7 +180,7 @@ def _eliminate_column(lu, k, last) -> int:
 
 def _solve(a, b, *, said):
     try:
-        return np.linalg.solve(a, b)
+        return lapack.solve(a, b)
     except np.linalg.LinAlgError:
         raise _no_solution(reported(*first_failure(a, zero_pivot)), a.ndim, said=said) from None
 
@@ -278,7 +279,7 @@ solve_triangular = _host(
 
 def _inv(a, *, said):
     try:
-        return np.linalg.inv(a)
+        return lapack.inv(a)
     except np.linalg.LinAlgError:
         raise _no_inverse(reported(*first_failure(a, zero_pivot)), a.ndim, said=said) from None
 
@@ -307,7 +308,7 @@ def _inner(a, b):
     return (a * b).sum((-2, -1))
 
 
-det = _host("det", lambda a: np.linalg.det(a), _batch_shape,
+det = _host("det", lapack.det, _batch_shape,
             (lambda g, _y, a: _over(g, cofactors(a).conj()),),
             lambda ts, y, a: _inner(cofactors(a), ts[0]), _squares(), "LinalgDetBackward0", ulp=CLOSE)
 
@@ -370,9 +371,9 @@ def _sign_tangent(ts, y, a):
     return y * o.times_i(o.imag_part(_inner(inv(a, said="linalg.slogdet").mT, ts[0])))
 
 
-sign_of_det = _host("sign_of_det", lambda a: np.linalg.slogdet(a)[0], _batch_shape, (_sign_gradient,),
+sign_of_det = _host("sign_of_det", lambda a: lapack.slogdet(a)[0], _batch_shape, (_sign_gradient,),
                     _sign_tangent, _squares(), "LinalgSlogdetBackward0")
-log_abs_det = _host("log_abs_det", lambda a: np.linalg.slogdet(a)[1], _batch_shape,
+log_abs_det = _host("log_abs_det", lambda a: lapack.slogdet(a)[1], _batch_shape,
                     (lambda g, _y, a: _over(g, inv(a, said="linalg.slogdet").mH),),
                     lambda ts, y, a: o.real_part(_inner(inv(a, said="linalg.slogdet").mT, ts[0])),
                     _squares(), "LinalgSlogdetBackward0", dtype=_to_real, ulp=CLOSE)
@@ -404,7 +405,7 @@ def take_apart(packed, *shapes):
 
 def _cholesky(a, *, said, check):
     try:
-        return np.linalg.cholesky(a)
+        return lapack.cholesky(a)
     except np.linalg.LinAlgError:
         if not check:
             return _cholesky_as_far(a)
@@ -548,7 +549,7 @@ def eigh_shapes(n, _n, **_):
 
 
 def _eigh(a, *, lower):
-    w, v = np.linalg.eigh(a, "L" if lower else "U")
+    w, v = lapack.eigh(a, lower)
     return pack((w, 1), (v, 2))
 
 
@@ -597,7 +598,7 @@ def _eigvalsh_tangent(ts, y, a, *, lower):
     return o.real_part((o.matmul(ts[0], v) * v.conj()).sum(-2))
 
 
-eigvalsh = _host("eigvalsh", lambda a, *, lower: np.linalg.eigvalsh(a, "L" if lower else "U"),
+eigvalsh = _host("eigvalsh", lambda a, *, lower: lapack.eigvalsh(a, lower),
                  lambda shapes, **_: shapes[0][:-1], (_eigvalsh_gradient,), _eigvalsh_tangent,
                  _squares(_symmetric, lower=True), "LinalgEighBackward0", dtype=_to_real)
 
@@ -674,7 +675,7 @@ def svd_shapes(m, n, full):
 
 
 def _svd(a, *, full):
-    u, s, vh = np.linalg.svd(a, full)
+    u, s, vh = lapack.svd(a, full)
     return pack((u, 2), (s, 1), (vh, 2))
 
 
@@ -752,7 +753,7 @@ def _svdvals_tangent(ts, y, a):
     return o.real_part((o.matmul(u.mH, ts[0]) * vh.conj()).sum(-1))
 
 
-svdvals = _host("svdvals", lambda a: np.linalg.svd(a, compute_uv=False),
+svdvals = _host("svdvals", lapack.svdvals,
                 lambda shapes: (*shapes[0][:-2], min(shapes[0][-2:])), (_svdvals_gradient,),
                 _svdvals_tangent, _oblongs(), "LinalgSvdBackward0", dtype=_to_real)
 
@@ -760,7 +761,7 @@ svdvals = _host("svdvals", lambda a: np.linalg.svd(a, compute_uv=False),
 # -- pseudo-inverse and exponential ----------------------------------------------------------------
 
 def _pinv(a, *, rtol, atol):
-    u, s, vh = np.linalg.svd(a, full_matrices=False)
+    u, s, vh = lapack.svd(a, False)
     floor = np.maximum(atol, rtol * s.max(-1, initial=0, keepdims=True))
     with np.errstate(divide="ignore"):
         back = np.where(s > floor, 1 / s, 0).astype(s.dtype)

@@ -65,7 +65,7 @@ def tensor(a):
 
 def array(t) -> np.ndarray:
     t = t.detach()
-    return np.array(t.float().numpy() if t.dtype is dtypes.bfloat16 else t.numpy())
+    return np.array(t.float().numpy() if t.dtype is dtypes.bfloat16 else t.numpy(force=True))
 
 
 def rng_of(prim):
