@@ -14,7 +14,7 @@ import heapq
 from math import prod
 
 from ..layout import view
-from ..trace.graph import Graph, Use, Vertex
+from ..trace.graph import Graph, Input, Use, Vertex
 from .kernel import NARROW
 from .rows import is_row_value, is_spread, row_axis
 
@@ -105,7 +105,7 @@ class Groups:
         """What v reads, or would if its operands were computed where it is."""
         near = {u.source for u in v.uses}
         far = {u.source for w in near if isinstance(w, Vertex) and w.prim.kind == "pointwise" for u in w.uses}
-        return {self.home.get(x, x) for x in near | far}
+        return {x.leaf if isinstance(x, Input) else self.home.get(x, x) for x in near | far}
 
     def may_merge(self, a, b) -> bool:
         """Two loop groups over the same elements, with no third one that must run between them."""

@@ -11,7 +11,9 @@ from .group import group
 from .lower import lower
 from .memory import lifetimes
 from .rematerialise import rematerialise
+from .rewalk import rewalk
 from .riders import ride
+from .sideways import sideways
 from .simplify import dedupe, drop_copies, drop_dead, outer_products
 
 
@@ -29,8 +31,10 @@ PASSES = [
     Pass(outer_products, "before grouping, so that they join loops"),
     Pass(dedupe,      "equal nodes become one"),
     Pass(drop_dead,   "after dedupe, so that the losers of a merge go too"),
+    Pass(rewalk,      "steps in the order of axes of the reductions that read them; needs to know all readers"),
     Pass(group,       "nodes -> kernels; the only place that decides fusion"),
     Pass(rematerialise, "after grouping: only what crosses from kernel to kernel costs memory"),
+    Pass(sideways,    "rows that lie side by side are folded as columns; after rematerialise, which may add operands"),
     Pass(chain,       "kernels whose rows feed each other run a few rows at a time; needs to know what each kernel reads"),
     Pass(ride,        "sums across rows join the kernel that passes over these rows; after chains, which run a few at a time"),
     Pass(lower,       "kernels -> calls of loop nests, contractions and host functions, in running order"),

@@ -18,25 +18,34 @@ from ...ops.precision import is_half
 from ...ops.shape import channels_last, channels_last_3d
 
 
-def _moments(x, dims):
+def _mean(x, dims, groups=None):
+    """The mean over `dims`, which are kept with size 1, or of these means over groups of channels."""
+    mean = x.mean(dims, keepdim=True) if dims else x
+    if groups is None:
+        return mean
+    parts = mean.reshape(len(x), groups, -1)
+    return parts.mean(2, keepdim=True).expand_as(parts).reshape(mean.shape)
+
+
+def _moments(x, dims, groups=None):
     """Mean and biased variance over `dims`, which are kept with size 1."""
-    mean = x.mean(dims, keepdim=True)
+    mean = _mean(x, dims, groups)
     centred = x - mean
-    return mean, (centred * centred).mean(dims, keepdim=True)
+    return mean, _mean(centred * centred, dims, groups)
 
 
-def _statistics(x, mean, rstd, dims, eps):
+def _statistics(x, mean, rstd, dims, eps, groups):
     """The given mean and 1 / deviation, or taped ones for a gradient of the gradient."""
     if not is_grad_enabled():
         return mean, rstd
-    mean, var = _moments(x, dims)
+    mean, var = _moments(x, dims, groups)
     return mean, ops.rsqrt(var + eps)
 
 
-def _plain_rule(g, _y, x, mean, rstd, *, dims, eps):
-    mean, rstd = _statistics(x, mean, rstd, dims, eps)
+def _plain_rule(g, _y, x, mean, rstd, *, dims, eps, groups=None):
+    mean, rstd = _statistics(x, mean, rstd, dims, eps, groups)
     normed = (x - mean) * rstd
-    return rstd * (g - g.mean(dims, keepdim=True) - normed * (g * normed).mean(dims, keepdim=True))
+    return rstd * (g - _mean(g, dims, groups) - normed * _mean(g * normed, dims, groups))
 
 
 def _alike(w, dims):
@@ -50,27 +59,25 @@ def _sums(g, x, mean, rstd, axes):
     return [t.sum(axes, keepdim=True) if axes else t for t in (products, g)]
 
 
-def _input_rule(g, _y, x, mean, rstd, w, *_b, dims, eps):
-    mean, rstd = _statistics(x, mean, rstd, dims, eps)
+def _input_rule(g, _y, x, mean, rstd, w, *_b, dims, eps, groups=None):
+    mean, rstd = _statistics(x, mean, rstd, dims, eps, groups)
     alike = _alike(w, dims)
-    rest = tuple(d for d in dims if d not in alike)
-    n = math.prod(x.shape[d] for d in dims)
-    means = [(s.sum(rest, keepdim=True) if rest else s) / n for s in
-             (s * w for s in _sums(g, x, mean, rstd, alike))]
+    n, rest = math.prod(x.shape[d] for d in alike), tuple(d for d in dims if d not in alike)
+    means = [_mean(s * w / n if alike else s * w, rest, groups) for s in _sums(g, x, mean, rstd, alike)]
     return rstd * (g * w - means[1] - (x - mean) * rstd * means[0])
 
 
-def _weight_rule(g, _y, x, mean, rstd, w, *_b, dims, eps):
-    mean, rstd = _statistics(x, mean, rstd, dims, eps)
+def _weight_rule(g, _y, x, mean, rstd, w, *_b, dims, eps, groups=None):
+    mean, rstd = _statistics(x, mean, rstd, dims, eps, groups)
     return sum_to(_sums(g, x, mean, rstd, _alike(w, dims))[0], w.shape)
 
 
-def _bias_rule(g, _y, x, mean, rstd, _w, b, *, dims, eps):
+def _bias_rule(g, _y, _x, _mean, _rstd, _w, b, *, dims, eps, groups=None):
     axes = _alike(b, dims)
     return sum_to(g.sum(axes, keepdim=True) if axes else g, b.shape)
 
 
-def _normalise(x, mean, rstd, w=None, b=None, *, dims, eps):
+def _normalise(x, mean, rstd, w=None, b=None, *, dims, eps, groups=None):
     y = (x - mean) * rstd
     y = y if w is None else y * w
     return y if b is None else y + b
@@ -83,12 +90,12 @@ _batch, _layer, _group = ({n: differentiable(name, vjp=rules)(_normalise)
                            for n, rules in _RULES.items()} for name in _NAMES)
 
 
-def _normalised(normalise, x, w, b, mean, rstd, dims, eps):
+def _normalised(normalise, x, w, b, mean, rstd, dims, eps, groups=None):
     """Call with as many tensors as there are; a bias alone is added outside."""
     if w is None and b is not None:
-        return normalise[3](x, mean, rstd, dims=dims, eps=eps) + b
+        return normalise[3](x, mean, rstd, dims=dims, eps=eps, groups=groups) + b
     tensors = [t for t in (x, mean, rstd, w, b) if t is not None]
-    return normalise[len(tensors)](*tensors, dims=dims, eps=eps)
+    return normalise[len(tensors)](*tensors, dims=dims, eps=eps, groups=groups)
 
 
 def _in_a_format(x):
@@ -238,12 +245,16 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
                                f"channels in input, but got {name} of shape {list(t.shape)} and "
                                f"input of shape {list(input.shape)}")
     x, w, b = _wide(_in_a_format(input), weight, bias)
-    x = x.reshape(n, num_groups, channels // num_groups, math.prod(input.shape[2:]))
+    length = math.prod(input.shape[2:])
+    if x.layout.packed:                     # groups are rows
+        x, one, dims, groups = x.reshape(n, num_groups, channels // num_groups, length), (1, num_groups, -1, 1), (2, 3), None
+    else:                                   # channels lie side by side: their sums come first
+        x, one, dims, groups = x.reshape(n, channels, length), (1, -1, 1), (2,), num_groups
     with no_grad():
-        mean, var = _moments(x.detach(), (2, 3))
+        mean, var = _moments(x.detach(), dims, groups)
         rstd = ops.rsqrt(var + eps)
-    w, b = (None if t is None else t.reshape(1, num_groups, -1, 1) for t in (w, b))
-    y = _normalised(_group, x, w, b, mean, rstd, (2, 3), eps)
+    w, b = (None if t is None else t.reshape(one) for t in (w, b))
+    y = _normalised(_group, x, w, b, mean, rstd, dims, eps, groups)
     return named(y.reshape(input.shape).to(input.dtype), "NativeGroupNormBackward0")
 
 
