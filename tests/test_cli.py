@@ -75,6 +75,21 @@ def test_what_libraries_ask_about_torch(script):
     assert output(rushlight("run", path)) == "2.13.0+rushlight\n"
 
 
+def test_names_that_packages_import_where_they_were_before(script):
+    path = script("""
+        from torch.distributed._composable.fsdp import FSDPModule
+        from torch.distributed._tensor.experimental import implicit_replication
+        from torch.distributed.tensor.experimental import implicit_replication as newer
+        from torch.utils.data.dataloader import _collate_fn_t, _worker_init_fn_t
+        import torch.distributed.fsdp, torch.distributed._tensor, torch.distributed.tensor
+        assert FSDPModule is torch.distributed.fsdp.FSDPModule and implicit_replication is newer
+        assert torch.distributed._tensor.DTensor is torch.distributed.tensor.DTensor
+        with implicit_replication():
+            print(torch.ones(2).sum().item())
+    """)
+    assert output(rushlight("run", path)) == "2.0\n"
+
+
 def test_what_is_missing_is_named(script):
     path = script("""
         import torch

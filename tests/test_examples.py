@@ -1,5 +1,4 @@
 """The programs under examples/ run in rushlight; tests/parity compares their losses with PyTorch's."""
-import importlib.util
 import os
 import re
 import subprocess
@@ -55,8 +54,6 @@ NOTES = {"code_toolbox": (), "pytorch_toolbox": (), "intro_to_pytorch": ("PIL",)
 def test_what_the_notes_state_holds(name, tmp_path):
     for package in NOTES[name]:
         pytest.importorskip(package)
-    if name == "code_toolbox" and importlib.util.find_spec("opacus"):
-        pytest.skip("the opacus that is installed needs torch.distributed")
     run(tmp_path, "-m", "rushlight", "run", os.path.join(ROOT, "examples", "notes", f"{name}.py"))
 
 

@@ -5,7 +5,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rushlight.runtime.limits import available_cores
 from rushlight.trace.flush import boundary
@@ -18,7 +18,7 @@ from rushlight.utils.data.sampler import (
 
 T_co = TypeVar("T_co", covariant=True)
 FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
-
+_collate_fn_t, _worker_init_fn_t = Callable[[list], Any], Callable[[int], None]     # names that packages import
 
 PREFETCH = 2            # batches that each worker makes ahead, by default
 

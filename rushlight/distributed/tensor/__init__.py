@@ -1,7 +1,7 @@
 """torch.distributed.tensor, as far as programs ask whether they have such tensors: they never do."""
 from __future__ import annotations
 
-from ..tensor import Tensor
+from ...tensor import Tensor
 
 
 class DTensor(Tensor):

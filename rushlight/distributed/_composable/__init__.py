@@ -1,0 +1,1 @@
+"""Names that parts of torch.distributed had before."""
