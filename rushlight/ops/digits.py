@@ -13,19 +13,23 @@ from ..tensor import Tensor
 from .create import arange, tensor, zeros_like
 from .matmul import matmul
 from .pointwise import where
-from .promote import elementwise, into
+from .promote import elementwise, into, result_type
 from ..return_types import return_type
 from .support import need
 
 _gcd, _lcm, _nextafter = (elementwise(prim) for prim in (p.gcd, p.lcm, p.nextafter))
 
 
+def _together(name, rank, *xs):
+    """The operands in the dtype of the result, which has to be of this rank."""
+    kind = result_type(xs)
+    need(name, kind, {rank})
+    return [x.to(kind) if isinstance(x, Tensor) else x for x in xs]
+
+
 def _of_kind(op, name, rank):
     def checked(input, other, *, out=None):
-        for x in (input, other):
-            if isinstance(x, Tensor):
-                need(name, x.dtype, {rank})
-        return op(input, other, out=out)
+        return op(*_together(name, rank, input, other), out=out)
     return checked
 
 
@@ -53,9 +57,7 @@ def lcm(input, other, *, out=None):
 
 def nextafter(input, other, *, out=None):
     """The next number of the dtype from input towards other."""
-    for x in (input, other):
-        need("nextafter_cpu", x.dtype, {2})
-    y = _next(input, other)
+    y = _next(*_together("nextafter_cpu", 2, input, other))
     return y if out is None else into(out, y)
 
 

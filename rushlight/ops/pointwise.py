@@ -374,6 +374,9 @@ def addcmul(input, tensor1, tensor2, *, value=1, out=None):
     need("addcmul_cpu_out", result_type((input, tensor1, tensor2)), {1, 2, 3})
     y = _in_one(p.addcmul, input, tensor1, tensor2, value)
     if y is None:
+        kind = result_type((input, tensor1, tensor2))
+        if kind.rank == 1:                      # a number joins whole ones as a whole one
+            input, tensor1, tensor2, value = input.to(kind), tensor1.to(kind), tensor2.to(kind), int(value)
         t = _mul(tensor1, tensor2) if value == 1 else _mul(_mul(tensor1, value), tensor2)
         y = named(_add(input, t), "AddcmulBackward0")
     return y if out is None else into(out, y)
@@ -517,7 +520,10 @@ def hypot(input, other, *, out=None):
 
 def xlogy(input, other):
     """x log(y), 0 where x is 0 (unless y is nan); either may be a number."""
-    need("xlogy_cpu", result_type((input, other)), {0, 1, 2})
+    kind = result_type((input, other))
+    need("xlogy_cpu", kind, {0, 1, 2})
+    if kind.rank == 2:
+        input, other = (x.to(kind) if isinstance(x, Tensor) else x for x in (input, other))
     y = input * (log(other) if isinstance(other, Tensor) else _log_number(other))       # noqa: F821
     zero = input == 0
     if isinstance(other, Tensor):
@@ -579,8 +585,11 @@ def heaviside(input, values):
 
 
 def ldexp(input, other):
-    """input * 2 ** other."""
-    return named(input * pow(2.0, other), "LdexpBackward0")
+    """input * 2 ** other, in the dtype of input if that has fractions and other is whole."""
+    if input.dtype.rank != 2 or not isinstance(other, Tensor) or other.dtype.rank != 1:
+        return named(input * pow(2.0, other), "LdexpBackward0")
+    wide = dtypes.float64 if input.dtype is dtypes.float64 else dtypes.float32
+    return named((input.to(wide) * pow(2.0, other.to(wide))).to(input.dtype), "LdexpBackward0")
 
 
 @differentiable("PolygammaBackward0", vjp=(lambda g, _y, x, *, n: g * polygamma(n + 1, x),))

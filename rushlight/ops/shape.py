@@ -922,6 +922,7 @@ def vander(x, N=None, increasing=False):
     if x.dim() != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")
     n = x.numel() if N is None else N
+    x = x.to(dtypes.int64) if x.dtype.rank < 2 else x
     if not n:
         return x.new_zeros(x.numel(), 0)
     wide = x.unsqueeze(-1)

@@ -11,6 +11,7 @@ from ..prims import special as p
 from ..tensor import Tensor
 from .pointwise import into
 from .precision import rounded_once
+from .promote import result_type
 from .support import refuse
 
 
@@ -82,7 +83,9 @@ def erfcx(input, *, out=None):
 
 def xlog1py(input, other, *, out=None):
     """input log(1 + other); 0 where input is 0, unless other is nan."""
-    a, b = (v if isinstance(v, Tensor) else o.tensor(float(v)) for v in (input, other))
+    kind = result_type((input, other))
+    kind = kind if kind.rank == 2 else dtypes.default
+    a, b = (v.to(kind) if isinstance(v, Tensor) else o.tensor(float(v), dtype=kind) for v in (input, other))
     y = a * o.log1p(b)
     return _placed(o.where((a == 0) & ~o.isnan(_as_float(b)), 0.0, y), out)
 

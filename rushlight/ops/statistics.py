@@ -212,6 +212,10 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
 
 def cross(input, other, *, dim=None):
     """Cross products of vectors of three along an axis (the first axis of size 3 if none is given)."""
+    need("cross", input.dtype, {1, 2, 3})
+    if input.dtype is not other.dtype:
+        found, expected = (legacy_name(x.dtype) for x in (other, input))
+        raise RuntimeError(f"expected scalar type {expected} but found {found}")
     shape = tuple(broadcast_shapes(input.shape, other.shape))
     if dim is None:
         if 3 not in shape:

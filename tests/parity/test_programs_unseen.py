@@ -190,3 +190,41 @@ def test_classes_are_found_where_packages_look():
     assert isinstance(iter(DataLoader([1, 2])), dataloader._BaseDataLoaderIter)
     assert issubclass(dataloader._MultiProcessingDataLoaderIter, dataloader._BaseDataLoaderIter)
     assert isinstance(rushlight.compile(rushlight.nn.Linear(1, 1)), _dynamo.eval_frame.OptimizedModule)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (11, 5), (7, 13)])
+@pytest.mark.parametrize("mode, options", [("bilinear", {}), ("bilinear", {"align_corners": True}), ("bicubic", {}),
+                                           ("bilinear", {"antialias": True})])
+def test_bytes_are_resized_and_rounded(size, mode, options):
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, 7, 9), np.uint8)
+    found, expected = (T.nn.functional.interpolate(T.tensor(pixels), size, mode=mode, **options).numpy()
+                       for T in (rushlight, oracle))
+    assert found.dtype == expected.dtype
+    off = np.abs(found.astype(int) - expected)
+    assert off.max() <= 1 and off.mean() < .01
+
+
+MIXED = ["T.gcd(i8, i64)", "T.lcm(T.tensor([True]), i8)", "T.nextafter(f32, f64)", "T.nextafter(f32, i64)",
+         "T.xlogy(f16, i64)", "T.xlogy(f32, bf16)", "T.special.xlog1py(f64, bf16)", "T.special.xlog1py(f16, i64)",
+         "T.ldexp(f64, i64 * 50)", "T.ldexp(f16, i64)", "T.ldexp(i8, i64)", "T.vander(i8)", "T.vander(i8, 1)",
+         "T.addcmul(i8, i8 > 3, i8 > 3, value=3)", "T.addcmul(i64, i8, i8, value=1.5)", "T.cross(f32, f64, dim=0)"]
+
+
+@pytest.mark.parametrize("call", MIXED)
+def test_kinds_of_numbers_that_meet(call):
+    results = []
+    for T in (rushlight, oracle):
+        made = {name: T.tensor([4, 3, 7], dtype=d) for name, d in (
+            ("i8", T.int8), ("i64", T.int64), ("f16", T.float16), ("bf16", T.bfloat16), ("f32", T.float32),
+            ("f64", T.float64))}
+        try:
+            y = eval(call, {"T": T, **made})
+            results.append((str(y.dtype)[-7:], y.tolist()))
+        except RuntimeError as error:
+            results.append(str(error))
+    (found, expected) = results
+    if isinstance(expected, str):
+        assert found == expected
+    else:
+        assert found[0] == expected[0]
+        np.testing.assert_allclose(found[1], expected[1], rtol=1e-6)

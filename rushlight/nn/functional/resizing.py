@@ -8,10 +8,13 @@ from ... import dtypes, ops
 from ...autograd.node import named
 from ...autograd.recall import lasting, recalled
 from ...ops.formats import keeps_format, like_images, order_of
+from ...ops.support import refuse
 from ...tensor import Tensor
 from .pools import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 _RANK = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
+_KERNELS = {"linear": "compute_indices_weights_linear", "bilinear": "upsample_bilinear2d_channels_last",
+            "bicubic": "compute_indices_weights_cubic", "trilinear": "compute_indices_weights_linear"}
 
 
 @recalled("input")
@@ -46,6 +49,10 @@ def interpolate(input: Tensor, size=None, scale_factor=None, mode: str = "neares
         pool = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[spatial - 1]
         return pool(input, sizes)
     axes = list(zip(sizes, scales or [None] * spatial))
+    if mode in _KERNELS and not input.dtype.is_floating_point:
+        if input.dtype is not dtypes.uint8 or spatial != 2:
+            refuse(_KERNELS[mode], input.dtype)
+        return _resized(_rounded(input, axes, mode, bool(align_corners)), input, mode, f"{spatial}D")
     return _resized(_each_axis(input, axes, mode, bool(align_corners)), input, mode, f"{spatial}D")
 
 
@@ -189,15 +196,31 @@ def _sinc(x):
     return math.sin(math.pi * x) / (math.pi * x) if x else 1.0
 
 
-def _antialiased(x, sizes, scales, mode, align):
-    """Width, then height (rounded in between): the filter stretched over as many elements as an output one covers."""
-    whole = not x.dtype.is_floating_point
-    out = x.to(dtypes.float32) if whole else x
+def _rounded(x, axes, mode, align):
+    """Bytes are resized along the width, rounded, then along the height, as those of pictures are."""
     for d in (1, 0):
-        if sizes[d] != x.shape[2 + d]:
-            out = _weighted(out, 2 + d, _averaging(x.shape[2 + d], sizes[d], scales[d], mode, align, out.dtype))
-            out = out.round().clamp(0, dtypes.iinfo(x.dtype).max) if whole else out
-    return out.to(x.dtype)
+        n, (to, scale) = x.shape[2 + d], axes[d]
+        if to != n:
+            x = _bytes(x, 2 + d, _taps(n, to, scale, align, mode == "bicubic", x.dtype))
+    return x
+
+
+def _bytes(x, dim, table):
+    """Exact in float32: weights of `_table` for bytes have 15 bits. Halves are rounded up."""
+    y = _weighted(x.to(dtypes.float32), dim, table)
+    return (y + 0.5).floor().clamp(0, 255).to(dtypes.uint8)
+
+
+def _antialiased(x, sizes, scales, mode, align):
+    """Width, then height: the filter stretched over as many elements as an output one covers."""
+    if not (x.dtype.is_floating_point or x.dtype is dtypes.uint8):
+        refuse("compute_index_ranges_weights", x.dtype)
+    for d in (1, 0):
+        n, to = x.shape[2 + d], sizes[d]
+        if to != n:
+            table = _averaging(n, to, scales[d], mode, align, x.dtype)
+            x = (_bytes if x.dtype is dtypes.uint8 else _weighted)(x, 2 + d, table)
+    return x
 
 
 def _averaging_taps(n, to, scale, mode, align):
@@ -228,11 +251,20 @@ def _averaging(n, to, scale, mode, align, dtype):
 
 
 def _table(taps, dtype):
-    """An index and a weight for each tap, one after another."""
+    """An index and a weight for each tap, one after another; for bytes weights of fixed point."""
     table = []
+    if dtype is dtypes.uint8:
+        taps, dtype = _fixed(taps), dtypes.float32
     for tap in zip(*taps):
         table += [ops.tensor([i for i, _ in tap], dtype=dtypes.int64), ops.tensor([w for _, w in tap], dtype=dtype)]
     return table
+
+
+def _fixed(taps):
+    """Weights as multiples of the smallest power of two that the largest has 15 bits of."""
+    largest = max(w for tap in taps for _, w in tap)
+    unit = 2.0 ** next(bits for bits in range(23) if bits == 22 or int(0.5 + largest * 2 ** (bits + 1)) >= 1 << 15)
+    return [[(i, math.trunc(w * unit + math.copysign(0.5, w)) / unit) for i, w in tap] for tap in taps]
 
 
 def _weighted(x, dim, table):
