@@ -29,7 +29,13 @@ def shape_of(draw):
 LAYOUTS = {
     "packed": lambda x: x, "transposed": lambda x: x.transpose(0, -1), "strided": lambda x: x[..., ::2],
     "offset": lambda x: x[1:] if x.shape[0] > 1 else x, "permuted": lambda x: x.permute(*range(1, x.dim()), 0),
-    "column": lambda x: x[..., 0], "squeezed": lambda x: x.unsqueeze(1).transpose(0, 1)}
+    "column": lambda x: x[..., 0], "squeezed": lambda x: x.unsqueeze(1).transpose(0, 1),
+    "channels last": lambda x: with_channels_last(x), "backwards": lambda x: x.flip(0)}
+
+
+def with_channels_last(x):
+    """x of three axes and more as images whose channels lie last."""
+    return x.unsqueeze(0).movedim(1, -1).contiguous().movedim(-1, 1) if x.dim() > 2 else x
 
 
 def zeros(m, case):
@@ -137,6 +143,11 @@ SAMPLERS = {
     "multinomial one": lambda m, c: m.multinomial(weights(m, c), 1),
     "multinomial again": lambda m, c: m.multinomial(weights(m, c), 1 + c.seed % 50, replacement=True),
     "binomial": lambda m, c: m.binomial(m.full((50,), 20.0), m.full((50,), c.p)),
+    "binomial of tensors": lambda m, c: m.binomial(single(m, c, 0, 60).floor(), single(m, c)),
+    "normal of deviations": lambda m, c: m.normal(1.5, single(m, c, 0.5, 2)),
+    "rand double": lambda m, c: m.rand(c.shape, dtype=m.float64), "randperm int": lambda m, c: m.randperm(math.prod(c.shape), dtype=m.int32),
+    "rrelu_": lambda m, c: m.nn.functional.rrelu_(single(m, c, -1, 1), 0.1, 0.4, training=True),
+    "Dropout": lambda m, c: m.nn.Dropout(c.p)(given(m, c)), "AlphaDropout": lambda m, c: m.nn.AlphaDropout(c.p)(given(m, c)),
     "dropout": lambda m, c: m.nn.functional.dropout(given(m, c), c.p),
     "alpha_dropout": lambda m, c: m.nn.functional.alpha_dropout(given(m, c), c.p, training=True),
     "dropout1d": dropped("dropout1d", 1), "dropout2d": dropped("dropout2d", 2), "dropout3d": dropped("dropout3d", 3),
@@ -166,10 +177,21 @@ SAMPLERS = {
     "Dirichlet": drawn(lambda D, x: D.Dirichlet(x * 3)), "LogNormal": drawn(lambda D, x: D.LogNormal(x, x)),
     "Multinomial": drawn(lambda D, x: D.Multinomial(20, x)), "OneHot": drawn(lambda D, x: D.OneHotCategorical(x)),
     "VonMises": drawn(lambda D, x: D.VonMises(x, x * 4)), "Pareto": drawn(lambda D, x: D.Pareto(x, x + 1)),
+    "Chi2": drawn(lambda D, x: D.Chi2(x * 9)), "HalfCauchy": drawn(lambda D, x: D.HalfCauchy(x)),
+    "Binomial": drawn(lambda D, x: D.Binomial(20, x)), "NegativeBinomial": drawn(lambda D, x: D.NegativeBinomial(5, x)),
+    "FisherSnedecor": drawn(lambda D, x: D.FisherSnedecor(x * 9 + 1, x * 5 + 1)),
+    "ContinuousBernoulli": drawn(lambda D, x: D.ContinuousBernoulli(x)),
+    "InverseGamma": drawn(lambda D, x: D.InverseGamma(x * 3 + 1, x)), "LogisticNormal": drawn(lambda D, x: D.LogisticNormal(x, x)),
+    "RelaxedBernoulli": drawn(lambda D, x: D.RelaxedBernoulli(0.7, x)),
+    "RelaxedOneHot": drawn(lambda D, x: D.RelaxedOneHotCategorical(0.7, x)),
+    "LKJCholesky": drawn(lambda D, x: D.LKJCholesky(4, 1.5)), "Wishart": drawn(lambda D, x: D.Wishart(5.0, x[:1].diag_embed())),
+    "MultivariateNormal": drawn(lambda D, x: D.MultivariateNormal(x, scale_tril=x.diag_embed())),
+    "LowRank": drawn(lambda D, x: D.LowRankMultivariateNormal(x, x.unsqueeze(-1), x)),
+    "Mixture": drawn(lambda D, x: D.MixtureSameFamily(D.Categorical(x), D.Normal(x, x))),
+    "Transformed": drawn(lambda D, x: D.TransformedDistribution(D.Normal(x, x), [D.ExpTransform(), D.AffineTransform(1, 2)])),
+    "Independent": drawn(lambda D, x: D.Independent(D.Normal(x, x), 1)), "OneHotST": drawn(lambda D, x: D.OneHotCategoricalStraightThrough(x)),
     "HalfNormal": drawn(lambda D, x: D.HalfNormal(x)), "Kumaraswamy": drawn(lambda D, x: D.Kumaraswamy(x + 1, x + 1)),
 }
-EXACT = ("random", "rand", "randint", "randperm", "bernoulli", "dropout", "poisson", "multinomial", "binomial", "geometric_",
-         "Categorical", "Bernoulli", "Poisson", "Multinomial", "OneHot", "Geometric", "sparse_")
 
 
 def plain(x):

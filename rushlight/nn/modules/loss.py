@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from .. import functional as F
 from ..functional.losses import legacy_reduction
+from .distance import PairwiseDistance
 from .linear import Linear
 from .module import Module
 
@@ -345,7 +346,7 @@ class TripletMarginWithDistanceLoss(_Loss):
         if margin <= 0:
             raise ValueError("TripletMarginWithDistanceLoss: expected margin to be greater than "
                              f"0, got {margin} instead")
-        self.distance_function = (F.pairwise_distance if distance_function is None
+        self.distance_function = (PairwiseDistance() if distance_function is None
                                   else distance_function)
         self.margin, self.swap = margin, swap
 
