@@ -15,7 +15,7 @@ from ..trace import record
 from ..trace.record import alias
 from .anomaly_mode import state as anomaly, watched
 from .grad_mode import mode
-from .hooks import checked_size
+from .hooks import all_checked, checked
 from .node import RELEASED, AccumulateGrad, accumulator, grad_fn_of, is_tracked
 from .recall import fit, pull, sum_to        # noqa: F401
 
@@ -162,11 +162,19 @@ def needed(counts, wanted) -> set:
     return keep
 
 
+class Reached(tuple):
+    """The functions that a backward pass reaches, by how many edges, and those that it needs if that is not all."""
+
+    def runs(self, fn) -> bool:
+        counts, keep = self
+        return fn in counts if keep is None else fn in keep and fn in counts
+
+
 def run(seeds, retain_graph, create_graph, wanted=None):
     """Push the seeds through the tape; returns `wanted` filled in (places to gradients)."""
     arrived: dict = {}
     record.end_of_periods(False)
-    before, line, casting, accumulates = mode.enabled, mode.line, mode.casting, mode.accumulates
+    before, line, casting, accumulates, outer = mode.enabled, mode.line, mode.casting, mode.accumulates, mode.reached
     mode.accumulates = wanted is None
     mode.enabled, mode.casting = bool(create_graph), None       # rules compute in the dtypes of the forward pass
     try:
@@ -175,6 +183,7 @@ def run(seeds, retain_graph, create_graph, wanted=None):
             add_gradient(arrived, fn, nr, g)
         counts = dependencies(list(arrived))
         keep = None if wanted is None else needed(counts, wanted)
+        mode.reached = Reached((counts, keep))
         heap = [(-fn.seq, id(fn), fn) for fn in arrived if counts[fn] == 0]
         heapq.heapify(heap)
         plainly = wanted is None and not create_graph
@@ -191,7 +200,7 @@ def run(seeds, retain_graph, create_graph, wanted=None):
             else:
                 step(fn, grads, arrived, counts, heap, keep, wanted, retain_graph, create_graph)
     finally:
-        mode.enabled, mode.line, mode.casting, mode.accumulates = before, line, casting, accumulates
+        mode.enabled, mode.line, mode.casting, mode.accumulates, mode.reached = before, line, casting, accumulates, outer
         record.set_line(line)
     record.end_of_periods(True)
     return wanted
@@ -271,7 +280,7 @@ def _pre_hooks(fn, grads):
     for hook in list(fn.pre_hooks.values()):
         result = hook(grads)
         if result is not None:
-            grads = result if isinstance(result, tuple) else (result,)
+            grads = all_checked(hook, result, grads)
     return grads
 
 
@@ -279,7 +288,7 @@ def _post_hooks(fn, outs, grads):
     for hook in list(fn.hooks.values()):
         result = hook(tuple(outs), grads)
         if result is not None:
-            outs = list(result) if isinstance(result, (tuple, list)) else [result]
+            outs = list(all_checked(hook, result, outs))
     return outs
 
 
@@ -308,7 +317,7 @@ def hooked(x, g):
         for hook in list(x._hooks.values()):
             result = hook(g)
             if result is not None:
-                g = checked_size(hook, result, x.shape)
+                g = checked(hook, result, g)
     return g
 
 

@@ -14,6 +14,7 @@ class Mode(threading.local):
     inference = False
     casting = None      # the dtype that autocast lowers to now (ops/casting.py)
     accumulates = True  # whether the backward pass that runs now fills leaves' .grad
+    reached = None      # what the backward pass that runs now comes by (autograd/engine.py)
     by_jvp = False      # whether users' functions are pulled by their jvp (autograd/function.py)
     level = None        # of dual tensors (autograd/forward_ad.py)
     line = None         # that this thread's recording is attributed to (trace/record.py `override`)

@@ -1,20 +1,26 @@
 """What can be hung on the tape: hooks on saved tensors and on several gradients, edges."""
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
-from . import node
+from . import grad_mode, node
 from .node import GradFn as Node       # noqa: F401
 from .node import accumulator, grad_fn_of
 
 
 class saved_tensors_hooks:
-    """Within the block what operations save goes through `pack`, and through `unpack` when it is read."""
+    """Within the block what operations save goes through `pack`, and through `unpack` when it is read.
+
+    Raises: RuntimeError within `disable_saved_tensors_hooks`.
+    """
 
     def __init__(self, pack_hook, unpack_hook):
         self.hooks = (pack_hook, unpack_hook)
 
     def __enter__(self):
+        if disable_saved_tensors_hooks.messages:
+            raise RuntimeError(disable_saved_tensors_hooks.messages[-1])
         node.SAVE_HOOKS.append(self.hooks)
 
     def __exit__(self, *exc):
@@ -62,18 +68,20 @@ class allow_mutation_on_saved_tensors(saved_tensors_hooks):
 
 
 class disable_saved_tensors_hooks:
-    """Within the block hooks on saved tensors raise an error."""
+    """Within the block hooks on saved tensors are an error with this message; so is the block within such hooks."""
+
+    messages: list[str] = []        # of the blocks under way, innermost last
 
     def __init__(self, error_message: str):
-        def refuse(_):
-            raise RuntimeError(error_message)
-        self.hooks = (refuse, refuse)
+        self.message = error_message
 
     def __enter__(self):
-        self.before, node.SAVE_HOOKS[:] = list(node.SAVE_HOOKS), []
+        if node.SAVE_HOOKS:
+            raise RuntimeError(self.message)
+        self.messages.append(self.message)
 
     def __exit__(self, *exc):
-        node.SAVE_HOOKS[:] = self.before
+        self.messages.pop()
 
 
 class GradientEdge(NamedTuple):
@@ -105,21 +113,43 @@ class _Handles:
 
 
 def register_multi_grad_hook(tensors, fn, *, mode: str = "all") -> _Handles:
-    """fn(gradients) once those of all tensors are there, or fn(gradient) for the first of them ("any")."""
-    found: dict[int, object] = {}
-    fired = []
+    """Call fn in each backward pass that reaches one of the tensors.
 
-    def hook_of(i):
-        def hook(g):
-            if mode == "any":
-                if not fired:
-                    fired.append(True)
-                    fn(g)
-                return
-            found[i] = g
-            if len(found) == len(tensors):
-                grads = [found[k] for k in range(len(tensors))]
-                found.clear()
-                fn(grads)
-        return hook
-    return _Handles([x.register_hook(hook_of(i)) for i, x in enumerate(tensors)])
+    Args:
+        tensors: which require gradients.
+        fn: called with the list of their gradients, None for those that the pass does not reach, once all are
+            there; under "any" with the first gradient that comes.
+        mode: "all" or "any".
+
+    Raises:
+        ValueError: another mode.
+        RuntimeError: a tensor that requires no gradient.
+    """
+    if mode not in ("all", "any"):
+        raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
+    hook = _first_of(fn) if mode == "any" else _all_of(tensors, fn)
+    return _Handles([x.register_hook(functools.partial(hook, i)) for i, x in enumerate(tensors)])
+
+
+def _first_of(fn):
+    last = [None]           # the pass that it was called in
+
+    def hook(_i, g):
+        if last[0] is not grad_mode.mode.reached:
+            last[0] = grad_mode.mode.reached
+            fn(g)
+    return hook
+
+
+def _all_of(tensors, fn):
+    places = [get_gradient_edge(x).node for x in tensors]
+    came: dict = {}         # of the passes under way
+
+    def hook(i, g):
+        reached = grad_mode.mode.reached
+        grads = came.setdefault(id(reached), {})
+        grads[i] = g
+        if len(grads) == sum(map(reached.runs, places)):
+            del came[id(reached)]
+            fn([grads.get(k) for k in range(len(tensors))])
+    return hook

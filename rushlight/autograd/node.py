@@ -22,6 +22,11 @@ OF_THE_ENGINE = frozenset(("CopySlices", "CopyBackwards", "NotImplemented"))    
 BACKWARD = re.compile(r"Backward\d*$")         # which operation it is, for messages
 
 
+# Where inspecting programs find the result of an operation and its inputs.
+SAVED_AS = {"_saved_result": 0, "_saved_self": 1, "_saved_input": 1, "_saved_other": 2, "_saved_mat2": 2,
+            "_saved_vec": 2, "_saved_weight": 2}
+
+
 class GradFn:
     """How gradients flow back through one operation; its class is named after it (MulBackward0)."""
 
@@ -46,6 +51,13 @@ class GradFn:
         if not hasattr(self, "metadata_"):
             self.metadata_ = {}
         return self.metadata_
+
+    def __getattr__(self, name):
+        """`_saved_result`, `_saved_self`, `_saved_other` ...: what is kept for the backward pass, as PyTorch names it."""
+        place = SAVED_AS.get(name)
+        if place is None or place not in getattr(self, "positions", ()):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return self.unpack()[place]
 
     def register_hook(self, fn):
         """fn(grad_inputs, grad_outputs) runs after this function; what it returns replaces grad_inputs."""

@@ -95,6 +95,8 @@ class Draw(NamedTuple):
 class Tracing:
     """Stands where a vmap's capture does while a call is traced."""
 
+    is_vmap = False
+
     def __init__(self):
         self.reserved = 0
 

@@ -50,6 +50,8 @@ class Capture:
     `kept` shows values common to the batch that only nodes to be replayed still need.
     """
 
+    is_vmap = True
+
     def __init__(self, size: int, randomness: str = "error"):
         self.size, self.randomness, self.start = size, randomness, moment()
         self.values: dict = {}
@@ -131,9 +133,9 @@ class Capture:
             raise RuntimeError(IN_PLACE)
 
     def _keep(self, operands, batched):
-        """A flush before the replay would pass over a value that no storage shows."""
+        """A flush before the replay would pass over a value that no storage shows, or none any more by then."""
         for n in operands:
-            if n.buffer is None and n not in batched and not n.is_alive():
+            if n.buffer is None and n not in batched and n.sig is not PLACEHOLDER:
                 self.kept.append(storage := Storage(n, n.sig.dtype, n.sig.numel))
                 n.add_owner(storage)
 
@@ -193,9 +195,10 @@ class Capture:
         finally:
             mode.enabled = before
             record.set_line(line)
-        self.waiting = [ref(n) for n in waiting if n not in wanted]
-        if not self.waiting:
-            self.kept.clear()
+        left = [n for n in waiting if n not in wanted]
+        self.waiting = [ref(n) for n in left]
+        needed = {n for reader in left for n in reader.operands[::2]}
+        self.kept = [storage for storage in self.kept if storage.node in needed]
 
     def _replayed(self, node) -> Tensor:
         prim = node.sig.prim

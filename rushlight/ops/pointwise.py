@@ -17,7 +17,7 @@ from ..prims import pointwise as p
 from ..prims.index import copy
 from ..prims.table import Gradient, conjugate
 from ..tensor import Tensor, wrap
-from ..trace.record import alias
+from ..trace.record import alias, pending
 from . import layouts
 from .create import full_like, ones_like, zeros_like
 from .precision import is_half, rounded_once
@@ -813,7 +813,8 @@ def clone(input, *, memory_format=None):
     keeps = memory_format is None or memory_format.name == "preserve_format"
     whole = l.numel == x.storage.numel and (l.packed or keeps)
     from ..layout import is_dense
-    if whole and x.storage.share is None and (l.packed or is_dense(l)):
+    in_vmap = pending.capture is not None and pending.capture.is_vmap    # which tells new memory by its node
+    if whole and x.storage.share is None and (l.packed or is_dense(l)) and not in_vmap:
         y = wrap(Tensor, alias(x.storage), l if keeps else L.packed(l.shape), 0)
         if mode.enabled and x.requires_grad:
             from ..autograd.node import attach

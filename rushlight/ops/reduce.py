@@ -485,7 +485,7 @@ def cumprod(input, dim, *, dtype=None, out=None):
 
 def _running(x, dim, prim, name):
     d = wrap_dim(dim, x.dim())
-    at = prim(x.detach(), dim=d)
+    at = prim(x.detach(), dim=d) if x.dim() else x.new_zeros((), dtype=dtypes.int64)
     return return_type(name, ("values", "indices"))(named(x.gather(d, at), name.capitalize() + "Backward0"), at)
 
 

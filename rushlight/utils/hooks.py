@@ -129,7 +129,7 @@ class BackwardHook:
     def _enter(self, grads):
         grads = self._spread(grads, self.output_at, self.n_outputs)
         for hook in self.user_pre_hooks:
-            grads = self._replaced(grads, hook(self.module, grads), "Backward pre hook")
+            grads = self._replaced(grads, hook, hook(self.module, grads), "Backward pre hook")
         self.grad_outputs = grads
         if not self.has_input_gate:
             self._call_without_inputs(grads)
@@ -153,7 +153,7 @@ class BackwardHook:
                                "and that the loss is computed based on the output.")
         grads = self._spread(grads, self.input_at, self.n_inputs)
         for hook in self.user_hooks:
-            grads = self._replaced(grads, hook(self.module, grads, self.grad_outputs),
+            grads = self._replaced(grads, hook, hook(self.module, grads, self.grad_outputs),
                                    "Backward hook", "grad_input")
         self.grad_outputs = None
         return tuple(grads[i] for i in self.input_at)
@@ -166,11 +166,12 @@ class BackwardHook:
         return tuple(full)
 
     @staticmethod
-    def _replaced(grads, result, what, which="grad_output"):
+    def _replaced(grads, hook, result, what, which="grad_output"):
+        from ..autograd.hooks import checked
         if result is None:
             return grads
-        result = result if isinstance(result, tuple) else (result,)
+        result = (result,) if hasattr(result, "layout") else result
         if len(result) != len(grads):
             raise RuntimeError(f"{what} returned an invalid number of {which}, got "
                                f"{len(result)}, but expected {len(grads)}")
-        return result
+        return tuple([r if r is None or g is None else checked(hook, r, g) for r, g in zip(result, grads)])

@@ -11,6 +11,7 @@ import pytest
 import rushlight as torch
 from rushlight import nn
 from rushlight.func import functional_call, grad, grad_and_value, vmap
+from rushlight.func.batching import Capture
 from rushlight.nn import functional as F
 from rushlight.prims import PRIMITIVES
 from rushlight.trace import record
@@ -316,6 +317,37 @@ def test_flush_in_a_replay_computes_what_is_still_to_be_read(monkeypatch):
     monkeypatch.setattr(pending, "limit", 0)
     monkeypatch.setattr(record, "_at_the_ends", pending.flush)
     assert vmap(f)(x).tolist() == expected
+
+
+@pytest.mark.parametrize("f", [
+    lambda a, x: x.clone().add_(a), lambda a, x: torch.select_scatter(x, a[0], 0, 1), lambda a, x: x.put(torch.tensor([2]), a[0, :1]),
+    lambda a, x: torch.slice_scatter(x, a, 0, 0, 2), lambda a, x: torch.diagonal_scatter(x, a[:, 0]),
+    lambda a, x: x.index_put((torch.tensor([1]),), a[:1])])
+def test_copy_of_a_common_tensor_may_be_written_to(f):
+    """The original is nobody's, so PyTorch's refusal of what is not batched has no reason here."""
+    a, x = torch.randn(4, 2, 2), torch.randn(2, 2)
+    before = x.tolist()
+    assert vmap(f, (0, None))(a, x).tolist() == torch.stack([f(one, x) for one in a]).tolist()
+    assert vmap(lambda a: f(a, x))(a).tolist() == torch.stack([f(one, x) for one in a]).tolist()
+    assert x.tolist() == before
+
+
+def test_value_that_is_dropped_before_the_replay_is_computed(monkeypatch):
+    """Whoever shows a common value when the function ends may have let go of it when it is read."""
+    held = []
+
+    def f(x):
+        c = torch.full((4,), 0.5).clone()
+        c[1] = 3
+        held.append(c)
+        return x * c
+
+    def replay(self, roots, plainly=Capture._replay):
+        held.clear()
+        pending.flush()
+        return plainly(self, roots)
+    monkeypatch.setattr(Capture, "_replay", replay)
+    assert vmap(f)(torch.ones(2, 4)).tolist() == [[0.5, 3, 0.5, 0.5]] * 2
 
 
 def test_loop_of_maps_that_never_reads():

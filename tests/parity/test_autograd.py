@@ -319,6 +319,65 @@ def hook_errors(T):
 
 
 @program
+def hooks_that_give_something_else(T):
+    """Tensor hooks and module hooks that return what is no gradient: another kind, dtype, shape or number."""
+    x, found = ramp(T, 3, grad=True), []
+    for bad in (lambda g: 3, lambda g: g.float(), lambda g: g[:2]):
+        y = x * 2
+        y.register_hook(bad)
+        found.append(attempt(lambda: y.sum().backward()))
+    for bad in (lambda g: (g[0][:1],), lambda g: (g[0], g[0]), lambda g: 3):
+        y = x * 2
+        y.grad_fn.register_prehook(bad)
+        found.append(attempt(lambda: y.sum().backward()))
+    for bad in (lambda i, o: (i[0][:1], None), lambda i, o: i + i, lambda i, o: 3):
+        y = x * 2
+        y.grad_fn.register_hook(bad)
+        found.append(attempt(lambda: y.sum().backward()))
+    for bad in (lambda m, i, o: (i[0], i[0]), lambda m, i, o: 3, lambda m, i, o: (3,)):
+        layer = T.nn.Linear(3, 2).double()
+        layer.register_full_backward_hook(bad)
+        found.append(attempt(lambda: layer(x).sum().backward()))
+    layer = T.nn.Linear(3, 2).double()
+    layer.register_full_backward_hook(lambda m, i, o: (i[0][:1],))
+    sized = attempt(lambda: layer(x).sum().backward())
+    return found, sized[0], sized[1].split()[2:], attempt(lambda: T.ones(1).register_post_accumulate_grad_hook(print))
+
+
+@program
+def hooks_on_several_gradients(T):
+    a, b, seen = ramp(T, 2, grad=True), ramp(T, 2, grad=True), []
+    hook = T.autograd.graph.register_multi_grad_hook
+    hook((a, b), lambda gs: seen.append([g if g is None else g.tolist() for g in gs]))
+    hook((a, b), lambda g: seen.append(g.tolist()), mode="any")
+    (a * b).sum().backward()
+    (a * 2).sum().backward()
+    return seen, attempt(lambda: hook((a,), print, mode="some"))
+
+
+@program
+def hooks_on_saved_values_are_forbidden(T):
+    graph = T.autograd.graph
+
+    def within(outer, inner):
+        with outer, inner:
+            return "nothing"
+    hooks = graph.saved_tensors_hooks(lambda x: x, lambda x: x)
+    none = lambda: graph.disable_saved_tensors_hooks("not here")
+    return (attempt(lambda: within(hooks, none())), attempt(lambda: within(none(), hooks)), within(none(), none()),
+            within(hooks, hooks))
+
+
+@program
+def saved_values_by_name(T):
+    x = ramp(T, 2, grad=True)
+    y, z = x.exp(), x * x
+    found = y.grad_fn._saved_result, z.grad_fn._saved_self is x, z.grad_fn._saved_other is x, hasattr(y.grad_fn, "_saved_self")
+    y.sum().backward()
+    return found, attempt(lambda: y.grad_fn._saved_result)
+
+
+@program
 def hook_and_retain_grad(T):
     x = ramp(T, 2, grad=True)
     y = x * 2

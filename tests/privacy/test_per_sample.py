@@ -3,6 +3,7 @@ import pytest
 
 import rushlight as torch
 from rushlight import nn
+from rushlight.func import functional_call, grad, vmap
 from rushlight.nn import functional as F
 from rushlight.privacy import GradSampleModule, per_sample_grads
 from rushlight.privacy.grad_sample.uses import uses_of
@@ -135,6 +136,15 @@ def test_functional_form_is_the_loop(kind):
     model, x, y = made(kind)
     assert_same(by_loop(model, x, y), per_sample_grads(model, loss_of, (x, y)))
     assert all(p.grad is None and not hasattr(p, "grad_sample") for p in model.parameters())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vmap_of_the_gradient_is_the_loop(kind):
+    model, x, y = made(kind)
+
+    def loss(parameters, sample, label):
+        return loss_of(functional_call(model, parameters, (sample.unsqueeze(0),)), label.unsqueeze(0))
+    assert_same(by_loop(model, x, y), vmap(grad(loss), in_dims=(None, 0, 0))(dict(model.named_parameters()), x, y))
 
 
 @pytest.mark.parametrize("everything_by_vmap", [False, True])

@@ -1,27 +1,29 @@
-"""PyTorch's table of operations under the transforms: `python -m tests.sweep.transforms --shard 0/8`.
+"""PyTorch's table of operations under the transforms, a table of the sweep (`--tables transforms`).
 
-For float64 samples of each operation: vmap along the first and the last axis equals the loop, gradients through
-vmap equal the loop's, and tangents (`func.jvp`, `autograd.forward_ad`) are PyTorch's.
+For float64 samples of each operation: vmap along the first and the last axis of all operands, and along each axis
+of each operand alone, equals the loop; gradients through vmap equal the loop's; tangents (`func.jvp`,
+`autograd.forward_ad`) are PyTorch's, and those of `func.vjp` transposed. Gradients of gradients are in `operations`.
 """
 from __future__ import annotations
 
-import argparse
-import sys
-import time
-import warnings
+import functools
 
 import numpy as np
 import torch
-from torch.testing._internal.common_methods_invocations import op_db
 
 import rushlight
 from rushlight.autograd import forward_ad
 
+from .cases import Case, Left
 from .frozen import Freezer, Thawed, Unsupported
 from .operations import UNSET, draw
+from .seen import Difference
 from .translate import Internal, Lacking, translate
 
 RTOL, ATOL = 1e-6, 1e-8
+# Wrappers make an input of an operation from any tensor, so that tangents may point anywhere; these call torch by name.
+OF_TORCH = ("gradcheck_wrapper_masked_operation", "gradcheck_wrapper_masked_pointwise_operation", "wrapper_set_seed",
+            "gradcheck_wrapper_triangular_input_real_positive_diagonal")
 
 
 class Function:
@@ -29,7 +31,9 @@ class Function:
 
     def __init__(self, T, op, sample, frozen):
         self.thawed = Thawed(T, frozen)
-        self.fn = op.op if T is torch else translate(op.op)
+        fn = op.op if T is torch else translate(op.op)
+        wrapper = op.gradcheck_wrapper
+        self.fn = fn if wrapper.__name__ in OF_TORCH else functools.partial(wrapper, fn)
         process = sample.output_process_fn_grad
         self.process = process if T is torch or process is None else translate(process)
         self.T, self.leaves = T, [x.detach() for x in self.thawed.leaves]
@@ -58,7 +62,10 @@ def _tensors(T, out):
 
 
 def array(x):
-    return x.detach().numpy() if isinstance(x, torch.Tensor) else np.asarray(x.detach().tolist())
+    if isinstance(x, torch.Tensor):
+        x = x.detach().resolve_conj()
+        return (x.double() if x.dtype is torch.bfloat16 else x).numpy(force=True)
+    return np.asarray(x.detach().tolist())
 
 
 def differs(a, b):
@@ -105,8 +112,31 @@ def check_gradients(f, batch, entries):
     return "grad(vmap) differs from the loop's" if any(differs(g, w) for g, w in zip(through, wanted)) else None
 
 
+def check_each_axis(f):
+    """vmap along each axis of each operand, the others common to all entries, against two calls."""
+    T, ones = f.T, [x * 0.9 for x in f.leaves]
+    whole = f(*f.leaves)
+    if any(differs(a, b) for a, b in zip(f(*f.leaves), whole)):
+        return None
+    for k, x in enumerate(f.leaves):
+        try:
+            other = f(*f.leaves[:k], ones[k], *f.leaves[k + 1:])
+        except Exception:       # a value that this operand may not have
+            ones[k], other = x, whole
+        if any(a.shape != b.shape for a, b in zip(whole, other)):
+            continue
+        wanted = [T.stack(pair) for pair in zip(whole, other)]
+        for d in range(x.dim() + 1):
+            given = (*f.leaves[:k], T.stack([x, ones[k]], d), *f.leaves[k + 1:])
+            dims = tuple(d if i == k else None for i in range(len(given)))
+            got = T.func.vmap(f, in_dims=dims, randomness="same")(*given)
+            if any(differs(y, w) for y, w in zip(got, wanted)):
+                return f"operand {k} along axis {d}: values differ from the loop's"
+    return None
+
+
 def check_jvp(f, theirs):
-    """Tangents by both interfaces against PyTorch's."""
+    """Tangents by both interfaces against PyTorch's and against the transposed vjp."""
     rng = np.random.default_rng(0)
     arrays = [rng.normal(size=tuple(x.shape)) for x in f.leaves]
     tangents = {T: [T.tensor(a, dtype=x.dtype).reshape(x.shape) for a, x in zip(arrays, g.leaves)]
@@ -114,65 +144,65 @@ def check_jvp(f, theirs):
     try:
         wanted = torch.func.jvp(theirs, tuple(theirs.leaves), tuple(tangents[torch]))[1]
     except Exception:
-        return None
+        wanted = None           # PyTorch has no tangents of it
     got = f.T.func.jvp(f, tuple(f.leaves), tuple(tangents[rushlight]))[1]
-    if any(differs(a, b) for a, b in zip(got, wanted)):
+    if wanted is not None and any(differs(a, b) for a, b in zip(got, wanted)):
         return "func.jvp differs from PyTorch's"
+    wanted = got if wanted is None else wanted
     with forward_ad.dual_level():
         outs = f(*[forward_ad.make_dual(x.clone(), t) for x, t in zip(f.leaves, tangents[rushlight])])
         dual = [forward_ad.unpack_dual(y).tangent for y in outs]
-    bad = any(differs(w * 0 if d is None else d, w) for d, w in zip(dual, wanted))
-    return "forward_ad differs from PyTorch's" if bad else None
+    if any(differs(w * 0 if d is None else d, w) for d, w in zip(dual, wanted)):
+        return "forward_ad differs from PyTorch's"
+    return check_transposed(f, tangents[rushlight], got, rng) if all(y.dtype.itemsize >= 8 for y in got) else None
 
 
-def findings(op, limit, seed):
-    """(check, sample number, what is wrong) for the samples of one operation."""
-    samples, grad = draw(op, "float64", limit, seed)
+def check_transposed(f, tangents, images, rng):
+    """<u, J v> = <J^T u, v>"""
+    T = f.T
+    seeds = tuple(T.tensor(rng.normal(size=tuple(y.shape))).reshape(y.shape).to(y.dtype) for y in images)
+    pulled = T.func.vjp(f, *f.leaves)[1](seeds)
+    sides = [sum((a.conj() * b).real.sum() if a.is_complex() else (a * b).sum() for a, b in pairs)
+             for pairs in (zip(seeds, images), zip(pulled, tangents))]
+    a, b = (array(T.as_tensor(side)) for side in sides)
+    size = sum(float((u.abs() * y.abs()).sum()) for u, y in zip(seeds, images))
+    if np.isfinite(a) and np.isfinite(b) and abs(a - b) > 1e-6 * max(1.0, size):
+        return f"<u, J v> is {a}, <J^T u, v> is {b}"
+    return None
+
+
+def is_listed(op) -> bool:
+    return op.supports_autograd and op.name not in UNSET and op.supports_dtype(torch.float64, "cpu")
+
+
+def cases(op, limit, seed):
+    """(case, differences or Left) for the samples of one operation."""
+    try:
+        samples, grad = draw(op, "float64", limit, seed)
+    except Exception as error:
+        yield Case(op.full_name, "vmap", "float64", 0, ""), Left(f"no samples: {type(error).__name__}")
+        return
     for i, sample in samples if grad else ():
         try:
             frozen = Freezer().sample((sample.input, *sample.args), sample.kwargs)
             f, theirs = Function(rushlight, op, sample, frozen), Function(torch, op, sample, frozen)
             f(*f.leaves)
-        except Exception:       # the other parts of the sweep tell of that
+        except Exception:       # the other tables of the sweep tell of that
             continue
         checks = {"vmap 0": lambda f=f: check_vmap(f, 0), "vmap -1": lambda f=f: check_vmap(f, -1),
                   "jvp": lambda f=f, theirs=theirs: check_jvp(f, theirs)}
+        if not i:
+            checks["vmap each"] = lambda f=f: check_each_axis(f)
         for name, check in checks.items():
-            try:
-                wrong = check()
-            except (Unsupported, Lacking, Internal):
-                continue
-            except Exception as error:
-                wrong = f"{type(error).__name__}: {str(error)[:160]}"
-            if wrong:
-                yield name, i, wrong + "   " + sample.summary()[:120]
+            yield Case(op.full_name, name, "float64", i, sample.summary()[:120]), outcome(check)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shard", default="0/1")
-    parser.add_argument("--samples", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", type=int, default=0, help="leave out so many operations of the shard")
-    parser.add_argument("--only", default="")
-    parser.add_argument("--seconds", type=float, default=1e9)
-    given = parser.parse_args()
-    shard, of = map(int, given.shard.split("/"))
-    warnings.simplefilter("ignore")
-    names = given.only.split(",") if given.only else None
-    ops = [op for op in op_db if op.supports_autograd and op.name not in UNSET
-           and op.supports_dtype(torch.float64, "cpu") and (names is None or op.full_name in names)]
-    start, count, wrong = time.time(), 0, 0
-    for op in ops[shard::of][given.start:]:
-        if time.time() - start > given.seconds:
-            break
-        count += 1
-        for check, i, text in findings(op, given.samples, given.seed):
-            wrong += 1
-            print(f"{op.full_name} #{i} {check}: {text}", flush=True)
-    print(f"{count} operations, {wrong} findings, {time.time() - start:.0f} s")
-    return bool(wrong)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def outcome(check):
+    """Differences that a check finds, or why there is nothing to compare."""
+    try:
+        wrong = check()
+    except (Unsupported, Lacking, Internal) as error:
+        return Left(f"{type(error).__name__.lower()}: {error}")
+    except Exception as error:
+        return [Difference("transform-error", f"{type(error).__name__}: {str(error)[:160]}")]
+    return [Difference("transform", wrong)] if wrong else []
