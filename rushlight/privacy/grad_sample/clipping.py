@@ -63,7 +63,7 @@ class Batches:
         sums: dict[int, list] = {}
         norms = []
         for batch in self.each():
-            found, c = clipped([g.squares() for g in batch.values()], scale_of(batch), bound)
+            found, c = _clipped([g.squares() for g in batch.values()], scale_of(batch), bound)
             norms.append(found)
             for i, g in sums_by(batch, c).items():
                 sums.setdefault(i, []).append(g)
@@ -74,19 +74,19 @@ class Batches:
 
 def norms_of(batch: dict[int, Generation]) -> Tensor:
     """Norms (n) over the parameters of a batch."""
-    return norm([g.squares() for g in batch.values()], scale_of(batch))
+    return _norm([g.squares() for g in batch.values()], scale_of(batch))
 
 
 @recalled("squares*")
-def norm(squares, scale):
+def _norm(squares, scale):
     total = sum_of([x if x.dtype.itemsize >= 4 else x.float() for x in squares]).sqrt()
     return total if scale == 1 else total * scale
 
 
 @recalled("squares*")
-def clipped(squares, scale, bound):
+def _clipped(squares, scale, bound):
     """Norms (n), and what clips the gradients that have these norms times the scale."""
-    norms = norm(squares, scale)
+    norms = _norm(squares, scale)
     c = clip_factors(norms, bound)
     return norms, c if scale == 1 else c * scale
 
