@@ -56,12 +56,11 @@ def save(obj, f, pickle_module=None, pickle_protocol: int = DEFAULT_PROTOCOL,
 
 
 def write(stream, name, data, storages):
-    file = Writer(stream, name)
-    file.write("data.pkl", data)
-    file.write_marks()
-    for place, storage in enumerate(storages):
-        file.write(f"data/{place}", storage.array)
-    file.close()
+    with Writer(stream, name) as file:
+        file.write("data.pkl", data)
+        file.write_marks()
+        for place, storage in enumerate(storages):
+            file.write(f"data/{place}", storage.array)
 
 
 def load(f, map_location=None, pickle_module=None, *, weights_only: bool | None = None,

@@ -25,7 +25,10 @@ CHUNK = 1 << 20
 
 
 class Writer:
-    """Writes records into the folder `name` of a zip file, and the records that PyTorch expects."""
+    """Writes records into the folder `name` of a zip file, and the records that PyTorch expects.
+
+    A block of `with` closes it, or leaves it unfinished where writing has failed.
+    """
 
     def __init__(self, stream, name="archive"):
         self.zip = zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED, allowZip64=True)
@@ -48,6 +51,16 @@ class Writer:
         self.write("version", b"3\n")
         self.write(".data/serialization_id", b"%040d" % self.checksum)
         self.zip.close()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        try:
+            if kind is None:
+                self.close()
+        finally:
+            self.zip.fp = None          # or it would try to write its directory when it dies
 
 
 def extra_of_size(size) -> int:

@@ -3,6 +3,7 @@ import os
 import pickle
 import subprocess
 import sys
+import textwrap
 from collections import OrderedDict, namedtuple
 
 import numpy as np
@@ -179,6 +180,37 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": folder})
     assert done.returncode == 9
     assert rushlight.load(path) == [1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="limits the size of files")
+def test_a_full_disk_at_any_byte_leaves_the_old_file(tmp_path):
+    code = textwrap.dedent(f"""
+        import os, resource, signal, rushlight as torch
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        path, other = {str(tmp_path / "m.pt")!r}, {str(tmp_path / "other")!r}
+        new = {{"w": torch.arange(300.0), "step": 2}}
+        torch.save(new, other)
+        size = os.path.getsize(other)
+        os.unlink(other)
+        torch.save({{"w": torch.zeros(3)}}, path)
+        with open(path, "rb") as file:
+            old = file.read()
+        for limit in (*range(0, size, 29), size - 1):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+            try:
+                torch.save(new, path)
+                raise AssertionError(f"{{limit}} bytes of {{size}} were enough")
+            except OSError:
+                pass
+            with open(path, "rb") as file:
+                assert file.read() == old
+            assert os.listdir(os.path.dirname(path)) == ["m.pt"]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        torch.save(new, path)
+        print(torch.load(path)["w"].sum().item())
+    """)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert (done.stdout, done.stderr) == ("44850.0\n", "")
 
 
 def test_map_location():
