@@ -516,6 +516,16 @@ def from_numpy(array):
     """A tensor on the memory of an array; writes to either show in both."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    key = array.dtype, array.shape, array.strides
+    d, l, numel = _kinds_of_arrays.get(key) or _kind_of_array(array, key)
+    return wrap(Tensor, share_array(array, d, numel), l, 0)
+
+
+_kinds_of_arrays: dict[tuple, tuple] = {}       # by dtype, shape and strides in bytes
+
+
+def _kind_of_array(array, key):
+    """Dtype and layout of an array as a tensor, and how many elements it reaches over; kept."""
     d = dtypes.from_numpy(array.dtype)
     if any(s < 0 for s in array.strides):
         raise ValueError("At least one stride in the given numpy array is negative, and tensors with negative strides "
@@ -526,7 +536,10 @@ def from_numpy(array):
                          "reallocate the memory.")
     from ..layout import extent, layout
     l = layout(array.shape, [s // array.itemsize for s in array.strides]) if array.size else packed(tuple(array.shape))
-    return wrap(Tensor, share_array(array, d, extent(l)), l, 0)
+    if len(_kinds_of_arrays) > 1000:
+        _kinds_of_arrays.clear()
+    made = _kinds_of_arrays[key] = d, l, extent(l)
+    return made
 
 
 def as_tensor(data, dtype=None, device=None):
