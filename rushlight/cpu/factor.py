@@ -579,8 +579,8 @@ def can_factor(v) -> bool:
 
 def has_room(v, shape) -> bool:
     """On a stack; or for what LAPACK as NumPy has it is slow at, in memory of the plan."""
-    room = ways_of(v, shape).room
-    return bool(room <= SCRATCH) or bool(larger(*shape[-2:]) <= LARGE.get(v.prim.name, 0)) and bool(prod(shape[:-2]) * room <= MOST)
+    room, limit = ways_of(v, shape).room, LARGE.get(v.prim.name, 0)
+    return bool(room <= SCRATCH) or bool(larger(*shape[-2:]) <= limit) and bool(prod(shape[:-2]) * room <= MOST)
 
 
 class Ways(NamedTuple):

@@ -189,21 +189,43 @@ def lstsq(A, B, rcond=None, *, driver=None):
     is_vector = B.dim() == 1 or A.dim() - 1 == B.dim() and A.shape[:-1] == B.shape
     b = B.unsqueeze(-1) if is_vector else B
     rtol = dtypes.finfo(A.dtype).eps * max(m, n) if rcond is None else float(rcond)
-    x = named(o.matmul(p.pinv(A, rtol=rtol, atol=0.0), b), "LinalgLstsqBackward0")
+    back = _pinv_of_full_rank(A, rtol)
+    x = named(o.matmul(p.pinv(A, rtol=rtol, atol=0.0) if back is None else back, b), "LinalgLstsqBackward0")
     return return_type("linalg_lstsq", ("solution", "residuals", "rank", "singular_values"))(
-        x.squeeze(-1) if is_vector else x, *_fit(A, b, x, rtol, driver))
+        x.squeeze(-1) if is_vector else x, *_fit(A, b, x, rtol, driver, back is not None))
 
 
-def _fit(a, b, x, rtol, driver):
+@differentiable("LinalgPinvBackward0", vjp=(lambda g, y, A: p.pinv.vjp[0](g, y, A),))
+def _pinv_by_reflections(A):
+    """(1 / R) Q' of matrices of full rank with no more columns than rows."""
+    q, r = p.take_apart(p.qr(A, mode="reduced"), *p.qr_shapes(*A.shape[-2:], "reduced"))
+    return p.solve_triangular(r, q.mH, upper=True, unitriangular=False)
+
+
+def _pinv_of_full_rank(A, rtol):
+    """The pseudo-inverse by QR; None if a singular value may count as zero: all exceed 1 / |pinv|, and none exceeds |A|."""
+    if not has_values() or not A.numel():
+        return None
+    y = _pinv_by_reflections(A) if A.shape[-2] >= A.shape[-1] else _pinv_by_reflections(A.mH).mH
+    spread = vector_norm(y.detach(), 2, (-2, -1)) * vector_norm(A.detach(), 2, (-2, -1))
+    return y if bool((spread * rtol < 1).all()) else None
+
+
+def _fit(a, b, x, rtol, driver, is_full):
     """residuals, rank and singular values, as far as PyTorch's driver gives them."""
     m, n = a.shape[-2:]
-    s = svdvals(a.detach())
-    rank = (s > rtol * s[..., :1]).sum(-1) if min(m, n) else a.new_zeros(a.shape[:-2]).long()
+    s = a.detach().new_zeros((0,)) if is_full and driver in ("gels", "gelsy") else svdvals(a.detach())
+    rank = o.full(a.shape[:-2], min(m, n), dtype=dtypes.int64) if is_full else _rank(a, s, rtol)
     none = s.new_zeros((0,))
     has_rest = m > n and driver != "gelsy" and (driver == "gels" or bool((rank == n).all()))
     residuals = (o.matmul(a, x) - b).abs().square().sum(-2) if has_rest else none
     return (residuals, none.long() if driver == "gels" else rank,
             s if driver in ("gelsd", "gelss") else none)
+
+
+def _rank(a, s, rtol):
+    """How many singular values exceed rtol times the largest."""
+    return (s > rtol * s[..., :1]).sum(-1) if min(a.shape[-2:]) else a.new_zeros(a.shape[:-2]).long()
 
 
 def pinv(A, *, atol=None, rtol=None, hermitian=False, rcond=None, out=None):
