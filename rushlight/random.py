@@ -328,6 +328,7 @@ class BlockNormals(Draws):
     """Normal deviates by blocks of 16, float32, 16 at least; a ragged end redoes the last 16 with new words."""
 
     dtype = np.dtype(np.float32)
+    words = 1               # of which a value is made
 
     def __init__(self, mean: float = 0.0, std: float = 1.0):
         self.mean, self.std = mean, std
@@ -337,9 +338,9 @@ class BlockNormals(Draws):
 
     def make(self, words, count):
         whole, out = count // NORMAL_BLOCK * NORMAL_BLOCK, aligned(count, self.dtype)
-        self.fill(words[:whole], out[:whole])
+        self.fill(words[:self.words * whole], out[:whole])
         if whole < count:
-            self.fill(words[-NORMAL_BLOCK:], out[-NORMAL_BLOCK:])
+            self.fill(words[-self.words * NORMAL_BLOCK:], out[-NORMAL_BLOCK:])
         return out
 
     def fill(self, words, out):
@@ -388,23 +389,14 @@ class DoubleNormals(BlockNormals):
     """The same in float64, two words to a number."""
 
     dtype = np.dtype(np.float64)
+    words = 2
     draw_into = Draws.draw_into
 
     def needs(self, count):
         return 2 * super().needs(count)
 
-    def make(self, words, count):
-        return super().make(doubles(words), count)
-
-    def fill(self, uniforms, out):
-        for piece in pieces(len(out)):
-            self.fill_piece(uniforms[piece], out[piece])
-
-    def fill_piece(self, uniforms, out):
-        u = uniforms.reshape(-1, 2, NORMAL_BLOCK // 2)
-        radius, angle = np.sqrt(-2 * np.log(1 - u[:, 0])), 2 * np.pi * u[:, 1]
-        values = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-        out[:] = fused(values.ravel(), self.std, self.mean)
+    def fill(self, words, out):
+        source().wide_normals(words, self.mean, self.std, out)
 
 
 class Permutation(Draws):

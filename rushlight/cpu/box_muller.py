@@ -12,11 +12,13 @@ import math
 import numpy as np
 
 from ..compiler.kernel import Code
+from ..dtypes import float64
 from .emit import Function, Value, vector
 from .mersenne import make_blocks
 from .rng import BLOCK as WORDS
 from .rng import NORMAL_BLOCK as BLOCK
 from .rng import STREAM_BLOCKS, STREAM_GRAIN
+from .scalar import emit_instr
 
 PAIRS = 8
 MANTISSA24 = 0xFFFFFF
@@ -57,6 +59,28 @@ def normal_stream() -> Code:
         with f.when(f.icmp("ne", unit.index, 0)):
             make_normals(f, out, out, mean, std, first, stop)
     return f.code()
+
+
+def wide_normal_blocks() -> Code:
+    """Kernel: args = (words, out, mean, std); unit b makes double out[16 b : 16 (b + 1)] from 32 words."""
+    f = Function("wide_normal_blocks")
+    mean, std = (f.splat(f.word(k, "double"), PAIRS) for k in (2, 3))
+    with f.loop(f.lo, f.hi) as block:
+        words = f.at(f.word(0, "ptr"), "i64", f.mul(block.index, BLOCK))
+        u1, u2 = (wide_uniform(f, f.load_vector("i64", f.at(words, "i64", k), PAIRS)) for k in (0, PAIRS))
+        instr = lambda name, x: emit_instr(f, name, float64, float64, [x], lanes=PAIRS)
+        radius = f.intrinsic("sqrt", f.fmul(instr("log", f.fsub(f.value(1, u1.type), u1)), -2))
+        angle = f.fmul(u2, 2 * math.pi)
+        out = f.at(f.word(1, "ptr"), "double", f.mul(block.index, BLOCK))
+        for k, name in ((0, "cos"), (PAIRS, "sin")):
+            f.store(f.fma(f.fmul(radius, instr(name, angle)), std, mean), f.at(out, "double", k))
+    return f.code()
+
+
+def wide_uniform(f: Function, pairs: Value) -> Value:
+    """double in [0, 1) from the low 53 bits of two words each, the high one first."""
+    bits = f.binary("or", f.binary("shl", pairs, 32), f.binary("lshr", pairs, 32))
+    return f.fmul(f.cast("sitofp", f.binary("and", bits, (1 << 53) - 1), "double"), 2.0**-53)
 
 
 def make_normals(f: Function, words: Value, out: Value, mean: Value, std: Value, lo, hi) -> None:
@@ -187,3 +211,15 @@ def _sine_cosine(x):
     straight = octant & 2 == 0
     s, c = np.where(straight, sine, cosine), np.where(straight, cosine, sine)
     return np.where(octant & 4, -s, s), np.where(octant - 2 & 4, c, -c)
+
+
+def numpy_wide_blocks(words: np.ndarray, mean: float, std: float) -> np.ndarray:
+    """What `wide_normal_blocks` makes."""
+    from ..random import doubles, fused, pieces
+    uniforms, out = doubles(words), np.empty(len(words) // 2)
+    for piece in pieces(len(out)):
+        u = uniforms[piece].reshape(-1, 2, PAIRS)
+        radius, angle = np.sqrt(-2 * np.log(1 - u[:, 0])), 2 * np.pi * u[:, 1]
+        values = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+        out[piece] = fused(values.ravel(), std, mean)
+    return out

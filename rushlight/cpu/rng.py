@@ -47,6 +47,11 @@ class Native:
         args = (words, out, _float_bits(mean), _float_bits(std))
         self.run("box_muller.normal_blocks", args, n // NORMAL_BLOCK, NORMAL_GRAIN)
 
+    def wide_normals(self, words: np.ndarray, mean: float, std: float, out: np.ndarray) -> None:
+        """float64 `out` from twice as many words, a multiple of 16."""
+        args = _address(words), _address(out), *np.array([mean, std], np.float64).view(np.int64).tolist()
+        self.run("box_muller.wide_normal_blocks", args, out.size // NORMAL_BLOCK, NORMAL_GRAIN)
+
     def normal_stream_at(self, state: int, out: int, lead: int, blocks: int, mean: float, std: float) -> int:
         """Deviates from `lead` words that are at `out` and `blocks` new blocks behind them; how many were made."""
         kernels = [self.kernel(name) for name in ("turns", "pool", "box_muller.normal_stream")]
@@ -86,6 +91,10 @@ class Numpy:
     def normals(self, words: np.ndarray, mean: float, std: float, out: np.ndarray) -> None:
         from .box_muller import numpy_normal_blocks
         out[:] = numpy_normal_blocks(words, mean, std)
+
+    def wide_normals(self, words: np.ndarray, mean: float, std: float, out: np.ndarray) -> None:
+        from .box_muller import numpy_wide_blocks
+        out[:] = numpy_wide_blocks(words, mean, std)
 
 
 def _compiled(name: str) -> int:
