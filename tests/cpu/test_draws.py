@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 import rushlight
+from rushlight import config
 from rushlight.random import (
-    NORMAL_BLOCK, PAIRED_NORMALS, PERMUTATION, STREAMED, WORD_PAIRS, WORDS, BlockNormals, Generator, aligned,
+    NORMAL_BLOCK, PAIRED_NORMALS, PERMUTATION, STREAMED, WORD_PAIRS, WORDS, BlockNormals, DoubleNormals, Generator, aligned,
 )
 
 KINDS = [WORDS, WORD_PAIRS, BlockNormals(), PAIRED_NORMALS, PERMUTATION]
@@ -59,3 +60,12 @@ def test_a_run_that_failed_is_repeated_with_the_same_numbers():
     with pytest.raises(IndexError):
         bad.tolist()
     assert (a.tolist(), b.tolist(), rushlight.rand(4).tolist()) == wanted
+
+
+@pytest.mark.parametrize("count", [16, 17, 1000, 20011])
+def test_normals_of_float64_are_those_of_numpy(count):
+    def drawn():
+        return Generator().manual_seed(5).reserve(count, DoubleNormals(0.5, 2.0)).draw()
+    with config.backend.override("reference"):
+        wanted = drawn()
+    np.testing.assert_allclose(drawn(), wanted, rtol=1e-14, atol=2e-15)

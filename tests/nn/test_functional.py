@@ -374,3 +374,21 @@ def test_packing_and_padding_record_as_much_for_long_sequences_as_for_short_ones
 def test_max_unpool_names_an_index_that_lies_outside():
     with pytest.raises(RuntimeError, match="Found an invalid max index: 50"):
         F.max_unpool2d(torch.ones(1, 1, 1, 1), torch.full((1, 1, 1, 1), 50), 2).tolist()
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (150, 20), (401, 5)])
+def test_distances_of_all_pairs(shape):
+    a = np.random.default_rng(0).standard_normal(shape)
+    a[3] = a[1]
+    x = torch.tensor(a, dtype=torch.float32, requires_grad=True)
+    i, j = np.triu_indices(shape[0], 1)
+    a = x.detach().numpy().astype(np.float64)
+    wanted = np.sqrt(((a[i] - a[j]) ** 2).sum(1))
+    y = F.pdist(x)
+    np.testing.assert_allclose(y.detach().numpy(), wanted, rtol=1e-6)
+    y.sum().backward()
+    slope = np.where(wanted == 0, 0, 1 / np.where(wanted == 0, 1, wanted))[:, None] * (a[i] - a[j])
+    exact = np.zeros(shape)
+    np.add.at(exact, i, slope)
+    np.add.at(exact, j, -slope)
+    np.testing.assert_allclose(x.grad.numpy(), exact, atol=1e-4)

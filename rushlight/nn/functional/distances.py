@@ -9,6 +9,10 @@ from ...ops.promote import into
 from ...tensor import Tensor
 
 
+MANY = 1 << 18          # differences of all rows from which on pdist goes by blocks
+BLOCKS = 4
+
+
 @recalled("input out?")
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12,
               out: Tensor | None = None) -> Tensor:
@@ -52,10 +56,26 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """Distances between all pairs of rows i < j: (N, M) to (N (N - 1) / 2,)."""
     if input.dim() != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
-    if p == 2:
-        return _apart(input)
-    i, j = _pairs(input.size(0))
-    return ops.vector_norm(input[i] - input[j], p, -1)
+    return _apart(input) if p == 2 else _norms_of_pairs(input, p)
+
+
+def _norms_of_pairs(x, p):
+    i, j = _pairs(x.size(0))
+    return ops.vector_norm(x[i] - x[j], p, -1)
+
+
+def _norms_from(rows, turned):
+    """From row i to all columns behind the i-th."""
+    whole = ops.vector_norm(rows.unsqueeze(2) - turned.unsqueeze(0), 2, 1)
+    places, = _behind(rows.size(0), turned.size(1))
+    return whole.reshape(-1)[places]
+
+
+@lasting
+def _behind(rows, columns):
+    """Where in a flat matrix columns are behind their row's number."""
+    i, j = ops.triu_indices(rows, columns, 1).unbind(0)
+    return [i * columns + j]
 
 
 def _from_all_others(g, y, x):
@@ -68,5 +88,9 @@ def _from_all_others(g, y, x):
 
 @differentiable("PdistBackward0", vjp=(_from_all_others,))
 def _apart(x):
-    i, j = _pairs(x.size(0))
-    return ops.vector_norm(x[i] - x[j], 2, -1)
+    """Many pairs go by blocks of rows, with what they differ from side by side: less is done than pair by pair."""
+    n = x.size(0)
+    if n * n * x.size(1) < MANY:
+        return _norms_of_pairs(x, 2)
+    step, turned = -(-n // BLOCKS), x.t().contiguous()
+    return ops.cat([_norms_from(x[at:at + step], turned[:, at:]) for at in range(0, n, step)])
