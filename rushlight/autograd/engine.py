@@ -19,6 +19,8 @@ from .hooks import all_checked, checked
 from .node import RELEASED, AccumulateGrad, accumulator, grad_fn_of, is_tracked
 from .recall import fit, pull, sum_to        # noqa: F401
 
+JOINS = {"CatBackward0", "StackBackward0"}
+
 
 def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None) -> None:
     """Gradients of `tensors` summed into the `.grad` of the leaves (or of `inputs` only)."""
@@ -51,7 +53,8 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
         raise RuntimeError("One of the differentiated Tensors does not require grad")
     retain = create_graph if retain_graph is None else retain_graph
     got = run(seeds, *_taped(retain, create_graph), {_place(x): None for x in inputs})
-    results = [_shown(got[_place(x)], x) for x in inputs]
+    joined = [g.storage for y, g in seeds if y.grad_fn is not None and y.grad_fn.name() in JOINS]
+    results = [_shown(got[_place(x)], x, joined) for x in inputs]
     return tuple(_check_used(g, x, i, allow_unused, materialize_grads)
                  for i, (g, x) in enumerate(zip(results, inputs)))
 
@@ -61,13 +64,16 @@ def _taped(retain, create_graph):
     return (retain, create_graph) if mode.level is None else (True, True)
 
 
-def _shown(g, x):
-    """A gradient as callers get it: of a sparse tensor's values on its pattern; without gaps, so that it can be viewed."""
+def _shown(g, x, joined=()):
+    """A gradient as callers get it: of a sparse tensor's values on its pattern; without gaps, so that it can be viewed.
+
+    `joined`: seeds of outputs that were joined of parts. A part's gradient is that part of the seed, as in PyTorch.
+    """
     if g is None or isinstance(g, Unstrided):
         return g
     if isinstance(x, Unstrided):
         return x.with_values(g)
-    return g.contiguous() if _has_gaps(g.layout) else g
+    return g.contiguous() if _has_gaps(g.layout) and not any(g.storage is s for s in joined) else g
 
 
 def _has_gaps(l) -> bool:

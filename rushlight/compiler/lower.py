@@ -349,7 +349,7 @@ class Builder:
             if use.layout.numel:
                 source = self.ref(self.stored(use).source, use.offset, use.dtype)
                 place = Ref(out.slot, start * strides[dim] * v.dtype.itemsize)
-                piece = self.backend.small_piece(source, use.layout, place, strides, dim, v.dtype.itemsize)
+                piece = self.backend.small_piece(source, use.layout, place, strides, v.dtype.itemsize)
                 small += [piece] if piece else []
                 if piece is None:
                     calls += copy_calls(self, Access(source, use.dtype, use.layout.strides), use.layout.shape, place, strides)

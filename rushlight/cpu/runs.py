@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 from functools import cache
-from itertools import pairwise
-from math import prod
 from typing import NamedTuple
 
 from ..compiler.kernel import Call, Code, Ref
@@ -61,26 +59,21 @@ def _move(f: Function, source, target, at, size: int) -> None:
     f.store(f.load(kind, f.at(source, "i8", at)), f.at(target, "i8", at))
 
 
-def small_piece(source: Ref, layout, target: Ref, strides, dim: int, itemsize: int) -> Piece | None:
-    """A piece of a concatenation along `dim` as rows of bytes; None if it is not, or is big."""
-    shape, steps = layout.shape, layout.strides
-    if layout.numel * itemsize > LIMIT or not _is_run(shape[dim:], steps[dim:]):
+def small_piece(source: Ref, layout, target: Ref, strides, itemsize: int) -> Piece | None:
+    """A piece of a concatenation as rows of bytes, if it is small and lies so in both memories, else None."""
+    if layout.numel * itemsize > LIMIT:
         return None
-    outer = [(n, s) for n, s in zip(shape[:dim], steps[:dim], strict=True) if n != 1]
-    if any(s != t * n for (_, s), (n, t) in pairwise(outer)):
+    axes: list = []                         # (size, stride here, stride there)
+    for n, *steps in zip(layout.shape, layout.strides, strides, strict=True):
+        if n != 1 and axes and axes[-1][1] == steps[0] * n and axes[-1][2] == steps[1] * n:
+            axes[-1] = axes[-1][0] * n, *steps
+        elif n != 1:
+            axes.append((n, *steps))
+    run = axes.pop()[0] if axes and axes[-1][1] == axes[-1][2] == 1 else 1
+    if len(axes) > 1:
         return None
-    run = prod(shape[dim:])
-    steps = outer[-1][1] if outer else 0, strides[dim - 1] if dim else 0
-    return Piece(source, target, layout.numel // run, *(n * itemsize for n in (run, *steps)))
-
-
-def _is_run(shape, strides) -> bool:
-    step = 1
-    for n, s in zip(reversed(shape), reversed(strides), strict=True):
-        if n != 1 and s != step:
-            return False
-        step *= n
-    return True
+    rows, ahead, down = axes[0] if axes else (1, 0, 0)
+    return Piece(source, target, rows, *(n * itemsize for n in (run, ahead, down)))
 
 
 def copy_pieces(pieces: list[Piece]) -> list[Call]:

@@ -30,6 +30,18 @@ def test_any_layout():
                 np.testing.assert_array_equal(got, np.concatenate([p.numpy() for p in pieces], dim))
 
 
+def test_parts_of_a_cube():
+    """Rows of pieces that are apart, before and behind the axis."""
+    x = np.arange(5 * 6 * 7, dtype=np.float32).reshape(5, 6, 7)
+    t = rushlight.tensor(x)
+    for axis in range(3):
+        for dim in range(3):
+            got = rushlight.stack(t.unbind(axis), dim).numpy()
+            np.testing.assert_array_equal(got, np.stack(list(np.moveaxis(x, axis, 0)), dim))
+        got = rushlight.cat([p[::2, 1:] for p in t.unbind(axis)], 1).numpy()
+        np.testing.assert_array_equal(got, np.concatenate([p[::2, 1:] for p in np.moveaxis(x, axis, 0)], 1))
+
+
 def test_small_and_big_ones():
     big, small = np.arange(100_000.0), np.ones(3)
     got = rushlight.cat([rushlight.tensor(a) for a in (small, big, small)]).numpy()

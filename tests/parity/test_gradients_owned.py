@@ -50,6 +50,20 @@ def viewed(T):
     return found
 
 
+def parts_of_a_seed(T):
+    """Gradients of what was joined are parts of the gradient of the whole."""
+    found = []
+    for join in (T.cat, T.stack):
+        for dim in (0, 1):
+            x, y = (T.full((3, 4), n).requires_grad_() for n in (1.0, 2.0))
+            whole = join([x, y * 2], dim)
+            seed = T.arange(24.0).reshape(whole.shape)
+            g, h = T.autograd.grad(whole, (x, y), seed)
+            seed.mul_(3)
+            found += [g.stride(), plain(g), h.is_contiguous(), plain(h)]
+    return found
+
+
 def function_of(T, gradient, dirty=False):
     class F(T.autograd.Function):
         @staticmethod
@@ -79,7 +93,8 @@ def wrong_functions(T):
             refused(lambda: function_of(T, lambda g: g, dirty=True).apply(x))]
 
 
-@pytest.mark.parametrize("program", [clipped_after_a_graph, written_after_a_graph, retained, viewed, wrong_functions])
+@pytest.mark.parametrize("program", [clipped_after_a_graph, written_after_a_graph, retained, viewed, parts_of_a_seed,
+                                     wrong_functions])
 @pytest.mark.filterwarnings("ignore:Using backward")
 def test_program(program):
     assert program(rushlight) == program(torch)
