@@ -131,7 +131,8 @@ def test_printed_alike(name):
 
 
 # -- transforms of samples ---------------------------------------------------------------------------------
-V2_ALIKE = [name for name in ANY if not any(word in name for word in ("Augment", "AugMix"))]
+POLICIES = [name for name in ANY if "Aug" in name]
+V2_ALIKE = [name for name in ANY if name not in POLICIES]
 V2_OWN = {
     "chosen": lambda T: T.RandomChoice([T.RandomHorizontalFlip(1.0), T.CenterCrop(9), T.Pad(2)], [1, 2, 3]),
     "any order": lambda T: T.RandomOrder([T.RandomCrop(20), T.Resize(25), T.ColorJitter(0.5)]),
@@ -169,6 +170,33 @@ def test_transform_of_samples(name, kind):
             assert a.shape == b.shape and a.dtype == b.dtype
             level = 1 if a.dtype == np.uint8 else 0.021 if name == "usual" else 2e-5        # a byte's, divided by 0.2
             assert (np.abs(a.astype(float) - b.astype(float)) > level).mean() < 0.03
+
+
+@pytest.mark.parametrize("kind", ["RGB", "uint8"])
+@pytest.mark.parametrize("name", POLICIES)
+def test_policies_of_samples(name, kind):
+    ours, theirs = both_v2()
+    for seed in range(6):
+        (a,), next_of_ours = run(rushlight, ours, ANY[name], SMOOTH, kind, seed)
+        (b,), next_of_theirs = run(torch, theirs, ANY[name], SMOOTH, kind, seed)
+        assert next_of_ours == next_of_theirs and a.shape == b.shape and a.dtype == b.dtype
+        assert (np.abs(a.astype(float) - b.astype(float)) > 1).mean() < 0.03
+
+
+def test_policies_change_one_image_and_nothing_else():
+    from rushlight.vision import tv_tensors as tv
+    v2, _ = both_v2()
+    image = tv.Image(rushlight.from_numpy(SMOOTH.transpose(2, 0, 1).copy()))
+    made, label = v2.RandAugment(4)(image, rushlight.tensor([3]))
+    assert type(made) is tv.Image and label.tolist() == [3]
+    video = tv.Video(rushlight.stack([image.as_subclass(rushlight.Tensor)] * 3))
+    mixed = v2.AugMix(interpolation="bilinear")({"video": video, "name": "v"})
+    assert type(mixed["video"]) is tv.Video and mixed["video"].shape == video.shape and mixed["name"] == "v"
+    assert rushlight.equal(*mixed["video"].as_subclass(rushlight.Tensor)[:2])       # all frames alike
+    for sample, message in (((image, tv.Mask(image[0])), "Inputs of type Mask are not supported by AutoAugment"),
+                            ((image, image), "but found 2"), (("x", 3), "Found no image")):
+        with pytest.raises(TypeError, match=message):
+            v2.AutoAugment()(*sample)
 
 
 def test_samples_of_images_masks_and_labels():

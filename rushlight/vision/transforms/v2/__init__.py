@@ -15,15 +15,17 @@ from rushlight.vision.transforms.v2.images import (
     RandomEqualize, RandomErasing, RandomGrayscale, RandomHorizontalFlip, RandomInvert, RandomPerspective,
     RandomPosterize, RandomResizedCrop, RandomRotation, RandomSolarize, RandomVerticalFlip, Resize, TenCrop,
 )
+from rushlight.vision.transforms.v2.policies import AugMix, AutoAugment, RandAugment, TrivialAugmentWide
 from rushlight.vision.transforms.v2.samples import Transform, has_all, has_any, query_chw, query_size
 
 __all__ = [
+    "AugMix", "AutoAugment", "AutoAugmentPolicy",
     "CenterCrop", "ColorJitter", "Compose", "ConvertImageDtype", "CutMix", "ElasticTransform", "FiveCrop",
     "GaussianBlur", "GaussianNoise", "Grayscale", "Identity", "InterpolationMode", "Lambda",
-    "LinearTransformation", "MixUp", "Normalize", "PILToTensor", "Pad", "RGB", "RandomAdjustSharpness",
+    "LinearTransformation", "MixUp", "Normalize", "PILToTensor", "Pad", "RGB", "RandAugment", "RandomAdjustSharpness",
     "RandomAffine", "RandomApply", "RandomAutocontrast", "RandomChoice", "RandomCrop", "RandomEqualize",
     "RandomErasing", "RandomGrayscale", "RandomHorizontalFlip", "RandomInvert", "RandomOrder",
     "RandomPerspective", "RandomPosterize", "RandomResizedCrop", "RandomRotation", "RandomSolarize",
     "RandomVerticalFlip", "Resize", "TenCrop", "ToDtype", "ToImage", "ToPILImage", "ToPureTensor", "ToTensor",
-    "Transform", "functional", "has_all", "has_any", "query_chw", "query_size",
+    "Transform", "TrivialAugmentWide", "functional", "has_all", "has_any", "query_chw", "query_size",
 ]
