@@ -430,7 +430,7 @@ class Tensor:
         return repr_tensor(self)
 
     def __format__(self, spec):
-        if self.layout.ndim == 0:
+        if self.dim() == 0 and not self.is_meta and type(self) is Tensor:
             return self.item().__format__(spec)
         return object.__format__(self, spec)
 

@@ -93,7 +93,7 @@ def _matmul(a, b):
     if na == 1 and nb == 1:
         return dot(a, b)
     if na == 1:
-        return _matmul(unsqueeze(a, 0), b).squeeze(-2)
+        return named(_matmul(unsqueeze(a, 0), b).squeeze(-2), "SqueezeBackward4" if b.dim() == 2 else "SqueezeBackward1")
     if nb == 1:
         return mv(a, b) if na == 2 else _matmul(a, unsqueeze(b, 1)).squeeze(-1)
     if nb == 2:                         # one product over all rows

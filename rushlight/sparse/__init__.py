@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from .. import dtypes as _dtypes, ops as _ops
+from ..autograd.node import named as _named
 from ..layout import Size as _Size
 from ..tensor import Tensor as _Tensor
 from . import dispatch as _dispatch, products as _products
@@ -24,7 +25,10 @@ def mm(sparse, dense, reduce=None):
     Args:
         reduce: "sum", "mean", "amax" or "amin" over the entries of a row of a CSR matrix.
     """
-    return _ops.mm(sparse, dense) if reduce is None else _products.reduced_mm(sparse, dense, reduce)
+    if reduce is not None:
+        return _products.reduced_mm(sparse, dense, reduce)
+    y = _ops.mm(sparse, dense)
+    return y if isinstance(y, _SparseTensor) else _named(y, "SparseAddmmBackward0")
 
 
 def addmm(mat, mat1, mat2, *, beta=1.0, alpha=1.0):

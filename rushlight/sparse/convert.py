@@ -51,7 +51,7 @@ def _checks(check_invariants) -> bool:
 
 
 # -- coordinates -----------------------------------------------------------------------------------
-def sparse_coo_tensor(indices, values=None, size=None, *, dtype=None, device=None, pin_memory=False,
+def sparse_coo_tensor(indices=None, values=None, size=None, *, dtype=None, device=None, pin_memory=False,
                       requires_grad=False, check_invariants=None, is_coalesced=None):
     """A COO tensor of indices (sparse dimensions, n) and values (n, *dense dimensions).
 

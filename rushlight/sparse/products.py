@@ -95,7 +95,7 @@ def mm(input, mat2, *, out=None):
         y = spread(data, mat2, rows, cols, n=input.shape[0])
     else:
         y = spread(data, input.t(), cols, rows, n=mat2.shape[1]).t()
-    return named(y, "SparseAddmmBackward0") if out is None else ops.promote.into(out, y)
+    return named(y, "MmBackward0") if out is None else ops.promote.into(out, y)
 
 
 spmm = dsmm = mm

@@ -228,3 +228,21 @@ def test_kinds_of_numbers_that_meet(call):
     else:
         assert found[0] == expected[0]
         np.testing.assert_allclose(found[1], expected[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("text", [
+    lambda T: f"{T.eye(2).to_sparse()}", lambda T: f"{T.eye(2).to_sparse_csr()}", lambda T: f"{T.ones((), device='meta')}",
+    lambda T: f"{T.nn.Parameter(T.tensor(1.5))}", lambda T: f"{T.tensor(1.5, requires_grad=True):.3f}",
+    lambda T: f"{T.sparse_coo_tensor(size=(2, 3))}",
+    lambda T: f"{T.eye(2).to_sparse() @ T.ones(2, 2).requires_grad_()}",
+    lambda T: f"{T.sparse.mm(T.eye(2).to_sparse(), T.ones(2, 2).requires_grad_())}",
+    lambda T: str((T.ones(2, requires_grad=True) @ T.ones(2, 3)).grad_fn.name()),
+])
+def test_texts_of_tensors(text):
+    assert text(rushlight) == text(oracle)
+
+
+def test_a_parameter_takes_no_format():
+    for T in (rushlight, oracle):
+        with pytest.raises(TypeError, match="unsupported format string passed to Parameter.__format__"):
+            f"{T.nn.Parameter(T.tensor(1.5)):.2f}"
