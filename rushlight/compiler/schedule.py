@@ -403,7 +403,10 @@ class LoopGroup:
         nested = column and len(merged) - kept > 1 and parts == 1 and not tile
         nest = self.nest(style, merged, len(merged) - kept, stores, values, structure, tile, nested, spread)
         fill = self.words(nest, merged, stores, block, blocks, per, parts, targets)
-        calls = [self.call(nest, fill, rows * parts, larger(1, GRAIN // larger(work, 1)))]
+        grain = larger(1, GRAIN // larger(work, 1))
+        if style == "rows":                 # several at a time, where enough are left to share out
+            grain = larger(grain, smaller(4, rows * parts // 16))
+        calls = [self.call(nest, fill, rows * parts, grain)]
         for op, inside, out, ref, final in after:
             calls += add_parts(self.builder, op, inside, out, ref, parts * beside, width // beside, final)
         return calls

@@ -34,6 +34,7 @@ class Found(NamedTuple):
 
 
 NOWHERE = Found(0)
+ROWS_ABREAST = 4        # whose sums are added up at a time
 STEPS = {"0": 0, "1": 1, "2": 2, "r": -1}      # ways that are known when a nest is emitted
 
 
@@ -53,7 +54,8 @@ class Emitter:
 
     def code(self) -> Code:
         f, nest = self.f, self.nest
-        with f.loop(f.lo, f.hi) as unit:
+        first = self.rows_side_by_side() if self.waits_for_sums() else f.lo
+        with f.loop(first, f.hi) as unit:
             getattr(self, nest.style)(unit.index)
         return f.code()
 
@@ -194,6 +196,31 @@ class Emitter:
         else:
             state = self.row(at, axis, first, last, state, 0)
         self.put_rows(state, at, part)
+
+    def waits_for_sums(self) -> bool:
+        """Whether a row's additions, each of which waits for the one before, take longer than all else."""
+        nest = self.nest
+        return nest.style == "rows" and nest.folded == len(nest.folds) == 1 and nest.folds[0].op == "sum" and \
+            not (nest.stores or nest.flat_index or self.index_loads) and len(nest.loads) <= 2 and len(nest.body.instrs) <= 2
+
+    def rows_side_by_side(self):
+        """Some units at a time, if all parts are of one length; gives the first unit that is left."""
+        f, w, axis, length = self.f, self.words, self.nest.kept, self.f.word(self.words.block)
+        whole = f.sub(f.hi, f.urem(f.sub(f.hi, f.lo), ROWS_ABREAST))
+        whole = f.select(f.icmp("eq", f.urem(self.size(axis), length), 0), whole, f.lo)
+        with f.loop(f.lo, whole, ROWS_ABREAST) as units:
+            at, starts, parts, state = [], [], [], []
+            for unit in (f.add(units.index, k) for k in range(ROWS_ABREAST)):
+                parts.append(f.urem(unit, f.word(w.parts)))
+                at.append(self.decode(f.udiv(unit, f.word(w.parts)), list(range(axis))))
+                here = at[-1] | {axis: f.mul(parts[-1], length)}
+                starts.append([self.start(a, words, here) for a, words in self.accesses])
+                state += identity(f, self.nest.folds[0])
+            ends = self.fold_vectors(0, length, state, lambda v, now: [
+                s for here, old in zip(starts, now) for s in self.folded(here, axis, v, [old], 0)])
+            for here, part, end in zip(at, parts, ends):
+                self.put_rows([end], here, part)
+        return whole
 
     def lines_of(self, part, axes):
         """Of all steps along these axes, those of a part."""

@@ -65,3 +65,20 @@ def test_windows_and_resizing_with_channels_last():
         fn(a).square().sum().backward()
         fn(b).square().sum().backward()
         torch.testing.assert_close(a.grad, b.grad)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int64"])
+def test_rows_at_a_time_have_the_bits_of_rows_alone(dtype):
+    """Some rows, or parts of one, are added up side by side; what is left is added up alone."""
+    numbers = torch.tensor(np.random.default_rng(0).standard_normal(200_000) * 100).to(getattr(torch, dtype))
+    for length in (8, 16, 20, 71):
+        x = numbers[:200 * length].reshape(200, length)
+        one_by_one = torch.stack([row.sum() for row in x])
+        for rows in (1, 3, 64, 67, 200):
+            assert torch.equal(x[:rows].sum(1), one_by_one[:rows])
+            assert torch.equal((x[:rows] * 2).sum(1), torch.stack([(row * 2).sum() for row in x[:rows]]))
+    whole = numbers[:16384 * 9]             # parts of 16384 are added in order
+    if dtype != "bfloat16":
+        wide = torch.float64 if dtype == "float32" else torch.int64
+        parts = torch.stack([part.sum(dtype=wide) for part in whole.split(16384)])
+        assert torch.equal(whole.sum(), parts.unsqueeze(1).sum(0)[0].to(whole.dtype))
