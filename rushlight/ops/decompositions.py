@@ -76,7 +76,7 @@ def _cholesky_solve(b, L, *, upper):
 
 def cholesky_solve(input, L, upper=False, *, out=None):
     """X with A X = input, A given by its triangular factor."""
-    y = _cholesky_solve(input, L, upper=bool(upper))
+    y = _l.columns(_cholesky_solve(input, L, upper=bool(upper)))
     return y if out is None else into(out, y)
 
 
@@ -92,7 +92,7 @@ def _cholesky_inverse(L, *, upper):
 
 def cholesky_inverse(L, upper=False, *, out=None):
     """The inverse of the matrix whose triangular factor is given."""
-    y = _cholesky_inverse(L, upper=bool(upper))
+    y = _l.columns(_cholesky_inverse(L, upper=bool(upper)))
     return y if out is None else into(out, y)
 
 
@@ -134,7 +134,8 @@ def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False)
     """(solution X with A X = input, copy of A)."""
     a = A.mT if transpose else A
     x = _l.solve_triangular(a, input, upper=upper != transpose, unitriangular=unitriangular)
-    return return_type("triangular_solve", ("solution", "cloned_coefficient"))(named(x, "TriangularSolveBackward0"), A.clone())
+    parts = named(x, "TriangularSolveBackward0"), _l.columns(A.clone())
+    return return_type("triangular_solve", ("solution", "cloned_coefficient"))(*parts)
 
 
 def lu(A, pivot=True, get_infos=False, out=None):
@@ -186,8 +187,14 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
     Args:
         transpose: multiply by the adjoint of Q.
     """
+    for name, x in (("input", input), ("tau", tau), ("other", other)):
+        if x.dim() < 2 - (name == "tau"):
+            raise RuntimeError(f"torch.ormqr: {name} must have at least {2 - (name == 'tau')} dimensions.")
+    side = "other.shape[-2]" if left else "other.shape[-1]"
+    if tau.shape[-1] > min(other.shape[-2 if left else -1], input.shape[-1]):
+        raise RuntimeError(f"torch.ormqr: tau.shape[-1] must be equal to min({side}, input.shape[-1])")
     if not left:
-        y = ormqr(input, tau, other.mH, True, not transpose).mH.resolve_conj()
+        y = _l.columns(ormqr(input, tau, other.mH, True, not transpose).mH.clone())
         return y if out is None else into(out, y)
     m, k = other.shape[-2], tau.shape[-1]
     if input.shape[-2] != m:
@@ -198,6 +205,7 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
     for i in range(k) if transpose else reversed(range(k)):
         column, factor = v[..., i:i + 1], tau[..., i, None, None]
         y = y - o.matmul((factor.conj() if transpose else factor) * column, o.matmul(column.mH, y))
+    y = _l.columns(y if tau.shape[-1] else y.clone())
     return y if out is None else into(out, y)
 
 

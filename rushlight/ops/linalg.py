@@ -13,10 +13,11 @@ from .. import ops as o
 from ..autograd.function import differentiable
 from ..autograd.node import is_tracked, named
 from ..errors import LinAlgError as LinAlgError
-from ..layout import broadcast_shapes, wrap_dim
+from ..layout import broadcast_shapes, packed as row_by_row, transpose, wrap_dim
 from ..prims import linalg as p
 from ..tensor import Tensor
 from ..trace.record import pending
+from .formats import laid_out
 from .promote import SAME, into
 from ..return_types import return_type
 from .reduce import vector_norm as vector_norm
@@ -86,7 +87,15 @@ def several(name, fields, parts, backward=None, out=None):
 
 def unpacked(packed, shapes):
     """The results of a factorisation, each with memory of its own."""
-    return [x.clone() for x in p.take_apart(packed, *shapes)]
+    return [columns(x.clone()) if len(shape) > 1 else x.clone() for x, shape in zip(p.take_apart(packed, *shapes), shapes)]
+
+
+def columns(y):
+    """y, a fresh result, with its matrices column by column, as LAPACK leaves them."""
+    if not has_values():
+        return y
+    *batch, m, n = y.layout.shape
+    return laid_out(y, transpose(row_by_row((*batch, n, m)), y.layout.ndim - 2, y.layout.ndim - 1))
 
 
 # -- inverses and equations ------------------------------------------------------------------------
@@ -94,7 +103,7 @@ def unpacked(packed, shapes):
 def inv(A, *, out=None):
     """The inverse of square matrices (*, n, n); LinAlgError if one is singular."""
     check_square(A, "linalg.inv")
-    return settled(p.inv(A, said="linalg.inv"), out)
+    return settled(columns(p.inv(A, said="linalg.inv")), out)
 
 
 def inv_ex(A, *, check_errors=False, out=None):
@@ -106,7 +115,7 @@ def inv_ex(A, *, check_errors=False, out=None):
     bad = (info != 0).unsqueeze(-1).unsqueeze(-1)
     safe = o.where(bad, o.eye(A.shape[-1], dtype=A.dtype), A)
     y = o.where(bad, math.nan, p.inv(safe, said="linalg.inv"))
-    return several("linalg_inv_ex", ("inverse", "info"), [y, info], out=out)
+    return several("linalg_inv_ex", ("inverse", "info"), [columns(y), info], out=out)
 
 
 def solve(A, B, *, left=True, out=None):
@@ -125,7 +134,7 @@ def _solved(a, b, left):
     if not left:
         return _solved(a.mT, b.mT, True).mT
     a, b = _aligned(a, b, "linalg.solve")
-    return settled(p.solve(a, b, said="torch.linalg.solve"))
+    return settled(columns(p.solve(a, b, said="torch.linalg.solve")))
 
 
 def _aligned(a, b, name, left=True):
@@ -160,7 +169,7 @@ def solve_triangular(A, B, *, upper, left=True, unitriangular=False, out=None):
     check_square(A, "linalg.solve_triangular")
     a, b = _aligned(A, B, "linalg.solve_triangular", left)
     if left:
-        y = p.solve_triangular(a, b, upper=bool(upper), unitriangular=bool(unitriangular))
+        y = columns(p.solve_triangular(a, b, upper=bool(upper), unitriangular=bool(unitriangular)))
     else:
         y = p.solve_triangular(a.mT, b.mT, upper=not upper, unitriangular=bool(unitriangular)).mT
     return placed(y, out)
@@ -190,7 +199,8 @@ def lstsq(A, B, rcond=None, *, driver=None):
     b = B.unsqueeze(-1) if is_vector else B
     rtol = dtypes.finfo(A.dtype).eps * max(m, n) if rcond is None else float(rcond)
     back = _pinv_of_full_rank(A, rtol)
-    x = named(o.matmul(p.pinv(A, rtol=rtol, atol=0.0) if back is None else back, b), "LinalgLstsqBackward0")
+    x = o.matmul(p.pinv(A, rtol=rtol, atol=0.0) if back is None else back, b)
+    x = columns(named(x, "LinalgLstsqBackward0"))
     return return_type("linalg_lstsq", ("solution", "residuals", "rank", "singular_values"))(
         x.squeeze(-1) if is_vector else x, *_fit(A, b, x, rtol, driver, back is not None))
 
@@ -295,7 +305,7 @@ def _by_upper_triangle(a):
 def cholesky_factor(a, upper, said, check=True):
     a = _by_upper_triangle(a) if upper else a
     y = settled(p.cholesky(a, said=said, check=check))
-    return y.mH.resolve_conj() if upper else y
+    return columns(y.mH.clone() if upper else y)
 
 
 def cholesky_ex(A, *, upper=False, check_errors=False, out=None):
@@ -411,7 +421,7 @@ def lu_factor_ex(A, *, pivot=True, check_errors=False, out=None):
     packed = p.lu(A)
     both, swaps, info = p.take_apart(packed, *p.lu_shapes(*A.shape[-2:]))
     swaps, info = (o.real_part(x.detach()).to(dtypes.int32) for x in (swaps, info))
-    return several("linalg_lu_factor_ex", ("LU", "pivots", "info"), [both.clone(), swaps + 1, info.squeeze(-1)],
+    return several("linalg_lu_factor_ex", ("LU", "pivots", "info"), [columns(both.clone()), swaps + 1, info.squeeze(-1)],
                    "LinalgLuFactorExBackward0", out)
 
 
@@ -447,10 +457,10 @@ def lu_solve(LU, pivots, B, *, left=True, adjoint=False, out=None):
     if adjoint:
         y = p.solve_triangular(lu.mH, b, upper=False, unitriangular=False)
         y = p.solve_triangular(lu.mH, y, upper=True, unitriangular=True)
-        return placed(o.matmul(row_order(rows, y.dtype), y), out)
+        return placed(columns(o.matmul(row_order(rows, y.dtype), y)), out)
     y = o.matmul(row_order(rows, b.dtype).mT, b)
     y = p.solve_triangular(lu, y, upper=False, unitriangular=True)
-    return placed(p.solve_triangular(lu, y, upper=True, unitriangular=False), out)
+    return placed(columns(p.solve_triangular(lu, y, upper=True, unitriangular=False)), out)
 
 
 def householder_product(A, tau, *, out=None):
@@ -462,7 +472,7 @@ def householder_product(A, tau, *, out=None):
     for k in reversed(range(tau.shape[-1])):
         column = v[..., k:k + 1]
         y = y - o.matmul(tau[..., k, None, None] * column, o.matmul(column.mH, y))
-    return converted(named(y, "LinalgHouseholderProductBackward0"), out)
+    return converted(columns(named(y, "LinalgHouseholderProductBackward0")), out)
 
 
 # -- norms and ranks -------------------------------------------------------------------------------

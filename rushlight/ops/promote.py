@@ -11,7 +11,7 @@ from .. import dtypes
 from ..autograd.grad_mode import mode
 from ..autograd.node import Untracked, attach, is_tracked
 from ..compiler.sizes import Number
-from ..layout import broadcast_shapes, expand, packed, packed_strides, permute
+from ..layout import broadcast_shapes, expand, is_dense, packed, packed_strides, permute
 from ..prims.table import Gradient, Primitive
 from ..tensor import Tensor, wrap
 from ..trace.flush import snapshot
@@ -49,7 +49,7 @@ def into(out, y, refusal=None):
                            f"{legacy_name(out.dtype)}")
     if out.shape != y.shape:
         fresh = y.new_empty(y.shape, dtype=out.dtype)
-        out.storage, out.layout, out.offset = fresh.storage, fresh.layout, 0
+        out.storage, out.layout, out.offset = fresh.storage, y.layout if is_dense(y.layout) else fresh.layout, 0
     return out.copy_(y)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from .. import dtypes
 from .. import ops as o
 from ..autograd.node import is_tracked
-from .linalg import check_square, several
+from .linalg import check_square, columns, placed, several
 
 ALPHA = (1 + math.sqrt(17)) / 8         # the bound that makes one step of size 2 grow as two of size 1
 
@@ -22,7 +22,7 @@ def ldl_factor(A, *, hermitian=False, out=None):
     ld, pivots, info = _factored(A, hermitian, "torch.linalg.ldl_factor")
     if (info > 0).any():
         raise RuntimeError(f"torch.linalg.ldl_factor: the block D[{int(info.max())}] is zero: the matrix is singular")
-    return several("linalg_ldl_factor", ("LD", "pivots"), [o.tensor(ld), o.tensor(pivots)], out=out)
+    return several("linalg_ldl_factor", ("LD", "pivots"), [columns(o.tensor(ld)), o.tensor(pivots)], out=out)
 
 
 def ldl_factor_ex(A, *, hermitian=False, check_errors=False, out=None):
@@ -30,14 +30,15 @@ def ldl_factor_ex(A, *, hermitian=False, check_errors=False, out=None):
     ld, pivots, info = _factored(A, hermitian, "torch.linalg.ldl_factor_ex")
     if check_errors and (info > 0).any():
         raise RuntimeError(f"torch.linalg.ldl_factor_ex: the block D[{int(info.max())}] is zero")
-    return several("linalg_ldl_factor_ex", ("LD", "pivots", "info"), [o.tensor(x) for x in (ld, pivots, info)], out=out)
+    return several("linalg_ldl_factor_ex", ("LD", "pivots", "info"),
+                   [columns(o.tensor(ld)), o.tensor(pivots), o.tensor(info)], out=out)
 
 
 def _factored(A, hermitian, name):
     check_square(A, name if name.endswith("_ex") else name + "_ex", "ldl_factor_cpu")
     a = np.tril(A.detach()._array())
     shape, n = a.shape[:-2], a.shape[-1]
-    flat = np.ascontiguousarray(a).reshape(-1, n, n)
+    flat = np.ascontiguousarray(a).reshape(math.prod(shape), n, n)
     done = [factor(m, hermitian) for m in flat]
     pivots = np.array([p for p, _ in done], np.int32).reshape(*shape, n)
     return flat.reshape(*shape, n, n), pivots, np.array([i for _, i in done], np.int32).reshape(shape)
@@ -124,15 +125,15 @@ def ldl_solve(LD, pivots, B, *, hermitian=False, out=None):
         raise RuntimeError("torch.linalg.ldl_solve: Expected B to have at least 2 dimensions, but it has "
                            f"{B.dim()} dimensions instead")
     batch = np.broadcast_shapes(LD.shape[:-2], B.shape[:-2])
+    count = math.prod(batch)
     ld, p, b = LD.detach()._array(), pivots.detach()._array(), B.detach()._array()
     n, mirrored = ld.shape[-1], _mirror(ld, hermitian)
-    ld = np.broadcast_to(ld, (*batch, n, n)).reshape(-1, n, n)
-    p = np.broadcast_to(p, (*batch, n)).reshape(-1, n)
-    x = np.array(np.broadcast_to(b, (*batch, *b.shape[-2:]))).reshape(-1, *b.shape[-2:])
+    ld = np.broadcast_to(ld, (*batch, n, n)).reshape(count, n, n)
+    p = np.broadcast_to(p, (*batch, n)).reshape(count, n)
+    x = np.array(np.broadcast_to(b, (*batch, *b.shape[-2:]))).reshape(count, *b.shape[-2:])
     for a, order, y in zip(ld, p.tolist(), x, strict=True):
         _solve(a, order, y, mirrored)
-    y = o.tensor(x.reshape(*batch, *b.shape[-2:]))
-    return y if out is None else o.into(out, y)
+    return placed(columns(o.tensor(x.reshape(*batch, *b.shape[-2:]))), out)
 
 
 def _solve(a, pivots, x, mirrored):

@@ -231,3 +231,106 @@ def test_strides_of_axes_of_size_one(kind):
     for expression in DONE.split():
         theirs, ours = (eval(expression, {"m": m, "x": ODD[kind](m)}).stride() for m in (torch, rushlight))
         assert theirs == ours, expression
+
+
+LAPACK = """
+m.linalg.svd(A)
+m.linalg.svd(T)
+m.linalg.svd(W, full_matrices=False)
+m.svd(A)
+m.svd(W)
+m.linalg.qr(T)
+m.linalg.qr(W,mode="complete")
+m.linalg.cholesky(P)
+m.linalg.cholesky(P,upper=True)
+m.cholesky(P,upper=True)
+m.cholesky_inverse(m.linalg.cholesky(P))
+m.cholesky_inverse(m.linalg.cholesky(P,upper=True),upper=True)
+m.cholesky_solve(A, m.linalg.cholesky(P))
+m.cholesky_solve(A, m.linalg.cholesky(P,upper=True),upper=True)
+m.linalg.eigh(P)
+m.linalg.eigvalsh(P)
+m.linalg.eig(A)
+m.linalg.eigvals(A)
+m.linalg.inv(A)
+m.linalg.pinv(T)
+m.linalg.pinv(P,hermitian=True)
+m.linalg.det(A)
+m.linalg.slogdet(A)
+m.logdet(A)
+m.linalg.solve(A,P)
+m.linalg.solve_triangular(A,P,upper=True)
+m.linalg.solve_triangular(A,P,upper=True,left=False)
+m.triangular_solve(P,A)
+m.triangular_solve(P,A,transpose=True)
+m.linalg.lu(A)
+m.linalg.lu_factor(A)
+m.lu_solve(P,*m.linalg.lu_factor(A))
+m.linalg.lu_solve(*m.linalg.lu_factor(A),P,adjoint=True)
+m.linalg.lu_solve(*m.linalg.lu_factor(A),P,left=False)
+m.linalg.matrix_exp(A)
+m.linalg.matrix_power(A,3)
+m.linalg.matrix_power(A,-2)
+m.linalg.householder_product(T,m.geqrf(T)[1])
+m.geqrf(T)
+m.ormqr(T,m.geqrf(T)[1],mk(m, 4,4))
+m.ormqr(T,m.geqrf(T)[1],mk(m, 4,4),left=False)
+m.ormqr(T,m.geqrf(T)[1],mk(m, 4,4),left=False,transpose=True)
+m.linalg.ldl_factor(P)
+m.linalg.ldl_factor(P,hermitian=True)
+m.linalg.vecdot(A,P)
+m.vdot(A[0],P[0])
+m.linalg.cond(A)
+m.linalg.norm(A)
+m.linalg.multi_dot([A,P,A])
+m.linalg.tensorinv(mk(m, 4,4).reshape(2,2,4),ind=2)
+m.linalg.cross(A,P)
+m.linalg.svdvals(A)
+m.cov(A)
+m.corrcoef(A)
+m.var(A)
+m.std(A,0)
+m.fft.ihfft(A.real)
+m.fft.hfft(A)
+m.fft.ihfft2(A.real)
+m.fft.ihfftn(A.real)
+m.fft.hfft2(A)
+m.istft(m.stft(A.real.reshape(-1),4,return_complex=True),4)
+m.linalg.inv_ex(A)
+m.linalg.solve_ex(A,P)
+m.svd_lowrank(T,q=2)[1]
+m.linalg.diagonal(A)
+m.pinverse(T)
+m.inverse(A)
+m.linalg.tensorsolve(mk(m, 4,4).reshape(2,2,4),mk(m, 2,2))
+"""
+
+
+def mk(m, rows=3, columns=3):
+    """A fixed complex matrix."""
+    i = m.arange(rows * columns, dtype=m.float64).reshape(rows, columns)
+    return m.complex((i * 1.7 + 0.3).sin(), (i * 0.9 + 1).cos())
+
+
+def lies(y, m):
+    if isinstance(y, (tuple, list)):
+        return [lies(part, m) for part in y]
+    return (tuple(y.shape), y.stride(), y.is_conj()) if isinstance(y, m.Tensor) else y
+
+
+@pytest.mark.parametrize("line", LAPACK.strip().splitlines())
+def test_matrices_lie_as_lapack_leaves_them(line):
+    found = []
+    for m in (torch, rushlight):
+        A = mk(m)
+        P = (A @ A.mH).resolve_conj() + m.eye(3)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found.append(lies(eval(line, dict(m=m, mk=mk, A=A, T=mk(m, 4, 3), W=mk(m, 3, 4), P=P)), m))
+    assert found[0] == found[1]
+
+
+def test_resized_out_lies_as_the_result():
+    for m in (torch, rushlight):
+        x, out = m.rand(3, 4), m.empty(0)
+        assert m.add(x.t(), 1, out=out).stride() == (1, 4)

@@ -42,9 +42,6 @@ KNOWN = [
     Known("optim.ASGD", "steps.*foreach.*True.*", "value", "PyTorch's foreach form differs from its own single form"),
     Known("optim.LBFGS", "steps.*", "value|type", "line searches branch on the last digits of float32; lr is kept as a number"),
     # -- memory --------------------------------------------------------------------------------------
-    Known("(linalg.)?(qr|lu.*|lstsq.*|eigh|svd|inv.*|inverse|cholesky.*|householder_product|solve.*|triangular_solve|orgqr|"
-          "tensorinv|matrix_norm|matrix_power|geqrf|ormqr)", ANY, "stride",
-          "matrices lie row by row where LAPACK leaves columns"),
     Known("nn.functional.(max_unpool2d|rms_norm|max_pool2d).*|nonzero|argwhere|unique|unique_consecutive", ANY, "stride",
           "memory formats of empty or strided inputs"),
     # -- tapes ---------------------------------------------------------------------------------------
@@ -66,13 +63,13 @@ KNOWN = [
     # -- names that are missing ------------------------------------------------------------------------
     Known("_.*|.*_backward.*|native_.*|grid_sampler_.d|constant_pad_nd|hash_tensor|.*_copy|torch.*|jiterator.*", ANY,
           "lacking|error-.*", "PyTorch's inner functions, no part of the documented interface"),
-    Known("nn.functional.linear_cross_entropy.*|nn.LinearCrossEntropyLoss|special.airy_ai|geqrf|ormqr|segment_reduce|"
-          "linalg.ldl_.*", ANY, "lacking|error-.*", "missing; docs/status.md lists them"),
+    Known("nn.functional.linear_cross_entropy.*|nn.LinearCrossEntropyLoss|special.airy_ai", ANY, "lacking|error-.*", "missing; docs/status.md lists them"),
     Known("fft[.].*|stft|istft|chalf|to_sparse|sparse[.].*", ANY, "lacking|error-.*|dtype|stride",
           "complex numbers of 16-bit floats and some layouts are missing, and words of refusals differ"),
-    Known("linalg.eig|linalg.eigvals", ANY, "error-.*|stride", "vectors lie row by row where LAPACK leaves columns"),
+    Known("linalg.lstsq.*", ANY, "stride", "PyTorch's solutions are the first rows of a taller matrix"),
+    Known("lu", OUT, "stride", "torch.lu copies into out= that is resized row by row"),
+    Known("linalg.svd", ANY, "stride", "of no matrices at all, or of no rows"),
     Known("linalg.lu_solve", ANY, "bits", "of X A = B with out=, or of no matrices: how PyTorch calls LAPACK shows in the bit"),
-    Known("linalg.ldl_.*", ANY, "stride", "matrices lie row by row where LAPACK leaves columns"),
     Known("nn.functional.linear_cross_entropy.*", ANY, "grad2", "PyTorch has no second derivative of chunks"),
     Known("addr|baddbmm|addbmm|linalg.matrix_power", "function|in place|" + OUT, FAILS,
           "mixed dtypes of addr, inputs that broadcast in place"),
