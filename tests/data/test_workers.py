@@ -318,6 +318,23 @@ def test_a_dropped_iterator_stops_its_workers():
     assert all(is_gone(pid) for pid in pids)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_forked_copy_of_an_iterator_leaves_the_workers_alone():
+    code = ("import gc, os, rushlight\n"
+            "from rushlight.utils.data import DataLoader\n"
+            "batches = iter(DataLoader(range(40), 4, num_workers=1))\n"
+            "next(batches)\n"
+            "child = os.fork()\n"
+            "if child == 0:\n"
+            "    del batches\n"
+            "    gc.collect()\n"
+            "    os._exit(0)\n"
+            "os.waitpid(child, 0)\n"
+            "print(sum(len(b) for b in batches))\n")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("36\n", "")
+
+
 def test_large_keys_and_large_results_do_not_wait_for_each_other():
     keys = [list(range(60000)) for _ in range(12)]
     loader = DataLoader(range(60000), batch_sampler=keys, num_workers=1, prefetch_factor=12,

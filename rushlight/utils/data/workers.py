@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from itertools import cycle
@@ -68,6 +69,7 @@ class WorkerIterator(LoaderIterator):
         context = loader.multiprocessing_context or multiprocessing
         self.workers: list[Worker] = []
         self.run, self.closed, self.failure = 0, False, None
+        self.process = os.getpid()
         try:
             for number in range(loader.num_workers):
                 setup = worker.Setup(loader._fetching, number, loader.num_workers, self.seed,
@@ -206,6 +208,8 @@ class WorkerIterator(LoaderIterator):
         self.closed = True
         for one in self.workers:
             one.channel.close()
+        if os.getpid() != self.process:     # a copy that a fork has made: the workers are the parent's
+            return
         deadline = time.monotonic() + GRACE
         for one in self.workers:
             one.stop(deadline)
