@@ -85,7 +85,7 @@ SPECIAL = {     # those that are not: (kind, names) -> functions
     ("anything", "tensor"): "is_tensor",
     ("anything", "input"): "split",
     ("anything", "other dim"): "max min",
-    ("anything", "p dim"): "norm",
+    ("anything", "p dim"): "norm normalize",
     ("anything", "p"): "cond",
     ("anything", "indices values crow_indices ccol_indices col_indices row_indices"): """
         sparse_coo_tensor sparse_csr_tensor sparse_csc_tensor""",
@@ -93,7 +93,7 @@ SPECIAL = {     # those that are not: (kind, names) -> functions
     ("float", "scale"): "scaled_dot_product_attention",
     ("float", "beta"): "smooth_l1_loss",
     ("float", "dx"): "trapz",
-    ("float", "k"): "local_response_norm",
+    ("anything", "size alpha beta k"): "local_response_norm",
     ("float", "tau"): "gumbel_softmax",
     ("int", "correction"): "cov",
     ("int", "p"): "multigammaln mvlgamma",
@@ -120,8 +120,9 @@ IN_PYTHON = frozenset("""binary_cross_entropy upsample upsample_nearest upsample
     normalize instance_norm embedding_bag binary_cross_entropy_with_logits norm smooth_l1_loss mse_loss local_response_norm
     l1_loss huber_loss group_norm adaptive_max_pool2d adaptive_max_pool3d tensordot stft split
     margin_ranking_loss dropout1d dropout2d dropout3d adaptive_avg_pool2d adaptive_avg_pool3d unravel_index tanhshrink softsign
-    softmin gaussian_nll_loss affine_grid adaptive_max_pool2d_with_indices adaptive_max_pool3d_with_indices
+    gaussian_nll_loss glu affine_grid adaptive_max_pool2d_with_indices adaptive_max_pool3d_with_indices
     max_pool3d_with_indices""".split())
+HANDED_ON = frozenset("weight bias running_mean running_var pos_weight".split())    # what these hand on to others
 ROOMS = {f"rushlight.ops.{name}": room for name, room in (("linalg", "linalg"), ("fourier", "fft"), ("special", "special"))}
 # Functions that no class answers, or not for its instances, and that are not called so often that a frame more matters.
 EXPLAINED = frozenset("""as_strided bartlett_window blackman_window dsplit empty_permuted empty_strided eye hamming_window
@@ -227,7 +228,7 @@ def _check(public, parameter, x, place, failure) -> None:
         return _check_elements(x)
     if not REFUSED[parameter.kind](x):
         return
-    if _full_name(public) in IN_PYTHON and parameter.kind == "Tensor":
+    if parameter.kind == "Tensor" and _full_name(public) in IN_PYTHON and parameter.name not in HANDED_ON:
         if isinstance(failure, AttributeError):
             return
         raise AttributeError(f"{type(x).__name__!r} object has no attribute 'dim'") from None

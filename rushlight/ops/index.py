@@ -479,7 +479,7 @@ def gather(input, dim, index, *, sparse_grad=False, out=None):
     """out[i][j] = input[index[i][j]][j] for dim 0, and so on; out has index's shape."""
     index = _check_index("gather", index)
     n = input.layout.ndim
-    if index.layout.ndim != n and n and index.layout.ndim:
+    if index.layout.ndim != n and (n > 1 or index.layout.ndim > 1):
         if not index.layout.numel:
             return named(input.reshape(-1)[:0].reshape(index.shape), "GatherBackward0")
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")

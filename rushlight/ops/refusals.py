@@ -23,7 +23,7 @@ TAKEN = {       # what is taken: function, and the kernel that says so of its fi
         celu:elu_cpu elu:elu_cpu selu:elu_cpu gelu:GeluKernelImpl hardshrink:hardshrink_cpu
         hardsigmoid:hardsigmoid_cpu hardswish:hardswish_cpu leaky_relu:leaky_relu_cpu logsigmoid:log_sigmoid_cpu
         mish:mish_cpu softshrink:softshrink_check softplus:softplus_cpu rrelu:leaky_relu_cpu glu:glu_cpu
-        prelu:prelu_cpu max_pool1d:max_pool1d_impl adaptive_avg_pool1d:adaptive_avg_pool2d
+        max_pool1d:max_pool1d_impl adaptive_avg_pool1d:adaptive_avg_pool2d
         adaptive_avg_pool2d:adaptive_avg_pool2d adaptive_avg_pool3d:adaptive_avg_pool3d_cpu
         adaptive_max_pool1d:adaptive_max_pool2d adaptive_max_pool2d:adaptive_max_pool2d
         adaptive_max_pool3d:adaptive_max_pool3d_cpu max_unpool1d:max_unpool2d max_unpool2d:max_unpool2d

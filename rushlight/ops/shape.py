@@ -157,7 +157,16 @@ def _sizes(args):
     """Sizes given as numbers or as one sequence."""
     if len(args) == 1 and not isinstance(args[0], (int, Tensor)):
         args = args[0]
+    for i, n in enumerate(args):
+        if isinstance(n, (float, str)):
+            raise TypeError(f"argument 'size' must be tuple of ints, but found element of type {type(n).__name__} at pos {i}")
     return tuple([whole(n) for n in args])
+
+
+def _shape_of(other, name):
+    if not hasattr(other, "shape"):
+        raise TypeError(f"{name}(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}")
+    return other.shape
 
 
 @remembered
@@ -284,7 +293,7 @@ def _type(x):
 
 
 def expand_as(input, other):
-    return expand(input, other.shape)
+    return expand(input, _shape_of(other, "expand_as"))
 
 
 def broadcast_to(input, *size):
@@ -407,7 +416,7 @@ def _coarser(l, at, old, new):
 
 
 def view_as(input, other):
-    return view(input, other.shape)
+    return view(input, _shape_of(other, "view_as"))
 
 
 def reshape(input, *shape):
@@ -439,7 +448,7 @@ def _is_plain(shape) -> bool:
 
 
 def reshape_as(input, other):
-    return reshape(input, other.shape)
+    return reshape(input, _shape_of(other, "reshape_as"))
 
 
 def flatten(input, start_dim=0, end_dim=-1):

@@ -10,7 +10,7 @@ from ...autograd.function import differentiable
 from ...autograd.inplace import assign
 from ...autograd.node import named
 from ...autograd.recall import recalled
-from ...ops.support import refuse
+from ...ops.support import legacy_name, refuse
 from ...tensor import Tensor
 from ...ops.precision import rounded_once
 
@@ -155,6 +155,8 @@ def _prelu(x, w):
 @recalled("input weight")
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where positive, weight x elsewhere; one weight, or one for each channel (axis 1)."""
+    if input.dtype is not weight.dtype:
+        raise RuntimeError(f"prelu: Type promoting not supported. Got {legacy_name(input.dtype)} and {legacy_name(weight.dtype)}")
     if weight.numel() != 1:
         channels = input.size(1) if input.dim() > 1 else 1
         if input.dim() == 0:

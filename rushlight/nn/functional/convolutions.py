@@ -59,7 +59,20 @@ def _fold(columns, **geometry):
     return _image(columns, **geometry)
 
 
+def _check_window(name, value, short, least):
+    if not isinstance(value, int) and len(value) != 2:
+        raise RuntimeError(f"It is expected {name} equals to 2, but got size {len(value)}")
+    h, w = each(value, 2, name)
+    if min(h, w) < least:
+        raise RuntimeError(f"{name.replace('_', ' ')} should be {'greater than zero' if least else 'non-negative'}, but got "
+                           f"{short}_height: {h} {short}_width: {w}")
+
+
 def _geometry(size, kernel_size, dilation, padding, stride):
+    _check_window("kernel_size", kernel_size, "kernel", 1)
+    _check_window("dilation", dilation, "dilation", 1)
+    _check_window("padding", padding, "pad", 0)
+    _check_window("stride", stride, "stride", 1)
     return dict(size=tuple(size), kernel=each(kernel_size, 2, "kernel_size"),
                 dilation=each(dilation, 2, "dilation"), padding=each(padding, 2, "padding"),
                 stride=each(stride, 2, "stride"))

@@ -107,6 +107,7 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None,
     A 2-D input holds one bag a row, a 1-D one is cut at `offsets`.
     """
     _check_bag(input, offsets, mode, per_sample_weights)
+    _check_rows(input, weight, offsets, per_sample_weights)
     if mode == "max" and (sparse or scale_grad_by_freq):
         raise ValueError("max mode does not support " +
                          ("sparse weights" if sparse else "scaling the gradient by the frequency"))
@@ -142,6 +143,28 @@ def _check_bag(input, offsets, mode, per_sample_weights):
         raise NotImplementedError("embedding_bag: per_sample_weights was not None. "
                                   "per_sample_weights is only supported for mode='sum' (got "
                                   f"mode='{mode}'). Please open a feature request on GitHub.")
+
+
+def _check_rows(input, weight, offsets, per_sample_weights):
+    if weight.dim() != 2:
+        raise ValueError(f"weight has to be a 2D Tensor, but got Tensor of dimension {weight.dim()}")
+    if offsets is not None and offsets.dim() != 1:
+        raise ValueError("offsets has to be a 1D Tensor")
+    if offsets is not None and offsets.dtype.rank != 1:
+        raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but "
+                           f"got torch.{dtype_name(offsets.dtype)}Tensor instead (while checking arguments for embedding_bag)")
+    if weight.dtype.rank != 2:
+        raise RuntimeError("Expected tensor for argument #1 'weight' to have one of the following scalar types: Half, BFloat16, "
+                           f"Float, Double; but got torch.{dtype_name(weight.dtype)}Tensor instead (while checking arguments for "
+                           "embedding_bag)")
+    given = per_sample_weights
+    if given is not None and given.shape != input.shape:
+        raise ValueError(f"embedding_bag: If per_sample_weights ({given.shape}) is not None, then it must have the same shape as "
+                         f"the input ({input.shape})")
+    if given is not None and given.dtype is not weight.dtype:
+        raise RuntimeError("Expected tensor for argument #1 'weight' to have the same type as tensor for argument #1 "
+                           f"'per_sample_weights'; but type torch.{dtype_name(weight.dtype)}Tensor does not equal "
+                           f"torch.{dtype_name(given.dtype)}Tensor (while checking arguments for embedding_bag)")
 
 
 def _even_bags(rows, input, n, mode, weights, padding_idx):

@@ -4,7 +4,7 @@ from __future__ import annotations
 from ... import ops
 from ...autograd.function import differentiable
 from ...autograd.recall import recalled
-from ...ops.support import legacy_name as dtype_name
+from ...ops.support import legacy_name as dtype_name, native_name
 from ...tensor import Tensor
 
 def _rows(x):
@@ -60,6 +60,12 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
         if x.size(-1) != weight.size(i + 1):
             raise RuntimeError(f"bilinear(): {name} size does not match weight size: got "
                                f"{x.size(-1)} but expected {weight.size(i + 1)}")
+    given = dict(input1=input1, input2=input2, weight=weight) | ({} if bias is None else {"bias": bias})
+    if len({t.dtype for t in given.values()}) > 1:
+        found = ", ".join(f"{name}: {native_name(t.dtype)}" for name, t in given.items())
+        raise RuntimeError(f"All tensors must have the same dtype, got {found}")
+    if bias is not None and bias.size(0) != weight.size(0):
+        raise RuntimeError(f"bilinear(): bias size does not match weight size: got {bias.size(0)} but expected {weight.size(0)}")
     a, b = _rows(input1), _rows(input2)
     left = a @ weight.permute(1, 0, 2).reshape(weight.size(1), -1)
     left = left.view(-1, weight.size(0), weight.size(2))

@@ -10,6 +10,7 @@ from ...autograd.function import differentiable
 from ...autograd.node import named, taping
 from ...autograd.recall import recalled
 from ...ops.support import check_subtraction, legacy_name as dtype_name, refuse
+from ...layout import broadcast_shapes
 from ...prims.index import gather
 from ...prims.lattice import lattice, lowest
 from ...tensor import Tensor
@@ -328,7 +329,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if input.dim() == 0:
-        raise RuntimeError("cross_entropy: input must have at least one dimension")
+        raise IndexError("Dimension out of range (expected to be in range of [-1, 0], but got 1)")
     dim = 0 if input.dim() == 1 else 1
     if input.shape == target.shape:
         _check_probabilities(target, ignore_index)
@@ -405,6 +406,11 @@ def _class_weights(weight, x, dim):
 
 
 def _probability_loss(input, target, weight, reduction, epsilon, dim):
+    if not input.is_floating_point():
+        refuse("log_softmax_lastdim_kernel_impl", input.dtype)
+    if weight is not None and (weight.dim() != 1 or weight.numel() != input.size(dim)):
+        raise RuntimeError(f"cross_entropy: weight tensor should be defined either for all {input.size(dim)} classes or no "
+                           f"classes but got weight tensor of shape: {list(weight.shape)}")
     log_p = _log_softmax(input, dim=dim)
     if epsilon > 0:
         target = target * (1 - epsilon) + epsilon / input.size(dim)
@@ -498,6 +504,12 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, siz
 def soft_margin_loss(input: Tensor, target: Tensor, size_average=None, reduce=None,
                      reduction: str = "mean") -> Tensor:
     """log(1 + exp(-t x))."""
+    together = broadcast_shapes(tuple(input.shape), tuple(target.shape))
+    if together != tuple(input.shape):
+        raise RuntimeError(f"output with shape {list(input.shape)} doesn't match the broadcast shape {list(together)}")
+    if input.dtype.rank < 2 or target.dtype.rank > input.dtype.rank:
+        raise RuntimeError(f"result type {dtype_name(target.dtype if input.dtype.rank > 1 else dtypes.float32)} can't be cast to "
+                           f"the desired output type {dtype_name(input.dtype)}")
     loss = ops.log1p(ops.exp(-input * target))
     return named(reduced(loss, _mode(size_average, reduce, reduction)), "SoftMarginLossBackward0")
 

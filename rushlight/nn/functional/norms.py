@@ -137,6 +137,13 @@ def _check_channels(input, **vectors):
             raise RuntimeError(f"{name} should contain {input.size(1)} elements not {v.numel()}")
 
 
+def _check_running(running_mean, running_var, eps):
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("running_mean and running_var must either both be None or neither be None")
+    if eps <= 0:
+        raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
+
+
 @recalled("input running_mean? running_var? weight? bias?")
 def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
                weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
@@ -148,6 +155,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     """
     if training:
         _check_batch(input.size())
+        _check_running(running_mean, running_var, eps)
     _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight,
                     bias=bias)
     x, w, b = _wide(_in_a_format(input), weight, bias)
@@ -263,6 +271,8 @@ def rms_norm(input: Tensor, normalized_shape, weight: Tensor | None = None,
              eps: float | None = None) -> Tensor:
     """Divide by the root of the mean square over the last axes."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if input.dim() < len(shape):
+        raise ValueError(f"Input tensor must have at least {len(shape)} dimensions, but got {input.dim()}")
     _check_normalized_shape(input, shape)
     _check_affine(shape, weight=weight)
     x, w = _wide(input.contiguous(), weight)
