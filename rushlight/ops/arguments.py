@@ -62,6 +62,8 @@ SPECIAL = {     # those that are not: (kind, names) -> functions
         isclose kron lcm ldexp logaddexp logaddexp2 logical_and logical_or logical_xor matmul maximum minimum
         nextafter vdot""",
     ("Tensor", "end"): "lerp",
+    ("Tensor", "data lengths"): "segment_reduce",
+    ("str", "reduce"): "segment_reduce",
     ("Tensor", "value"): "scaled_dot_product_attention multi_head_attention_forward",
     ("Tensor or number", "p"): "bernoulli",
     ("Tensor or number", "input"): """
