@@ -83,6 +83,10 @@ class Groups:
         if not found:
             return self.sibling(v)
         best = max(found, key=lambda g: g.number)
+        for rows in found:
+            if self.may_follow(best, rows):
+                self.merge(rows, best)
+                return rows
         for other in found:
             if other is not best and self.may_merge(best, other) and not self.makes_cycle(v, best, other):
                 self.merge(best, other)
@@ -120,6 +124,12 @@ class Groups:
             return True
         late, early = (a, two) if a.before & two else (b, one)
         return not any(g.before & early for g in self.groups if late.before >> g.number & 1 and g is not late)
+
+    def may_follow(self, group, rows) -> bool:
+        """Whether a group that only loops, over what the rows of another one are made of, can be part of a pass over these."""
+        return rows is not group and rows.dims is not None and group.dims is None and group.kind == rows.kind == "loop" \
+            and len(group.vertices) + len(rows.vertices) <= GROUP_LIMIT and not group.before >> rows.number & 1 \
+            and bool(sources(group) & sources(rows)) and all(self.joins_rows(w, rows) for w in group.vertices)
 
     def merge(self, into, other) -> None:
         """All of `other` into `into`."""
@@ -317,6 +327,11 @@ def _ones(bits: int):
         low = bits & -bits
         yield low.bit_length() - 1
         bits ^= low
+
+
+def sources(group) -> set:
+    """What its vertices read."""
+    return {use.source for v in group.vertices for use in v.uses}
 
 
 def is_same_walk(use: Use) -> bool:

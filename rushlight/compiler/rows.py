@@ -27,7 +27,7 @@ from .schedule import COLUMN_PART, GRAIN, ROW_PART, SHORT_ROW, Access, LoopGroup
 
 LONG_ROW = 4096         # rows longer than this are worth it only if there are some to share out
 FEW_ROWS = 8
-OWN_ROWS = 2            # that a kernel keeps on its stack
+OWN_ROWS = 4            # that a kernel keeps on its stack
 DEAR = 0.2              # nanoseconds of steps that are rather stored than done again for the same row
 FEW_PARTS = 4           # units that are too few to be shared out: sums across rows are kernels of their own
 

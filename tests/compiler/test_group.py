@@ -66,6 +66,17 @@ def test_softmax_is_one_kernel():
     assert count(lambda: [F.softmax(x, -1)]) == 1
 
 
+def test_what_a_last_pass_makes_of_the_row_is_part_of_it():
+    """The gradient starts a walk of its own at cos(x), which ends where the rows' own values are needed."""
+    x = data(64, 300).requires_grad_()
+
+    def program():
+        y = T.tanh(x) * T.sin(x)
+        (y - y.mean(dim=1, keepdim=True)).pow(2).mean().backward()
+        return [x.grad]
+    assert [g.dims for g in groups_of(program) if tuple(g.space) == (64, 300)] == [(1,)]
+
+
 def test_bias_and_activation_ride_on_a_product():
     x, w, b = data(8, 16), data(16, 4), data(4)
     (only,) = groups_of(lambda: [(x @ w + b).relu()])
