@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from typing import NamedTuple
 
 import numpy as np
 
@@ -793,23 +794,65 @@ PADE = (64764752532480000, 32382376266240000, 7771770303897600, 1187353796428800
         10559470521600, 670442572800, 33522128640, 1323241920, 40840800, 960960, 16380, 182, 1)
 
 
+class Moving(NamedTuple):
+    """Matrices and how they change; products by the rule of products."""
+    value: np.ndarray
+    change: np.ndarray
+
+    def __add__(self, other):
+        return Moving(self.value + other.value, self.change + other.change)
+
+    def __sub__(self, other):
+        return Moving(self.value - other.value, self.change - other.change)
+
+    def __rmul__(self, number):
+        return Moving(number * self.value, number * self.change)
+
+    def __matmul__(self, other):
+        return Moving(self.value @ other.value, self.change @ other.value + self.value @ other.change)
+
+    def over(self, below):
+        """below^-1 self."""
+        back = np.linalg.inv(below.value)
+        value = back @ self.value
+        return Moving(value, back @ (self.change - below.change @ value))
+
+
 def _matrix_exp(a):
+    return _exponential(a, None).astype(a.dtype)
+
+
+def _moved_exp(a, direction):
+    """The derivative of exp at a."""
+    return _exponential(a, direction).change.astype(a.dtype)
+
+
+def _exponential(a, direction):
     """Scaling and squaring with a Pade approximant of order 13 (Higham 2005), in float64."""
+    kind = np.complex128 if np.iscomplexobj(a) else np.float64
     if not a.size:
-        return a.copy()
-    x = a.astype(np.complex128 if np.iscomplexobj(a) else np.float64)
+        return a if direction is None else Moving(a, a)
+    x = a.astype(kind)
     norm = np.abs(x).sum(-2).max(-1)
     with np.errstate(all="ignore"):
         halvings = np.maximum(0, np.ceil(np.log2(norm / 5.37))) * (norm > 0)
     halvings = np.where(np.isfinite(halvings), halvings, 0).astype(int)
-    y = _pade(x * (0.5 ** halvings)[..., None, None])
+    scale, one = (0.5 ** halvings)[..., None, None], np.eye(x.shape[-1])
+    if direction is None:
+        y = _pade(x * scale, one, lambda above, below: np.linalg.solve(below, above))
+    else:
+        y = _pade(Moving(x * scale, direction.astype(kind) * scale), Moving(one, 0 * one), Moving.over)
     for k in range(int(halvings.max(initial=0))):
-        y = np.where((halvings > k)[..., None, None], y @ y, y)
-    return y.astype(a.dtype)
+        y = _where((halvings > k)[..., None, None], y @ y, y)
+    return y
 
 
-def _pade(x):
-    b, one = [float(c) for c in PADE], np.eye(x.shape[-1])
+def _where(mask, yes, no):
+    return Moving(*(np.where(mask, a, b) for a, b in zip(yes, no))) if type(no) is Moving else np.where(mask, yes, no)
+
+
+def _pade(x, one, quotient):
+    b = [float(c) for c in PADE]
     x2 = x @ x
     x4 = x2 @ x2
     x6 = x4 @ x2
@@ -817,19 +860,35 @@ def _pade(x):
                + b[1] * one)
     even = (x6 @ (b[12] * x6 + b[10] * x4 + b[8] * x2) + b[6] * x6 + b[4] * x4 + b[2] * x2
             + b[0] * one)
-    return np.linalg.solve(even - odd, even + odd)
+    return quotient(even + odd, even - odd)
 
 
-def _moved(a, direction):
-    """The derivative of exp at a: the corner of exp of a block triangle."""
-    n = a.shape[-1]
-    top = o.cat([a, direction], -1)
-    bottom = o.cat([o.zeros_like(a), a], -1)
-    return matrix_exp(o.cat([top, bottom], -2))[..., :n, n:]
+matrix_exp = _host("matrix_exp", _matrix_exp, _same_shape, (lambda g, _y, a: moved_exp(a.mH, g),),
+                   lambda ts, y, a: moved_exp(a, ts[0]), _squares(), "LinalgMatrixExpBackward0")
 
 
-matrix_exp = _host("matrix_exp", _matrix_exp, _same_shape, (lambda g, _y, a: _moved(a.mH, g),),
-                   lambda ts, y, a: _moved(a, ts[0]), _squares(), "LinalgMatrixExpBackward0")
+def _moved_twice(a, first, second):
+    """The second derivative of exp at a: the corner of the derivative at a block triangle."""
+    n, none = a.shape[-1], o.zeros_like(a)
+    triangle = o.cat([o.cat([a, first], -1), o.cat([none, a], -1)], -2)
+    turned = o.cat([o.cat([second, none], -1), o.cat([none, second], -1)], -2)
+    return moved_exp(triangle, turned)[..., :n, n:]
+
+
+def _moved_tangent(ts, y, a, direction):
+    da, dd = ts
+    parts = [_moved_twice(a, direction, da)] if da is not None else []
+    parts += [moved_exp(a, dd)] if dd is not None else []
+    return sum(parts[1:], parts[0])
+
+
+def _square_pairs(rng):
+    return [((_as(regular(rng, *s), d), _as(regular(rng, *s), d)), {}) for d in KINDS for s in SQUARES]
+
+
+moved_exp = _host("moved_exp", _moved_exp, _same_shape,
+                  (lambda g, _y, a, direction: _moved_twice(a.mH, g, direction.mH),
+                   lambda g, _y, a, _direction: moved_exp(a.mH, g)), _moved_tangent, _square_pairs, "MovedExpBackward0")
 
 
 # -- elimination -----------------------------------------------------------------------------------
