@@ -792,6 +792,8 @@ pinv = _host("pinv", _pinv, lambda shapes, **_: (*shapes[0][:-2], *shapes[0][:-3
 
 PADE = (64764752532480000, 32382376266240000, 7771770303897600, 1187353796428800, 129060195264000,
         10559470521600, 670442572800, 33522128640, 1323241920, 40840800, 960960, 16380, 182, 1)
+PADE7 = (17297280, 8648640, 1995840, 277200, 25200, 1512, 56, 1)
+LARGE_EXP = 128         # rows from which on float64 takes too long
 
 
 class Moving(NamedTuple):
@@ -813,7 +815,7 @@ class Moving(NamedTuple):
 
     def over(self, below):
         """below^-1 self."""
-        back = np.linalg.inv(below.value)
+        back = lapack.inv(below.value)
         value = back @ self.value
         return Moving(value, back @ (self.change - below.change @ value))
 
@@ -828,20 +830,21 @@ def _moved_exp(a, direction):
 
 
 def _exponential(a, direction):
-    """Scaling and squaring with a Pade approximant of order 13 (Higham 2005), in float64."""
-    kind = np.complex128 if np.iscomplexobj(a) else np.float64
+    """Scaling and squaring with a Pade approximant (Higham 2005): of order 13 in float64, 7 for large float32 matrices."""
+    is_single = a.real.dtype == np.float32 and a.shape[-1] >= LARGE_EXP
+    kind, pade, norm_of_pade = (a.dtype, _pade7, 3.92) if is_single else (np.result_type(a, np.float64), _pade, 5.37)
     if not a.size:
         return a if direction is None else Moving(a, a)
     x = a.astype(kind)
     norm = np.abs(x).sum(-2).max(-1)
     with np.errstate(all="ignore"):
-        halvings = np.maximum(0, np.ceil(np.log2(norm / 5.37))) * (norm > 0)
+        halvings = np.maximum(0, np.ceil(np.log2(norm / norm_of_pade))) * (norm > 0)
     halvings = np.where(np.isfinite(halvings), halvings, 0).astype(int)
-    scale, one = (0.5 ** halvings)[..., None, None], np.eye(x.shape[-1])
+    scale, one = (0.5 ** halvings)[..., None, None].astype(kind), np.eye(x.shape[-1], dtype=kind)
     if direction is None:
-        y = _pade(x * scale, one, lambda above, below: np.linalg.solve(below, above))
+        y = pade(x * scale, one, lambda above, below: lapack.solve(below, above))
     else:
-        y = _pade(Moving(x * scale, direction.astype(kind) * scale), Moving(one, 0 * one), Moving.over)
+        y = pade(Moving(x * scale, direction.astype(kind) * scale), Moving(one, 0 * one), Moving.over)
     for k in range(int(halvings.max(initial=0))):
         y = _where((halvings > k)[..., None, None], y @ y, y)
     return y
@@ -860,6 +863,16 @@ def _pade(x, one, quotient):
                + b[1] * one)
     even = (x6 @ (b[12] * x6 + b[10] * x4 + b[8] * x2) + b[6] * x6 + b[4] * x4 + b[2] * x2
             + b[0] * one)
+    return quotient(even + odd, even - odd)
+
+
+def _pade7(x, one, quotient):
+    b = [float(c) for c in PADE7]
+    x2 = x @ x
+    x4 = x2 @ x2
+    x6 = x4 @ x2
+    odd = x @ (b[7] * x6 + b[5] * x4 + b[3] * x2 + b[1] * one)
+    even = b[6] * x6 + b[4] * x4 + b[2] * x2 + b[0] * one
     return quotient(even + odd, even - odd)
 
 
