@@ -357,7 +357,23 @@ def eigh(A, UPLO="L", *, out=None):
 def eigvalsh(A, UPLO="L", *, out=None):
     """Eigenvalues of symmetric matrices, ascending."""
     _check_symmetric(A)
-    return placed(p.eigvalsh(A, lower=_lower(UPLO)), out)
+    lower = _lower(UPLO)
+    if not is_tracked(A):
+        return placed(p.eigvalsh(A, lower=lower), out)
+    packed = _eigh_for_values(A, lower=lower)
+    return placed(o.real_part(p.take_apart(packed, *p.eigh_shapes(*A.shape[-2:]))[0]), out)
+
+
+def _eigenvalue_gradient(g, y, A, *, lower):
+    """By the vectors that are there; by new ones if they are to be differentiated."""
+    shapes = p.eigh_shapes(*A.shape[-2:])
+    v = p.take_apart(p.eigh(A, lower=lower) if is_tracked(A) else y, *shapes)[1]
+    return o.matmul(v * p.take_apart(g, *shapes)[0].unsqueeze(-2), v.mH)
+
+
+@differentiable("LinalgEighBackward0", vjp=(_eigenvalue_gradient,))
+def _eigh_for_values(A, *, lower):
+    return p.eigh(A, lower=lower)
 
 
 def eig(A, *, out=None):
@@ -391,7 +407,21 @@ def svd(A, full_matrices=True, *, driver=None, out=None):
 def svdvals(A, *, driver=None, out=None):
     """Singular values, descending."""
     check_matrix(A, "linalg.svd", "linalg_svd_cpu")
-    return placed(p.svdvals(A), out)
+    if not is_tracked(A):
+        return placed(p.svdvals(A), out)
+    return placed(o.real_part(p.take_apart(_svd_for_values(A), *p.svd_shapes(*A.shape[-2:], False))[1]), out)
+
+
+def _singular_value_gradient(g, y, A):
+    """By the vectors that are there; by new ones if they are to be differentiated."""
+    shapes = p.svd_shapes(*A.shape[-2:], False)
+    u, _, vh = p.take_apart(p.svd(A, full=False) if is_tracked(A) else y, *shapes)
+    return o.matmul(u * p.take_apart(g, *shapes)[1].unsqueeze(-2), vh)
+
+
+@differentiable("LinalgSvdBackward0", vjp=(_singular_value_gradient,))
+def _svd_for_values(A):
+    return p.svd(A, full=False)
 
 
 def lu_factor(A, *, pivot=True, out=None):
