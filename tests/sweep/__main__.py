@@ -94,7 +94,7 @@ def everything(args):
     from torch.testing._internal.common_modules import module_db
     from torch.testing._internal.common_optimizers import optim_db
 
-    from . import layers, operations, optimisers, transforms
+    from . import layers, operations, optimisers, transforms, wrong
     tables = args.tables.split(",")
     dtypes = args.dtypes.split(",") if args.dtypes else operations.DTYPES
     for op in op_db:
@@ -102,6 +102,8 @@ def everything(args):
             yield op.full_name, lambda op=op: operations.cases(op, dtypes, args.limit, args.few, args.seed)
         if "errors" in tables:
             yield op.full_name, lambda op=op: operations.errors(op, args.seed)
+        if "wrong" in tables:
+            yield op.full_name, lambda op=op: wrong.cases(op, args.seed)
         if "transforms" in tables and transforms.is_listed(op):
             yield op.full_name, lambda op=op: transforms.cases(op, args.few, args.seed)
     for info in module_db if "layers" in tables else ():
