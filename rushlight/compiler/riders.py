@@ -18,7 +18,7 @@ from .group import GROUP_LIMIT, Group, Groups, is_same_walk, uses_index
 from .rows import is_row_value, is_spread, riding, row_axis
 
 MOST_SUMS = 4           # that ride on a nest
-LARGE = 1 << 16         # elements; fewer are in cache for the next kernel
+LARGE = 1 << 20         # elements; fewer are in cache for the next kernel
 
 
 def ride(groups: Groups) -> Groups:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import rushlight as torch
-from rushlight.compiler import pipeline, plan
+from rushlight.compiler import pipeline, plan, riders
 from rushlight.compiler.riders import ride
 
 from tests.compiler.graphs import through_all
@@ -11,6 +11,14 @@ from tests.compiler.recipes import compared
 
 F = torch.nn.functional
 NUMBERS = np.random.default_rng(0).standard_normal((2, 2200 * 70), dtype=np.float32)
+
+
+@pytest.fixture(autouse=True)
+def small_ones_too(monkeypatch):
+    plan.forget()
+    monkeypatch.setattr(riders, "LARGE", 1 << 16)
+    yield
+    plan.forget()
 
 
 def tensors(rows, length, dtype="float32"):
