@@ -62,8 +62,14 @@ def _sums(g, x, mean, rstd, axes):
 def _input_rule(g, _y, x, mean, rstd, w, *_b, dims, eps, groups=None):
     mean, rstd = _statistics(x, mean, rstd, dims, eps, groups)
     alike = _alike(w, dims)
-    n, rest = math.prod(x.shape[d] for d in alike), tuple(d for d in dims if d not in alike)
-    means = [_mean(s * w / n if alike else s * w, rest, groups) for s in _sums(g, x, mean, rstd, alike)]
+    if alike:
+        rest = tuple(d for d in dims if d not in alike)
+        sums = [s * w for s in _sums(g, x, mean, rstd, alike)]
+        sums = [s.sum(rest, keepdim=True) for s in sums] if rest else sums
+    else:
+        sums = _sums(g * w, x, mean, rstd, dims)
+    n = math.prod(x.shape[d] for d in dims)
+    means = [_mean(s / n, (), groups) for s in sums]
     return rstd * (g * w - means[1] - (x - mean) * rstd * means[0])
 
 
