@@ -224,9 +224,9 @@ def _pinv_of_full_rank(A, rtol):
 def _fit(a, b, x, rtol, driver, is_full):
     """residuals, rank and singular values, as far as PyTorch's driver gives them."""
     m, n = a.shape[-2:]
-    s = a.detach().new_zeros((0,)) if is_full and driver in ("gels", "gelsy") else svdvals(a.detach())
+    none = a.detach().abs().new_zeros((0,))
+    s = none if is_full and driver in ("gels", "gelsy") else svdvals(a.detach())
     rank = o.full(a.shape[:-2], min(m, n), dtype=dtypes.int64) if is_full else _rank(a, s, rtol)
-    none = s.new_zeros((0,))
     has_rest = m > n and driver != "gelsy" and (driver == "gels" or bool((rank == n).all()))
     residuals = (o.matmul(a, x) - b).abs().square().sum(-2) if has_rest else none
     return (residuals, none.long() if driver == "gels" else rank,
@@ -361,7 +361,8 @@ def eigvalsh(A, UPLO="L", *, out=None):
     if not is_tracked(A):
         return placed(p.eigvalsh(A, lower=lower), out)
     packed = _eigh_for_values(A, lower=lower)
-    return placed(o.real_part(p.take_apart(packed, *p.eigh_shapes(*A.shape[-2:]))[0]), out)
+    w = o.real_part(unpacked(packed, p.eigh_shapes(*A.shape[-2:]))[0])
+    return placed(named(w, "LinalgEighBackward0"), out)
 
 
 def _eigenvalue_gradient(g, y, A, *, lower):
@@ -409,7 +410,8 @@ def svdvals(A, *, driver=None, out=None):
     check_matrix(A, "linalg.svd", "linalg_svd_cpu")
     if not is_tracked(A):
         return placed(p.svdvals(A), out)
-    return placed(o.real_part(p.take_apart(_svd_for_values(A), *p.svd_shapes(*A.shape[-2:], False))[1]), out)
+    s = o.real_part(unpacked(_svd_for_values(A), p.svd_shapes(*A.shape[-2:], False))[1])
+    return placed(named(s, "LinalgSvdBackward0"), out)
 
 
 def _singular_value_gradient(g, y, A):
