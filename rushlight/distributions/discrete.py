@@ -205,7 +205,8 @@ class Binomial(_TwoWays):
 
     def sample(self, sample_shape=Size()):
         shape = self._extended_shape(sample_shape)
-        return o.binomial(self.total_count.expand(shape), self.probs.expand(shape))
+        with no_grad():
+            return o.binomial(self.total_count.expand(shape), self.probs.expand(shape))
 
     def log_prob(self, value):
         self._checked(value)

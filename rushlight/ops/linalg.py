@@ -21,6 +21,7 @@ from .formats import laid_out
 from .promote import SAME, into
 from ..return_types import return_type
 from .reduce import vector_norm as vector_norm
+from .shape import contiguous_format
 from .support import legacy_name, refuse
 
 FULL = (dtypes.float32, dtypes.float64, dtypes.complex64, dtypes.complex128)
@@ -87,7 +88,8 @@ def several(name, fields, parts, backward=None, out=None):
 
 def unpacked(packed, shapes):
     """The results of a factorisation, each with memory of its own."""
-    return [columns(x.clone()) if len(shape) > 1 else x.clone() for x, shape in zip(p.take_apart(packed, *shapes), shapes)]
+    return [columns(x.clone()) if len(shape) > 1 else x.clone(memory_format=contiguous_format)
+            for x, shape in zip(p.take_apart(packed, *shapes), shapes)]
 
 
 def columns(y):
