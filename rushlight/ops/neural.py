@@ -4,9 +4,9 @@ from __future__ import annotations
 from ..autograd.recall import recalled
 
 SHARED = frozenset("""
-    adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d batch_norm bilinear celu channel_shuffle
+    adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d bilinear celu channel_shuffle
     cosine_similarity cosine_embedding_loss dropout feature_alpha_dropout feature_dropout group_norm
-    hinge_embedding_loss instance_norm kl_div layer_norm margin_ranking_loss max_pool1d max_pool1d_with_indices
+    hinge_embedding_loss kl_div layer_norm margin_ranking_loss max_pool1d max_pool1d_with_indices
     max_pool2d max_pool3d pairwise_distance pdist pixel_shuffle pixel_unshuffle poisson_nll_loss prelu relu_ rms_norm
     rrelu selu threshold triplet_margin_loss dropout_ celu_ selu_ threshold_ rrelu_ ctc_loss
     binary_cross_entropy_with_logits alpha_dropout_ hardshrink
@@ -30,6 +30,18 @@ def embedding_bag(weight, indices, offsets, scale_grad_by_freq=False, mode=0, sp
     y = embeddings.embedding_bag(indices, weight, offsets, None, 2, scale_grad_by_freq, ("sum", "mean", "max")[mode],
                                  sparse, per_sample_weights, include_last_offset, padding_idx)
     return y, *embeddings.of_bags(weight, indices, offsets[:-1] if include_last_offset else offsets, mode, padding_idx)
+
+
+def batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled):
+    """`nn.functional.batch_norm` with its arguments in another order; cudnn_enabled means nothing here."""
+    from ..nn.functional import batch_norm as normalised
+    return normalised(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def instance_norm(input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, cudnn_enabled):
+    """`nn.functional.instance_norm` with its arguments in another order; cudnn_enabled means nothing here."""
+    from ..nn.functional import instance_norm as normalised
+    return normalised(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
 
 
 @recalled("input")

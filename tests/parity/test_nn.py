@@ -90,6 +90,8 @@ FUNCTIONS = [(text, X) for text in ACTIVATIONS] + [
     ("F.embedding(y, x)", [(7, 3), (7, (2, 4))]), ("F.embedding(y, x, padding_idx=2)", [(7, 3), (7, (2, 4))]), ("F.one_hot(x, 5)", [(5, (3, 2))]), ("F.one_hot(x)", [(5, (3, 2))]),
     ("F.embedding_bag(y, x)", [(7, 3), (7, (2, 4))]), ("F.embedding_bag(y, x, mode='sum')", [(7, 3), (7, (2, 4))]), ("F.embedding_bag(y, x, mode='max')", [(7, 3), (7, (2, 4))]),
     ("F.embedding_bag(y, x, T.tensor([0, 2, 2]), mode='mean')", [(7, 3), (7, (6,))]),
+    ("T.batch_norm(x, y, z, None, None, True, 0.1, 1e-5, True)", [(4, 3, 5), (3,), (3,)]),
+    ("T.instance_norm(x, y, z, None, None, True, 0.1, 1e-5, False)", [(4, 3, 5), (3,), (3,)]),
     ("F.cosine_similarity(x, y)", [(3, 4), (3, 4)]), ("F.pairwise_distance(x, y)", [(3, 4), (3, 4)]), ("F.pairwise_distance(x, y, 1)", [(3, 4), (3, 4)]), ("F.pdist(x)", [(4, 3)]),
     ("F.scaled_dot_product_attention(x, y, z)", [(2, 3, 4), (2, 5, 4), (2, 5, 6)]), ("F.scaled_dot_product_attention(x, y, z, is_causal=True)", [(2, 3, 4), (2, 5, 4), (2, 5, 6)]),
     ("F.scaled_dot_product_attention(x, y, z, T.tensor([[True, False, True, True, False]]), scale=0.3)", [(2, 3, 4), (2, 5, 4), (2, 5, 6)]),
