@@ -59,7 +59,7 @@ def _run_watched(work) -> None:
 def _run_whole(work) -> None:
     nodes, d = work
     if observer is not None:
-        return observer(own_plan(d, *named(d)[:2]) if d.chosen else plan_of(nodes, d), d)
+        return observer(still_plan(d) if d.chosen else plan_of(nodes, d), d)
     if config.debug.value:
         from ..runtime import profile
         profile.run(nodes, d)
@@ -101,10 +101,9 @@ def _new_plan(nodes, d):
     plan = plans.get(among_applications)
     if plan is None:
         misses += 1
-        plan = make(d, family, form) if watcher is None else watcher.compile(make, d, family, form)
-        plan.merged = form.merged
+        plan = made_for(d, family, form)
     if d.chosen and plan.follows(form):
-        plan = own_plan(d, family, form)
+        plan = made_for(d, family, form)    # that no other description has
         plan.moves, plan.chosen = (list(form.values), form.chosen), d.chosen
         keep(d.key, plan)
     else:
@@ -115,9 +114,18 @@ def _new_plan(nodes, d):
     return plan
 
 
-def own_plan(d, family, form):
-    """A plan that no other description has."""
-    plan = make(d, family, form)
+def still_plan(d):
+    """A plan for the chosen offsets of a description as they are, that nobody moves: what is replayed keeps its plans."""
+    family, form, among_applications = named(d)
+    plan = plans.get(among_applications)
+    if plan is None:
+        plan = made_for(d, family, form)
+        keep(among_applications, plan)
+    return plan
+
+
+def made_for(d, family, form):
+    plan = make(d, family, form) if watcher is None else watcher.compile(make, d, family, form)
     plan.merged = form.merged
     return plan
 

@@ -134,7 +134,7 @@ def test_written_part_of_a_memory_leaves_the_rest():
     def run(f):
         memory = T.zeros(21)
         for i in range(TURNS):
-            f(make(4, 7, seed=i), memory[7:14], None if i % 2 else memory[:7], None, None, True)
+            f(make(4, 7, seed=i), memory[7:14], memory[14:] if i % 2 else memory[:7], None, None, True)
         return memory.tolist()
     assert run(F.batch_norm) == run(plain(F.batch_norm))
 
