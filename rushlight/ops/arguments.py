@@ -147,7 +147,7 @@ def parameters(public) -> tuple:
     for p in inspect.signature(getattr(public, "out_of_place", public)).parameters.values():
         shown = "input" if p.name == "self" or hasattr(public, "out_of_place") and not made else p.name
         kind = OF_FUNCTION.get((name, shown), OF_NAME.get(shown, ANYTHING))
-        optional = p.default is None or "None" in str(p.annotation)
+        optional = p.default is None or p.default == () or "None" in str(p.annotation)
         made.append(Parameter(shown, kind, optional, p.kind is p.VAR_POSITIONAL))
     return tuple(made)
 
