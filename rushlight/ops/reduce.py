@@ -68,7 +68,9 @@ def sum_to_size(input, *size):
     from ..autograd.engine import sum_to
     from .create import sizes
     size = sizes(size)
-    return named(sum_to(input, size) if size else sum(input), "SumBackward1") if input.shape != size else input
+    if input.shape == size and size:
+        return input
+    return named(sum_to(input, size) if size else sum(input), "SumBackward1")
 
 
 def _put_back(y, dims, keepdim):

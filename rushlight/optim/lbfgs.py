@@ -163,6 +163,8 @@ class LBFGS(Optimizer):
 
     def _padded(self, name, history) -> list:
         """Whole pieces of it: behind its end stand zeros, which change nothing."""
+        if not history:
+            return []
         zeros, kind = self.__dict__.setdefault("_zeros", {}), (name, history[0].dtype)
         if kind not in zeros:
             zeros[kind] = [ops.zeros_like(history[0]) for _ in range(PIECE - 1)]

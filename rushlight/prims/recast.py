@@ -1,6 +1,8 @@
 """Memory seen otherwise: as elements of another dtype, conjugated or negated."""
 from __future__ import annotations
 
+from weakref import ref
+
 import numpy as np
 
 from .. import dtypes
@@ -8,7 +10,7 @@ from .. import ops as o
 from ..layout import behind, extent, is_dense, packed
 from ..storage import Mirrored, Recast
 from ..trace.flush import snapshot
-from ..trace.record import Signature, record
+from ..trace.record import Signature, pending, record
 from .complex import conj
 from .pointwise import neg
 from .table import Primitive
@@ -89,6 +91,7 @@ def _mirrored(view, node, offset, lies):
     for prim, is_on in ((conj, view.is_conj), (neg, view.is_neg)):
         if is_on:
             node, offset = record(prim.signature((lies,), (view.dtype,), {}), (node, offset)).node, 0
+            pending.loose.append(ref(node))
     return node
 
 

@@ -59,9 +59,18 @@ def flush() -> None:
             give_up(error, nodes)
             raise
         del pending.nodes[:taken], overwritten[:writes]
+        if pending.loose:
+            nodes = n = None
+            keep_loose()
 
 
 pending.flush = storages.run_pending = flush
+
+
+def keep_loose() -> None:
+    """What was recorded for an operation whose next operand asked for this flush is shown by no storage, but held."""
+    pending.loose[:] = [r for r in pending.loose if (n := r()) is not None and n.buffer is None]
+    pending.nodes[:0] = pending.loose
 
 
 # -- what cannot be computed ---------------------------------------------------------------------------

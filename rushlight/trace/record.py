@@ -116,7 +116,8 @@ class Node:
 class Pending:
     """What has been recorded and not run: weak references in recording order."""
 
-    __slots__ = ("nodes", "first", "limit", "again", "pieces", "mark", "flush", "capture", "turn")
+    __slots__ = ("nodes", "first", "limit", "again", "pieces", "mark", "flush", "capture", "turn",
+                 "loose")
 
     def __init__(self):
         self.nodes, self.first, self.limit = [], None, LIMIT
@@ -125,6 +126,7 @@ class Pending:
         self.again = None       # the line of the last cut, until the next trace begins
         self.flush = None       # trace.flush.flush, set there (recording must not import the compiler)
         self.turn = 0           # how often something was run
+        self.loose: list = []   # nodes that are held, by no storage (weak references; trace/flush.py)
         self.capture = None     # the innermost vmap whose function is running (func/batching.py)
 
 

@@ -326,3 +326,16 @@ def test_replayed_steps_are_the_steps(name, options):
     finally:
         recall.paused.pop()
     assert run() == expected
+
+
+def test_lbfgs_without_curvature_goes_down_the_gradient():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    optimizer = torch.optim.LBFGS([x], lr=0.5, max_iter=3)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (x * torch.tensor([1.0, -2.0])).sum()
+        loss.backward()
+        return loss
+    optimizer.step(closure)
+    assert x[0] < 1 and x[1] > 2 and not optimizer.state[x]["old_dirs"]

@@ -68,7 +68,8 @@ KNOWN = [
           "complex numbers of 16-bit floats and some layouts are missing, and words of refusals differ"),
     Known("linalg.lstsq.*", ANY, "stride", "PyTorch's solutions are the first rows of a taller matrix"),
     Known("lu", OUT, "stride", "torch.lu copies into out= that is resized row by row"),
-    Known("linalg.svd|linalg.solve_ex", ANY, "stride", "of no matrices at all, or of no rows"),
+    Known("(linalg[.])?(svd|solve|solve_ex|eigh?|eigvals|cholesky|cholesky_inverse|lu_factor_ex|matrix_norm|tensorinv)", ANY, "stride",
+          "of no matrices at all or of no rows, of batches of vectors, and in out= that had another size"),
     Known("linalg.lu_solve", ANY, "bits", "of X A = B with out=, or of no matrices: how PyTorch calls LAPACK shows in the bit"),
     Known("nn.functional.linear_cross_entropy.*", ANY, "grad2", "PyTorch has no second derivative of chunks"),
     Known("addr|baddbmm|addbmm|linalg.matrix_power", "function|in place|" + OUT, FAILS,
@@ -77,10 +78,9 @@ KNOWN = [
     Known("nn.functional.(linear|gelu|softplus|softshrink|hardshrink|logsigmoid|avg_pool.d)|linalg.lstsq|equal|histogramdd|nanmean|"
           "nansum", OUT, FAILS, "out= of functions that are not documented to have it"),
     Known("mean|logsumexp", "out= double", FAILS, "complex results are not cast to real numbers for out="),
-    Known("nn.CrossEntropyLoss", ERROR, "error-type", "PyTorch's own functions differ in the type for a wrong target size"),
     Known("lu", "function", "type", "torch.lu with get_infos: the name of the tuple"),
-    Known("lu|geqrf", OUT, FAILS, "these convert to any dtype of out="),
-    Known("nn.MultiMarginLoss", ERROR, "error-text", "refused in other words"),
+    Known("lu|geqrf|ormqr", OUT, FAILS, "dtypes of out= that these convert to"),
+    Known("fft.ifft", "function", "bits", "PyTorch's result of real numbers is a conjugate view"),
     Known("nonzero", OUT, FAILS, "as_tuple with out= is refused by what out= is"),
     # -- words -------------------------------------------------------------------------------------
     Known(ANY, OUT, "error-text", "another refusal of the same out="),
