@@ -606,7 +606,7 @@ def matrix_power(A, n, *, out=None):
                            "dimensions.")
     if A.shape[-1] != A.shape[-2]:
         check_square(A, "linalg.matrix_power")
-    return converted(o.matrix_power(inv(A), -n) if n < 0 else o.matrix_power(A, n), out)
+    return converted(o.matrix_power(A, n), out)
 
 
 def multi_dot(tensors, *, out=None):

@@ -323,8 +323,11 @@ def kron(input, other):
 
 
 def matrix_power(input, n):
-    """A square matrix multiplied by itself n times."""
+    """A square matrix multiplied by itself n times; its inverse -n times, if n is negative."""
     from .create import eye
+    from .linalg import inv
+    if n < 0:
+        return matrix_power(inv(input), -n)
     if n == 0:
         return expand(eye(input.shape[-1], dtype=input.dtype), input.shape).clone()
     result = None

@@ -51,6 +51,7 @@ UNARY = {
     "pinv hermitian": lambda T, a: T.linalg.pinv(symmetric(a), hermitian=True),
     "matrix_exp": lambda T, a: T.matrix_exp(a), "exp large": lambda T, a: T.linalg.matrix_exp(4 * a),
     "matrix_power": lambda T, a: T.linalg.matrix_power(a, 3),
+    "torch.matrix_power -3": lambda T, a: T.matrix_power(a, -3),
     "matrix_power -2": lambda T, a: T.linalg.matrix_power(a, -2),
     "matrix_rank": lambda T, a: T.linalg.matrix_rank(a),
     "matrix_rank tol": lambda T, a: T.linalg.matrix_rank(a, tol=1.5),
