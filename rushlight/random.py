@@ -12,7 +12,6 @@ import ctypes
 import math
 import os
 import struct
-import threading
 import weakref
 from collections import deque
 from functools import lru_cache
@@ -22,6 +21,7 @@ import numpy as np
 from . import config
 from .cpu import rng
 from .cpu.rng import BLOCK, NORMAL_BLOCK
+from .runtime.forking import drawing as lock
 
 __all__ = ["Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state",
            "set_rng_state", "fork_rng", "thread_safe_generator"]
@@ -37,10 +37,6 @@ ALIGN = 64
 # seed, words left in the block (+ 1), seeded, next word | the block, widened | an unused double,
 # the cached normal, an unused double, whether it is there | a cached float (never used here), flag
 HEAD, TAIL = struct.Struct("<QiiQ"), struct.Struct("<dddi4xf?3x")
-lock = threading.RLock()        # one for all generators, so that a fork can wait for it
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release,
-                        after_in_child=lock.release)
 NUMPY, NATIVE = rng.Numpy(), rng.Native()
 observer = None         # while a step is recorded for replay: told of reservations and of other use
 notebook = None         # of a function that will run again with the same numbers (`Notebook`)

@@ -21,7 +21,7 @@ overwritten = []    # since the last flush: (storage, weakly; its value before a
 
 class Storage:
     __slots__ = ("node", "dtype", "numel", "version", "share", "__weakref__")
-    is_conj = is_neg = False
+    is_conj = is_neg = is_mirrored = False
 
     def __init__(self, node, dtype, numel):
         self.node, self.dtype, self.numel = node, dtype, numel
@@ -161,6 +161,7 @@ class Mirrored(Guise):
     """Each element conjugated, or negated, or both."""
 
     __slots__ = ("is_conj", "is_neg")
+    is_mirrored = True
 
     def __init__(self, under, is_conj, is_neg):
         super().__init__(under, under.dtype, under.numel)
@@ -190,7 +191,7 @@ def mirrored(storage, conj=False, neg=False) -> Storage:
 
 def plain(storage) -> Storage:
     """What is mirrored, or the storage itself."""
-    return storage.under if isinstance(storage, Mirrored) else storage
+    return storage.under if storage.is_mirrored else storage
 
 
 def is_shared(storage) -> bool:

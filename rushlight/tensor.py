@@ -369,7 +369,7 @@ class Tensor:
         return from_numpy(np.array(array.astype(np.uint8) if array.dtype == bool else array))
 
     def __dlpack__(self, **kwargs):
-        if self.storage.is_conj or self.storage.is_neg:
+        if self.storage.is_mirrored:
             raise BufferError(f"Can't export tensors with the {'conjugate' if self.storage.is_conj else 'negative'} bit set")
         return self.numpy().__dlpack__()
 

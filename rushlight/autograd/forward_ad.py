@@ -136,7 +136,7 @@ def enter_dual_level() -> int:
         raise RuntimeError("Nested forward mode AD is not supported at the moment")
     mode.level = Level()
     SAVE_HOOKS.append(KEPT)
-    mode.enabled = None if mode.inference else True
+    mode.enabled = mode.allows(True)
     return 0
 
 

@@ -224,7 +224,7 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
 
     @classmethod
     def _forward(cls, ctx, args, kwargs):
-        before, mode.enabled = mode.enabled, mode.enabled and False
+        before, mode.enabled = mode.enabled, mode.allows(False)
         try:
             if cls.setup_context is not Function.setup_context:
                 outs = cls._outputs(args, kwargs)
@@ -305,7 +305,7 @@ def once_differentiable(fn):
     @functools.wraps(fn)
     def wrapped(ctx, *grads):
         taped = mode.enabled and any(isinstance(g, Tensor) and is_tracked(g) for g in grads)
-        before, mode.enabled = mode.enabled, mode.enabled and False
+        before, mode.enabled = mode.enabled, mode.allows(False)
         try:
             outs = fn(ctx, *grads)
         finally:

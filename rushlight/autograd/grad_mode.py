@@ -19,6 +19,11 @@ class Mode(threading.local):
     level = None        # of dual tensors (autograd/forward_ad.py)
     line = None         # that this thread's recording is attributed to (trace/record.py `override`)
 
+    def allows(self, enabled):
+        """What `enabled` is to be where this is asked for: None in inference mode, so that nobody takes what was
+        remembered for what is now."""
+        return None if self.inference else enabled
+
 
 mode = Mode()
 
@@ -45,7 +50,7 @@ inferring = 0           # threads that are in inference mode
 
 
 def _enter(enabled, inference):
-    """Tape or not. In inference mode `enabled` is None, so that nobody takes what was remembered for what is now."""
+    """Tape or not, in inference mode or not."""
     if mode.inference is not inference:
         _mark(1 if inference else -1)
     mode.enabled, mode.inference = enabled, inference
@@ -118,7 +123,7 @@ class no_grad(_Switch):
 
     def __enter__(self):
         self.before = (mode.enabled, mode.inference)
-        mode.enabled = None if mode.inference else False
+        mode.enabled = mode.allows(False)
         _left()
 
 
@@ -127,7 +132,7 @@ class enable_grad(no_grad):
 
     def __enter__(self):
         self.before = (mode.enabled, mode.inference)
-        mode.enabled = None if mode.inference else True
+        mode.enabled = mode.allows(True)
 
 
 class set_grad_enabled(_Switch):
@@ -146,7 +151,7 @@ class set_grad_enabled(_Switch):
         return (self.mode,)
 
     def __enter__(self):
-        mode.enabled = None if mode.inference else self.mode
+        mode.enabled = mode.allows(self.mode)
         if not self.mode:
             _left()
 

@@ -85,7 +85,7 @@ def _broadcast(x, y):
 
 def _store(x, y):
     """The value of y into the memory of x."""
-    if x.storage.is_conj or x.storage.is_neg:
+    if x.storage.is_mirrored:
         x, y = wrap(Tensor, storages.plain(x.storage), x.layout, x.offset), as_held(y.detach(), x)
     storage, l = x.storage, x.layout
     if l.numel == storage.numel and x.offset == 0 and (l.packed or is_dense(l)):

@@ -213,7 +213,7 @@ class Packed:
         pack, self.unhook = SAVE_HOOKS[-1]
         self.fn = saved.fn if saved.leaf is None else accumulator(saved.leaf)
         self.nr, self.requires_grad = saved.nr, saved.requires_grad
-        before, mode.enabled = mode.enabled, mode.enabled and False
+        before, mode.enabled = mode.enabled, mode.allows(False)
         try:
             self.value = pack(saved.leaf if saved.leaf is not None else saved.bare())
         finally:

@@ -98,12 +98,12 @@ def _new_plan(nodes, d):
     """A plan for a key that is not known; the same applications may be known in other bundles."""
     global misses
     family, form, among_applications = named(d)
-    plan = plans.get(among_applications)
-    if plan is None:
-        misses += 1
-        plan = made_for(d, family, form)
+    shared = plans.get(among_applications)
+    misses += shared is None
+    plan = shared or made_for(d, family, form)
     if d.chosen and plan.follows(form):
-        plan = made_for(d, family, form)    # that no other description has
+        if plan is shared:                  # with other descriptions
+            plan = made_for(d, family, form)
         plan.moves, plan.chosen = (list(form.values), form.chosen), d.chosen
         keep(d.key, plan)
     else:

@@ -19,7 +19,7 @@ from ..compiler.kernel import LANES, Call, Code
 from ..compiler.sizes import larger, smaller, times
 from .emit import Function, Value, constant, vector
 from .grid import Bench, Grid
-from .pack import dynamic_alloca
+from .pack import dynamic_alloca, merged
 from .scalar import emit_instr
 
 SCRATCH = 1 << 19       # bytes of stack that a unit may take
@@ -617,7 +617,7 @@ def lower_factor(v, out, views, temp, failing) -> list[Call]:
         return [order_call(v, out, *views[0])]
     shape, name, ways = views[0][2], v.prim.name, ways_of(v, views[0][2])
     (m, n), count = shape[-2:], prod(shape[:-2])
-    batch = batch_axes([(x[2], x[3]) for x in views])
+    batch = merged(shape[:-2], [x[3][:-2] for x in views])
     operands = [lines_of(x, name in ("cholesky", "first_indefinite_minor")) for x in views]
     info = temp(8 * count) if name in FAILING else out
     s = structure_of(v, views[0][1], ways, batch, [o for o, _ in operands])
@@ -648,9 +648,9 @@ def words_of(views, operands, batch) -> list:
     words = []
     for view, (_, strides) in zip(views, operands, strict=True):
         words += [view[0], *(size * x for x in strides)]
-    words += [0] * (2 * OPERAND - len(words)) + [a[0] for a in batch]
+    words += [0] * (2 * OPERAND - len(words)) + [n for n, _ in batch]
     for at in range(len(views)):
-        words += [size * a[1 + at] for a in batch]
+        words += [size * steps[at] for _, steps in batch]
     return words
 
 
@@ -660,17 +660,3 @@ def lines_of(view, is_turned: bool):
     by_columns = bool(rows == 1 and columns != 1)
     strides = (columns, rows) if by_columns else (rows, columns)
     return Operand(bool(strides[1] == 1), by_columns is not is_turned), strides
-
-
-def batch_axes(operands) -> list[list]:
-    """[size, strides of all operands] of the batch, neighbours joined that all operands walk as one."""
-    done: list[list] = []
-    for axis in range(len(operands[0][0]) - 2):
-        size, *strides = operands[0][0][axis], *(x[1][axis] for x in operands)
-        if size == 1:
-            continue
-        if done and all(a == size * b for a, b in zip(done[-1][1:], strides, strict=True)):
-            done[-1] = [done[-1][0] * size, *strides]
-        else:
-            done.append([size, *strides])
-    return done or [[1, *(0 for _ in operands)]]

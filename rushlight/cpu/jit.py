@@ -16,6 +16,7 @@ from functools import cache
 from .. import config
 from ..compiler import cache as objects
 from ..compiler.kernel import Code
+from ..runtime.forking import compiling
 from .features import host
 
 VERSION = "1"       # part of every object's key: raise it when the same IR must give other code
@@ -26,7 +27,6 @@ loads = 0           # objects made callable in this process, compiled here or re
 _addresses: dict[Code, int] = {}
 _loaded: dict[str, int] = {}    # key of an object -> address
 _numbers = itertools.count()    # LLVM wants a new name for each library
-_lock = threading.RLock()
 
 
 def address(code: Code) -> int:
@@ -42,7 +42,7 @@ def addresses(codes: Sequence[Code]) -> list[int]:
     known = _addresses
     new = [code for code in codes if code not in known]
     if new:
-        with _lock:
+        with compiling:
             _make([code for code in dict.fromkeys(new) if code not in known])
             if config.debug.value:
                 _show(new)
@@ -60,7 +60,7 @@ def _make(codes: list[Code]) -> None:
 
 def kept(names: Sequence[tuple[str, str]]) -> list[int] | None:
     """Addresses of objects on disk by (symbol, key of the code); None if one is not there."""
-    with _lock:
+    with compiling:
         found = {}
         for symbol, key in names:
             if key not in _loaded and key not in found:
@@ -278,16 +278,6 @@ def _immortal(thing):
     """Keep `thing` beyond module teardown: workers may be inside its code until the very end."""
     pythonapi.Py_IncRef(py_object(thing))
     return thing
-
-
-def _new_lock_in_child() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):     # no fork in the middle of a compilation on another thread
-    os.register_at_fork(before=lambda: _lock.acquire(), after_in_parent=lambda: _lock.release(),
-                        after_in_child=_new_lock_in_child)
 
 
 def warm_up() -> None:

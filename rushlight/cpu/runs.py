@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ..compiler.kernel import Call, Code, Ref
 from ..compiler.sizes import larger, smaller
 from .emit import Function, vector
+from .pack import merged
 
 FIELDS = 6
 CHUNK = 64              # bytes of one turn
@@ -63,16 +64,11 @@ def small_piece(source: Ref, layout, target: Ref, strides, itemsize: int) -> Pie
     """A piece of a concatenation as rows of bytes, if it is small and lies so in both memories, else None."""
     if layout.numel * itemsize > LIMIT:
         return None
-    axes: list = []                         # (size, stride here, stride there)
-    for n, *steps in zip(layout.shape, layout.strides, strides, strict=True):
-        if n != 1 and axes and axes[-1][1] == steps[0] * n and axes[-1][2] == steps[1] * n:
-            axes[-1] = axes[-1][0] * n, *steps
-        elif n != 1:
-            axes.append((n, *steps))
-    run = axes.pop()[0] if axes and axes[-1][1] == axes[-1][2] == 1 else 1
+    axes = merged(layout.shape, [layout.strides, strides])
+    run = axes.pop()[0] if axes[-1][1] == (1, 1) else 1
     if len(axes) > 1:
         return None
-    rows, ahead, down = axes[0] if axes else (1, 0, 0)
+    rows, (ahead, down) = axes[0] if axes else (1, (0, 0))
     return Piece(source, target, rows, *(n * itemsize for n in (run, ahead, down)))
 
 

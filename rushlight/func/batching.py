@@ -185,7 +185,7 @@ class Capture:
             if n in wanted:
                 wanted.update(n.operands[::2])
         before, line = mode.enabled, record.override
-        mode.enabled = before and False
+        mode.enabled = mode.allows(False)
         try:
             for n in waiting:
                 if n in wanted:

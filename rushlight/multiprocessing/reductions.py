@@ -1,10 +1,13 @@
 """How Python's multiprocessing takes tensors to other processes."""
 from __future__ import annotations
 
-from multiprocessing import reduction
+# Python would import the first and the last while a queue's thread pickles: a process forked just then waits for ever.
+import hmac     # noqa: F401
+from multiprocessing import reduction, resource_sharer  # noqa: F401
 
 import rushlight
 from rushlight.io.rebuild import mirrored, public_state, with_state
+from rushlight.io.storages import make_tensor
 from rushlight.storage import plain
 
 from .channel import NON_LEAF
@@ -35,7 +38,6 @@ def reduce_tensor(tensor):
 
 def rebuild_tensor(kind, descriptor, size, dtype, numel, shape, strides, offset, requires_grad, state, is_conj, is_neg):
     """The same memory, seen from this process."""
-    from rushlight.io.storages import make_tensor
     storage = storage_over(SharedMemory(descriptor.detach(), size), dtype, numel)
     tensor = mirrored(make_tensor(storage, offset, shape, strides), is_conj, is_neg)
     tensor = kind(tensor, requires_grad) if kind is rushlight.nn.Parameter \

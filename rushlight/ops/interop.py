@@ -33,7 +33,7 @@ def to_numpy(x, force=False) -> np.ndarray:
         if not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         x = x.detach()
-    if x.storage.is_conj or x.storage.is_neg:
+    if x.storage.is_mirrored:
         x = readable(x, force)
     if x.dtype is dtypes.bfloat16:
         raise TypeError("Got unsupported ScalarType BFloat16")

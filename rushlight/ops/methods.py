@@ -36,7 +36,6 @@ SAME_NAME = """
     log_normal_ multinomial
     inverse pinverse det slogdet logdet cholesky cholesky_solve cholesky_inverse qr svd matrix_exp triangular_solve lu
     lu_solve orgqr ormqr geqrf put nonzero_static dim_order gcd lcm nextafter frexp histogram index_reduce as_strided_scatter
-    dim_order
 """
 RENAMED = {"type": "type_"}
 

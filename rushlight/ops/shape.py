@@ -357,7 +357,7 @@ def _view(input, *shape):
 def view_dtype(input, dtype):
     """The bytes of a tensor as elements of another dtype; sizes of the last axis change with the element's."""
     old, new = input.dtype, dtype
-    if input.storage.is_conj or input.storage.is_neg:
+    if input.storage.is_mirrored:
         what = "conjugate view tensors" if input.storage.is_conj else "tensors with negative bit set"
         raise RuntimeError(f"torch.Tensor.view is not supported for {what} when converting to a different dtype.")
     if old is new:
@@ -908,7 +908,7 @@ def block_diag(*tensors):
     for x in xs:
         places.append((row, column, *x.shape))
         row, column = row + x.shape[0], column + x.shape[1]
-    before, mode.enabled = mode.enabled, mode.enabled and False
+    before, mode.enabled = mode.enabled, mode.allows(False)
     try:
         y = xs[0].new_zeros(row, column, dtype=to)
         for x, place in zip(xs, places):

@@ -7,7 +7,6 @@ pending work in `record`.
 """
 from __future__ import annotations
 
-import os
 import threading
 from _signal import SIGINT, getsignal, signal as set_handler    # the enums of `signal` cost microseconds
 from ctypes import memmove
@@ -22,15 +21,6 @@ from .. import storage as storages
 from ..storage import Share, Storage, overwritten
 from . import record
 from .record import Node, Signature, pending
-
-
-def _new_lock_in_child():
-    """A thread that held the lock does not exist in a forked child."""
-    record.lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_lock_in_child)
 
 
 def flush() -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from weakref import ref
 
 from ..layout import Layout
+from ..runtime.forking import recording as lock     # a node that a flush has not seen waits for its end
 from ..storage import Storage
 from ..tensor import Tensor
 from . import periods
@@ -131,7 +131,6 @@ class Pending:
 
 
 pending = Pending()
-lock = threading.RLock()    # held while recording and flushing: a node that a flush has not seen waits for its end
 _frame, _new = sys._getframe, object.__new__
 _internal: dict[str, bool] = {}
 _is_known_internal = _internal.get

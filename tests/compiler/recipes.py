@@ -7,6 +7,7 @@ import numpy as np
 
 from rushlight.compiler import plan as planning
 from rushlight.compiler.recipe import plain_recipe, trace
+from rushlight.trace.flush import flush
 from rushlight.trace.graph import Form, spelled_out
 
 
@@ -19,7 +20,7 @@ def compared(recipes: dict | None = None):
     """
     faults, known, before = [], {} if recipes is None else recipes, planning.make
     planning.plans.clear()
-    planning.make = lambda d, family, form: made(spelled_out(d), form, known, faults)
+    planning.make = lambda d, family, form: made(d, form, known, faults)
     try:
         yield faults
     finally:
@@ -27,10 +28,21 @@ def compared(recipes: dict | None = None):
         planning.plans.clear()
 
 
-def made(d, bundled, known, faults):
+def by_new_plans(make):
+    """What `make` gives, computed by new plans; that recipes make the same ones is looked at, too."""
+    planning.forget()
+    with compared() as faults:
+        results = make()
+        flush()
+    assert not faults
+    return results
+
+
+def made(bundles, bundled, known, faults):
+    d = spelled_out(bundles)
     nodes = d.nodes
     plan, form = planning.Plan(plain_recipe(nodes, d)), Form(d)
-    if bundled.values != form.values:
+    if bundled.values != form.values or [bundles.inputs[n] for n in bundled.merged] != d.inputs:
         faults.append(f"bundled otherwise: {names(nodes)}")
     recipes = known.setdefault(form.key, [])
     sizes = None

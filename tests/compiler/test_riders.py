@@ -7,7 +7,7 @@ from rushlight.compiler import pipeline, plan, riders
 from rushlight.compiler.riders import ride
 
 from tests.compiler.graphs import through_all
-from tests.compiler.recipes import compared
+from tests.compiler.recipes import by_new_plans
 
 F = torch.nn.functional
 NUMBERS = np.random.default_rng(0).standard_normal((2, 2200 * 70), dtype=np.float32)
@@ -60,13 +60,7 @@ PROGRAMS = [layer_norm, rms_norm, softmax, batches, blocks]
 
 
 def computed(program, operands):
-    """The results by new plans; that recipes make the same ones is looked at, too."""
-    plan.forget()
-    with compared() as faults:
-        results = [t.clone() for t in program(*operands)]
-        torch.cpu.synchronize()
-    assert not faults
-    return results
+    return by_new_plans(lambda: [t.clone() for t in program(*operands)])
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

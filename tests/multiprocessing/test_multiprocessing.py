@@ -181,3 +181,47 @@ def test_under_the_name_torch(tmp_path):
     done = subprocess.run([sys.executable, "-m", "rushlight", "run", program], capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=240)
     assert done.stdout == "tensor([7., 7.])\n", done.stderr
+
+
+def in_new_process(program):
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_nothing_is_imported_while_a_queue_pickles():
+    """A process that is forked while another thread imports can never import the same."""
+    assert in_new_process("""
+import pickle, sys
+from multiprocessing.reduction import ForkingPickler
+import rushlight, rushlight.multiprocessing
+for x in rushlight.arange(3.), rushlight.nn.Parameter(rushlight.ones(2)):
+    x.detach().add(1).tolist()
+    before = set(sys.modules)
+    pickle.loads(ForkingPickler.dumps(x))
+    print(*set(sys.modules) - before)
+""").split() == []
+
+
+def test_a_fork_waits_for_what_another_thread_is_computing():
+    """Its first plan imports the compiler; a child that is forked meanwhile computes as well."""
+    assert in_new_process("""
+import multiprocessing, threading, time
+import rushlight
+def child(n):
+    assert rushlight.arange(float(n)).exp().log().sum().round().item() == n * (n - 1) / 2
+def work():
+    for n in range(2, 40):
+        rushlight.rand(n, n).mul(n).sum(0).tolist()
+thread = threading.Thread(target=work)
+thread.start()
+context, children = multiprocessing.get_context("fork"), []
+while thread.is_alive() and len(children) < 40:
+    children.append(context.Process(target=child, args=(len(children) % 5 + 2,)))
+    children[-1].start()
+    time.sleep(0.003)
+for process in children:
+    process.join(30)
+    assert process.exitcode == 0, process.exitcode
+print(len(children))
+""").strip() > "0"

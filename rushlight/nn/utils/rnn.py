@@ -132,15 +132,20 @@ def _counts(falling):
     return (np.array(falling)[:, None] > np.arange(falling[0])).sum(0).tolist()
 
 
+def _filled(counts):
+    """Where in a padded array (T, B) packed rows lie."""
+    return np.arange(counts[0]) < np.array(counts)[:, None]
+
+
 def _places(counts):
     """Numbers of the rows of a padded array (T B, *) that packed rows lie in."""
-    return ops.tensor(np.flatnonzero(np.arange(counts[0]) < np.array(counts)[:, None]))
+    return ops.tensor(np.flatnonzero(_filled(counts)))
 
 
 def _from_packed(data, counts, total, value):
     """Packed rows as (total, B, *), with `value` behind the ends."""
     filled = np.zeros((total, counts[0]), bool)
-    filled[:len(counts)] = np.arange(counts[0]) < np.array(counts)[:, None]
+    filled[:len(counts)] = _filled(counts)
     return _spread(data, filled, value)
 
 

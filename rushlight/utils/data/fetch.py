@@ -26,7 +26,12 @@ class Pace:
         self.single = False
 
     def samples(self, found: Iterable) -> list:
-        return [sample for sample in found if not self.single or boundary() is None]
+        samples = []
+        for sample in found:
+            if self.single:
+                boundary()
+            samples.append(sample)
+        return samples
 
     def batch(self, data):
         """The batch, computed: its graph is known before other work joins it."""
