@@ -17,6 +17,7 @@ from ..layout import view
 from ..trace.graph import Graph, Input, Use, Vertex
 from .kernel import NARROW
 from .rows import is_row_value, is_spread, row_axis
+from .sizes import are_same
 
 EPILOGUE_LIMIT = 6          # vertices that a contraction takes along
 WITHOUT_EPILOGUE = {"conv_weight_grad"}     # its results are small, and summed from parts
@@ -99,7 +100,7 @@ class Groups:
         space, read = tuple(v.uses[0].layout.shape), self.read_by(v)
         for group in self.groups[:-RECENT:-1]:
             if group.kind == "loop" and not group.passes and group.dims == v.params["dims"] \
-                    and tuple(group.space) == space and len(group.vertices) < SIBLINGS \
+                    and len(group.vertices) < SIBLINGS and are_same(group.space, space) \
                     and self.shares_walk(v, group) and not self.makes_cycle(v, group) \
                     and any(self.read_by(w) & read for w in group.vertices):
                 return group
@@ -166,7 +167,8 @@ class Groups:
         if v.prim.kind == "reduce":
             if any(w.prim.kind == "reduce" and is_arg(w) != is_arg(v) for w in group.vertices):
                 return False        # where an index is carried nothing is cut into parts: sums keep their own cut
-            if group.dims is not None and (group.dims != v.params["dims"] or group.space != v.uses[0].layout.shape):
+            if group.dims is not None and (group.dims != v.params["dims"]
+                                           or not are_same(group.space, v.uses[0].layout.shape)):
                 return False
             if group.dims is None and not all(self.fits_space(w, v.uses[0].layout.shape) and not uses_index(w)
                                               for w in group.vertices):

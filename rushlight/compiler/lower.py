@@ -16,7 +16,7 @@ from .kernel import Ref, Scalar
 from .repeat import keep, lowered, remember, repeat, roles_of
 from .rows import RowGroup
 from .schedule import Access, LoopGroup, contract_calls, copy_calls
-from .sizes import times
+from .sizes import matches, times
 
 BLOCK, ARENA, INPUT, OUTPUT, LEAF, SHIFTED = "block", "arena", "input", "output", "leaf", "shifted"
 
@@ -243,7 +243,7 @@ class Builder:
             for use in w.uses:
                 slot = self.slot_of.get(use.source) if isinstance(use.source, Vertex) else None
                 if slot in self.owners and slot not in found.values() and self.slots[slot].kind == ARENA \
-                        and use.dtype.itemsize == v.dtype.itemsize and self.slots[slot].nbytes == nbytes and nbytes \
+                        and use.dtype.itemsize == v.dtype.itemsize and matches(self.slots[slot].nbytes, nbytes) and nbytes \
                         and all(self.is_read_before(at, group, r) for x in self.owners[slot] for r in self.users[x]):
                     return slot
         return None
@@ -257,8 +257,8 @@ class Builder:
         for w in upstream(v, group):
             for use in w.uses:
                 source = use.source
-                if isinstance(source, Input) and source.donated == nbytes and nbytes and source.leaf not in self.donors.values() \
-                        and use.dtype.itemsize == v.dtype.itemsize \
+                if isinstance(source, Input) and matches(source.donated, nbytes) and nbytes \
+                        and source.leaf not in self.donors.values() and use.dtype.itemsize == v.dtype.itemsize \
                         and all(self.is_read_before(at, group, r) for r in self.readers[source.leaf]):
                     self.donors[slot] = source.leaf
                     return

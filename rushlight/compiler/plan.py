@@ -17,9 +17,10 @@ from ..runtime.run import COMMAND_BYTES, run as run_native
 from ..storage import is_shared
 from ..trace import periods, record
 from ..trace.flush import to_its_end
-from ..trace.graph import Form, describe, spelled_out
+from ..trace.form import Form
+from ..trace.graph import describe, spelled_out
 from .memory import lay_out
-from .recipe import families, family_of, plain_recipe
+from .recipe import families, plain_recipe, variant_of, variants
 from .repeat import lowered
 
 LIMIT = 4096                    # plans kept; the least recently used go first
@@ -97,14 +98,14 @@ def noted(key, plan) -> None:
 def _new_plan(nodes, d):
     """A plan for a key that is not known; the same applications may be known in other bundles."""
     global misses
-    family, form, among_applications = named(d)
+    variant, form, among_applications = named(d)
     shared = plans.get(among_applications)
     misses += shared is None
-    plan = shared or made_for(d, family, form)
-    if d.chosen and plan.follows(form):
+    plan = shared or made_for(d, variant, form)
+    if d.chosen and plan.moves:
         if plan is shared:                  # with other descriptions
-            plan = made_for(d, family, form)
-        plan.moves, plan.chosen = (list(form.values), form.chosen), d.chosen
+            plan = made_for(d, variant, form)
+        plan.chosen = d.chosen
         keep(d.key, plan)
     else:
         for name in ((*d.key, *d.chosen), among_applications):
@@ -116,25 +117,23 @@ def _new_plan(nodes, d):
 
 def still_plan(d):
     """A plan for the chosen offsets of a description as they are, that nobody moves: what is replayed keeps its plans."""
-    family, form, among_applications = named(d)
+    variant, form, among_applications = named(d)
     plan = plans.get(among_applications)
     if plan is None:
-        plan = made_for(d, family, form)
+        plan = made_for(d, variant, form)
         keep(among_applications, plan)
     return plan
 
 
-def made_for(d, family, form):
-    plan = make(d, family, form) if watcher is None else watcher.compile(make, d, family, form)
-    plan.merged = form.merged
-    return plan
+def made_for(d, variant, form):
+    return make(d, variant, form) if watcher is None else watcher.compile(make, d, variant, form)
 
 
 def named(d) -> tuple:
-    """(family, form, the key of its applications) of a description."""
+    """(variant, form, the key of its applications) of a description."""
     form = Form(d)
-    family = family_of(d, form)
-    return family, form, ((spelled_out(d).key if family is None else (family, form.values)), *form.merged)
+    variant = variant_of(d, form)
+    return variant, form, ((spelled_out(d).key if variant is None else (variant, form.values)), *form.merged)
 
 
 def is_watched() -> bool:
@@ -155,12 +154,12 @@ def keep(key, plan) -> None:
         held -= gone.size(oldest)
 
 
-def make(d, family, form) -> Plan:
+def make(d, variant, form) -> Plan:
     """A plan for a new description."""
-    if family is not None and not is_watched():
-        return Plan(*family.recipe(d, form))
+    if variant is not None and not is_watched():
+        return Plan(*variant.recipe(d, form))
     e = spelled_out(d)
-    return Plan(plain_recipe(e.nodes, e))
+    return Plan(plain_recipe(e.nodes, e), (), form)
 
 
 def forget(_value=None) -> None:
@@ -169,6 +168,7 @@ def forget(_value=None) -> None:
     with record.lock:
         generation += 1
         plans.clear()
+        variants.clear()
         families.clear()
         lowered.clear()
 
@@ -179,7 +179,8 @@ config.winograd.watchers.append(forget)
 class Plan:
     """A recipe with its sizes: args blocks, a table of commands, an arena; fixed for the plan's life."""
 
-    def __init__(self, recipe, sizes=()):
+    def __init__(self, recipe, sizes, form):
+        """`form`: of the description, as it is told to the recipe."""
         self.recipe = recipe
         numbers = np.array(sizes, np.int64)
         self.nbytes = recipe.nbytes.bind(numbers).tolist()
@@ -195,11 +196,11 @@ class Plan:
         self.cells = memoryview(self.words)
         self.place(numbers)
         self.few_numbers = self.number_cells()
-        self.moves = None       # (sizes of the form, where chosen offsets stand among them), if these can be moved
-        self.chosen: list = []  # what they are now
-        self.merged = range(len(recipe.itemsizes))      # inputs of the description by those of the recipe
+        self.merged = form.merged           # inputs of the description by those of the recipe
+        self.moves = self.what_moves(form)  # (sizes of the form, where chosen offsets stand among them)
+        self.chosen: list = []              # what they are now
         self.may_stop = not recipe.donors and all(type(s) is list for s in recipe.segments)
-        self.sources = None     # found once `merged` is told
+        self.sources = None
         self.output_bytes = None if recipe.donors else [self.nbytes[slot] for slot in recipe.output_slots]
         self.host_signatures: dict = {}
         self.bound = None       # whose buffers the words hold, if that is known (replay/program.py)
@@ -213,9 +214,12 @@ class Plan:
         self.few_places = len(recipe.places) <= FEW and list(zip(*map(
             np.ndarray.tolist, (recipe.places, recipe.which, self.addends))))
 
-    def follows(self, form) -> bool:
-        """Whether it was made by a formula in which all chosen offsets vary."""
-        return self.recipe.formula is not None and self.recipe.fit.varies(form.chosen)
+    def what_moves(self, form):
+        """None unless it was made by a formula in which all chosen offsets vary."""
+        recipe = self.recipe
+        if not form.chosen or recipe.formula is None or not recipe.fit.varies(form.chosen):
+            return None
+        return list(form.values), form.chosen
 
     def move(self, chosen) -> bool:
         """Write other chosen offsets into the words; False if they ask for another plan."""

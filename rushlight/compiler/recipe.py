@@ -3,19 +3,23 @@
 A graph that was seen in other sizes before belongs to a family. When a family has been met often
 enough, the passes run once on numbers that remember how they were computed (sizes.py). From then on a new
 size is a few hundred steps of arithmetic, the check that everything would be decided as it was,
-and a new layout of the arena. Where a check fails the passes run again.
+and a new layout of the arena. Where a check fails the passes run again. Which sizes of a family are equal
+only by chance shows as it is met (trace/likeness.py).
 """
 from __future__ import annotations
 
 import gc
 from collections import OrderedDict, deque
 from contextlib import contextmanager
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from ..cpu import jit
 from ..trace import periods
-from ..trace.graph import Form, build, choose, owners, spelled_out
+from ..trace.form import owners
+from ..trace.graph import build, choose, spelled_out
+from ..trace.likeness import Retelling, Retold, Sketch
 from ..trace.record import pending
 from .kernel import Call, Code, Ref, Scalar
 from .lower import ARENA, INPUT, LEAF, OUTPUT, SHIFTED, Host
@@ -26,27 +30,32 @@ from .stored import Shelf
 SEEN = 2                # sizes that the passes treat before they are traced
 REMEMBERED = 8          # sizes by which a family tells what varies
 RECIPES = 64            # of one family
-FAMILIES = 512
+FORMS = 512
 
-families: OrderedDict = OrderedDict()
+variants: OrderedDict = OrderedDict()               # key of a form -> variant of a family
+families: WeakValueDictionary = WeakValueDictionary()       # key of a sketch -> family
 bound = traced = 0
 failures: deque = deque(maxlen=16)      # why families could not be traced
 
 
-def family_of(d, form) -> Family | None:
-    """The family of a description: of graphs of the same applications, bundled one way or another."""
+def variant_of(d, form) -> Variant | None:
+    """The variant that a description belongs to: of graphs of the same applications, bundled one way or another."""
     try:
-        family = families.get(form.key)
+        variant = variants.get(form.key)
     except TypeError:                   # a parameter without a hash
         return None
-    if family is None:
-        alone = form if d.nodes.__class__ is list else Form(spelled_out(d))
-        family = families[form.key] = families[alone.key] = families.get(alone.key) or Family(alone)
-        while len(families) > FAMILIES:
-            families.popitem(last=False)
+    if variant is None:
+        sketch = Sketch(d, form)
+        key = sketch.key()
+        family = families.get(key)
+        if family is None:
+            family = families[key] = Family(sketch, form)
+        variant = variants[form.key] = family.variant(sketch.likeness)
+        while len(variants) > FORMS:
+            variants.popitem(last=False)
     else:
-        families.move_to_end(form.key)
-    return family
+        variants.move_to_end(form.key)
+    return variant
 
 
 def plain_recipe(nodes, d) -> Recipe:
@@ -67,65 +76,130 @@ def no_collections():
             gc.enable()
 
 
-class Family:
-    """Graphs of one form: the sizes that were met, and recipes for ranges of them."""
+class Variant:
+    """Graphs of one form: of a family, those in which the same sizes are equal."""
 
-    __slots__ = ("shelf", "seen", "recipes", "found", "missed", "closed", "moved", "starts")
+    __slots__ = ("family", "likeness", "retellings", "starts", "__weakref__")
 
-    def __init__(self, form):
-        self.shelf = Shelf(form)
-        self.seen: deque = deque(maxlen=REMEMBERED)
-        self.recipes: list[Recipe] = list(self.shelf.for_ranges())
-        self.found = self.missed = 0    # how often a recipe fitted, and how often none did
-        self.moved: set = set()         # places of offsets that changed
+    def __init__(self, family, likeness):
+        self.family, self.likeness = family, likeness
+        self.retellings: dict = {}      # likeness of a recipe -> how sizes are told to it
         self.starts: dict = {}          # where inputs began the last time
+
+    def recipe(self, d, form) -> tuple:
+        """(recipe, its sizes, how it is told the form) of a description: a known recipe that fits, or one made now."""
+        return self.family.recipe(self, d, form)
+
+    def told(self, form, likeness):
+        """A form in the terms of a likeness; None if that takes things for the same which are not."""
+        if likeness not in self.retellings:
+            self.retellings[likeness] = self.retelling(likeness)
+        retelling = self.retellings[likeness]
+        return retelling and retelling.form(form)
+
+    def retelling(self, likeness):
+        family = self.family
+        if not likeness.is_finer(self.likeness):
+            return None
+        return Retelling(self.likeness, likeness, family.lengths, family.counts)
+
+    def watch_inputs(self, d, form, inputs):
+        """Inputs that begin elsewhere than the time before are chosen by data."""
+        if len(d.inputs) > len(d.leaves):
+            for (place, start), before in zip(form.starts.items(), self.starts.values()):
+                for owner in inputs[place] if start != before else ():
+                    choose(*owner)
+        self.starts = form.starts
+
+
+class Family:
+    """Graphs of one sketch: the sizes that were met, and recipes for ranges of them."""
+
+    __slots__ = ("shelf", "variants", "likeness", "lengths", "counts", "seen", "recipes", "found", "missed", "closed",
+                 "moved", "__weakref__")
+
+    def __init__(self, sketch, form):
+        self.variants: WeakValueDictionary = WeakValueDictionary()      # by their classes
+        self.lengths, self.counts = sketch.lengths, sketch.counts
+        self.likeness = sketch.likeness     # of all that was met: what is the same in all graphs
+        self.seen: deque = deque(maxlen=REMEMBERED)
+        self.shelf = Shelf(sketch, form)
+        self.recipes: list[Recipe] = list(self.shelf.for_ranges())
+        for recipe in self.recipes:
+            self.tell_apart(recipe.likeness)
+        self.found = self.missed = 0    # how often a recipe fitted, and how often none did
+        self.moved: set = set()         # numbers of offsets that changed
         self.closed = False     # nothing is gained by tracing
 
-    def recipe(self, d, form):
-        """(recipe, its sizes) of a description: a known recipe that fits, or one made now."""
+    def variant(self, likeness) -> Variant:
+        classes = likeness.classes()
+        variant = self.variants.get(classes)
+        if variant is None:
+            variant = self.variants[classes] = Variant(self, likeness)
+        return variant
+
+    def recipe(self, variant, d, form) -> tuple:
+        known = self.known(variant, form)
+        if known is not None:
+            return known
+        self.missed += 1
+        self.tell_apart(variant.likeness)
+        told = variant.told(form, self.likeness)
+        self.watch_offsets(variant, d, form, told)
+        is_chosen = bool(d.chosen)
+        d = spelled_out(d)
+        if self.missed == 1:
+            periods.watch(pending.first, pending.pieces, d.nodes, len(pending.nodes))
+        made = self.traced(d, told, len(form.offsets)) if self.pays(is_chosen) else None
+        self.seen.append(told.values)
+        return made or (self.made_for(variant, form.values, d), (), form)
+
+    def known(self, variant, form) -> tuple | None:
+        """What `recipe` gives, if a recipe fits."""
         global bound
+        told: dict = {}
         for recipe in self.recipes:
-            sizes = recipe.sizes(form.values)
+            likeness = recipe.likeness
+            if likeness not in told:
+                told[likeness] = variant.told(form, likeness)
+            as_told = told[likeness]
+            sizes = as_told and recipe.sizes(as_told.values)
             if sizes is not None:
                 self.found += 1
                 bound += 1
                 self.recipes.remove(recipe)
                 self.recipes.insert(0, recipe)
-                return recipe, sizes
-        self.missed += 1
-        self.watch_offsets(d, form)
-        is_chosen = bool(d.chosen)
-        d = spelled_out(d)
-        if self.missed == 1:
-            periods.watch(pending.first, pending.pieces, d.nodes, len(pending.nodes))
-        made = self.traced(d, Form(d)) if self.pays(is_chosen) else None
-        self.seen.append(form.values)
-        return made or (self.made_for(form.values, d), ())
+                return recipe, sizes, as_told
+        return None
 
-    def made_for(self, values, d) -> Recipe:
+    def tell_apart(self, likeness) -> None:
+        """From now on what is the same here and there counts as the same."""
+        if not self.likeness.is_finer(likeness):
+            before, self.likeness = self.likeness, self.likeness.apart(likeness)
+            again = Retelling(before, self.likeness, self.lengths, self.counts)
+            self.seen = deque(map(again.values, self.seen), maxlen=REMEMBERED)
+
+    def made_for(self, variant, values, d) -> Recipe:
         """By the passes, here or in an earlier process."""
-        recipe = self.shelf.for_sizes(values)
+        name = repr((*variant.likeness.classes(), values))
+        recipe = self.shelf.load(name)
         if recipe is None:
             recipe = plain_recipe(d.nodes, d)
-            self.shelf.keep_for_sizes(values, recipe)
+            self.shelf.store(name, recipe)
         return recipe
 
-    def watch_offsets(self, d, form):
+    def watch_offsets(self, variant, d, form, told):
         """Remember which offsets ever were others than the time before, and that data chooses them."""
         offsets, inputs = owners(d)
         if self.seen:
-            before, now = self.seen[-1], form.values
-            for k, owner in zip(form.places_of_offsets, offsets):
-                if before[k] != now[k]:
+            first = len(told.values) - len(form.values) + form.places_of_offsets.start
+            for k, owner in enumerate(offsets):
+                if self.seen[-1][first + k] != told.values[first + k]:
                     self.moved.add(k)
                     if owner:
                         choose(*owner)
-        if self.starts and len(d.inputs) > len(d.leaves):
-            for (place, start), before in zip(form.starts.items(), self.starts.values()):
-                for owner in inputs[place] if start != before else ():
-                    choose(*owner)
-        self.starts = form.starts
-        self.moved.update([k for k, owner in zip(form.places_of_offsets, offsets)
+        variant.watch_inputs(d, form, inputs)
+        self.moved.update([k for k, owner in enumerate(offsets)
                            if owner and owner[0].chosen and owner[1] in owner[0].chosen])
 
     def pays(self, is_chosen) -> bool:
@@ -133,19 +207,19 @@ class Family:
         return not self.closed and self.missed > SEEN - is_chosen and \
             len(self.recipes) < min(self.found + self.missed.bit_length(), RECIPES)
 
-    def traced(self, d, form):
-        """A recipe for what varies between the sizes that were met, and its sizes now."""
+    def traced(self, d, told, offsets: int):
+        """What `recipe` gives: a recipe for what varies between the sizes that were met; `offsets`: how many are told."""
         global traced
         groups: dict = {}           # places that were always equal are one variable
-        for place, values in enumerate(zip(*self.seen, form.values)):
-            if place in form.places_of_offsets:
-                if place in self.moved:         # offsets are chosen by data: equal ones are so by chance
+        first = len(told.values) - len(d.donated) - offsets
+        for place, values in enumerate(zip(*self.seen, told.values)):
+            if first <= place < first + offsets:
+                if place - first in self.moved:         # offsets are chosen by data: equal ones are so by chance
                     groups[place] = [place]
             elif len(set(values)) > 1:
                 groups.setdefault(values, []).append(place)
-        places = list(groups.values())
         try:
-            recipe = trace(d.nodes, d, form, places)
+            recipe = trace(d, self.likeness, told.values, list(groups.values()))
         except (TypeError, AttributeError, LookupError, ArithmeticError) as error:
             failures.append(error)
             self.closed = True
@@ -153,26 +227,26 @@ class Family:
         self.recipes.insert(0, recipe)
         self.shelf.keep_for_range(recipe)
         traced += 1
-        return recipe, recipe.sizes(form.values)
+        return recipe, recipe.sizes(told.values), told
 
 
-def trace(nodes, d, form, places) -> Recipe:
+def trace(d, likeness, values, places) -> Recipe:
     """The passes on numbers that vary at `places`."""
     following = Trace()
-    numbers = list(form.values)
+    numbers = list(values)
     for same in places:
-        variable = following.variable(form.values[same[0]])
+        variable = following.variable(values[same[0]])
         for place in same:
             numbers[place] = variable
     with no_collections():
-        program = compile_graph(build(nodes, d, form.retold(numbers)))
-        return Recipe(program, following, form.values, places)
+        program = compile_graph(build(d.nodes, d, Retold(d, likeness, numbers)))
+        return Recipe(program, following, values, places, likeness)
 
 
 class Recipe:
     """A program as arrays; what a plan of it needs beyond them are `sizes`."""
 
-    def __init__(self, program, following: Trace | None = None, values=(), places=()):
+    def __init__(self, program, following: Trace | None = None, values=(), places=(), likeness=None):
         self.steps = [Brief(s) if isinstance(s, Call) else s for s in program.steps]
         self.donors, self.checks, self.itemsizes = program.donors, program.checks, program.inputs
         self.numbers: dict[int, Number] = {}        # that follow from sizes, in the order of `sizes`
@@ -184,7 +258,7 @@ class Recipe:
         self.arena = [(n, s.first, s.last) for n, s in enumerate(program.slots)
                       if s.kind == ARENA and s.first is not None]
         self.formula = following and following.formula(self.numbers.values())
-        self.fit = Fit(values, places)
+        self.fit, self.likeness = Fit(values, places), likeness
         self.insert_addresses(jit.addresses(list(self.codes)))
 
     # -- between processes ------------------------------------------------------------------------------

@@ -17,10 +17,11 @@ from .. import config
 from ..dtypes import dtype
 from ..layout import Layout
 from ..prims.table import PRIMITIVES
-from ..trace.graph import SIZES
+from ..trace.form import SIZES
+from ..trace.likeness import numbered
 from . import cache as objects
 
-VERSION = "1"               # raise it when a recipe is kept in another form
+VERSION = "2"               # raise it when a recipe is kept in another form
 SOURCES = ("compiler", "cpu", "prims", "runtime", "trace", "layout.py", "dtypes.py")
 PLAIN = (int, float, bool, str, type(None), dtype)
 
@@ -28,8 +29,8 @@ PLAIN = (int, float, bool, str, type(None), dtype)
 class Shelf:
     """The recipes of one family; None is found, and nothing kept, where there is no folder for them."""
 
-    def __init__(self, form):
-        self.name = name_of(form) if config.recipes.value and config.cache.value else None
+    def __init__(self, sketch, form):
+        self.name = name_of(sketch, form) if config.recipes.value and config.cache.value else None
         self.ranges = 0         # how many are kept that hold for ranges of sizes
 
     def for_ranges(self):
@@ -37,13 +38,6 @@ class Shelf:
         while recipe := self.load(f"range {self.ranges}"):
             self.ranges += 1
             yield recipe
-
-    def for_sizes(self, values):
-        """What the passes made for just these sizes."""
-        return self.load(repr(values))
-
-    def keep_for_sizes(self, values, recipe) -> None:
-        self.store(repr(values), recipe)
 
     def keep_for_range(self, recipe) -> None:
         self.store(f"range {self.ranges}", recipe)
@@ -74,16 +68,15 @@ class Unnamed(Exception):
     """A parameter that has no name which another process would give it, too."""
 
 
-def name_of(form) -> str | None:
-    """A form by names that mean the same in every process."""
+def name_of(sketch, form) -> str | None:
+    """The sketch of a form by names that mean the same in every process."""
     try:
-        kinds = [named(sig) for sig in form.signatures]
+        names = [repr(named(sig)) for sig in form.signatures]
     except Unnamed:
         return None
-    seen = [[l and form.layouts[l] for l in (*sig.layouts, sig.out, *layouts_of(sig))] for sig in form.signatures]
-    wiring, _, *rest = form.key
+    kinds = numbered(names[k] for k in sketch.likeness.signatures)
     digest = blake2b(digest_size=20)
-    for part in (kinds, seen, [l.ndim for l in form.layouts], wiring, rest):
+    for part in (list(dict.fromkeys(names)), kinds, sketch.wiring, sketch.donated):
         digest.update(repr(part).encode())
     return digest.hexdigest()
 
@@ -92,7 +85,8 @@ def named(sig) -> tuple:
     if PRIMITIVES.get(sig.prim.name) is not sig.prim:
         raise Unnamed
     dtypes = [d and d.name for d in sig.dtypes]
-    return sig.prim.name, dtypes, sig.dtype.name, [(name, told(name, value)) for name, value in sig.params.items()]
+    axes = [l and l.ndim for l in (*sig.layouts, sig.out, *layouts_of(sig))]
+    return sig.prim.name, dtypes, axes, sig.dtype.name, [(name, told(name, value)) for name, value in sig.params.items()]
 
 
 def layouts_of(sig) -> list:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import prod
 
 from ..compiler.kernel import LANES, Call, Code, Epilogue, View
-from ..compiler.sizes import larger, smaller, times
+from ..compiler.sizes import is_about, larger, smaller, times
 from ..dtypes import bfloat16, dtype, float32, float64, int32, int64
 from .contract import (BLOCK_K, BLOCK_ROWS, PANELS, PLENTY, Contraction, Cut, Left, Right, Temp, balanced,
                        ceil_div, columns_of, contract, cut_columns, cut_rows)
@@ -127,13 +127,13 @@ def _pays_to_swap(a: View, b: View) -> bool:
         crossed = _pair_cycles(n, m, k, adjacent(a, -2), _lies_in_pairs(turned(b)))
     else:
         straight, crossed = _cycles(m, n, k, adjacent(b, -1)), _cycles(n, m, k, adjacent(a, -2))
-    return n > 1 and SWAP_GAIN * crossed < straight
+    return n > 1 and not is_about(straight, SWAP_GAIN * crossed)
 
 
 def _cycles(m: int, n: int, k: int, adjacent: bool) -> int:
     """A guess of the time with m as rows: vectors multiplied, and packed once for each row tile."""
     vectors, tiles = ceil_div(n, LANES) * k, ceil_div(m, BLOCK_ROWS)
-    return vectors * (m + tiles * (0 if adjacent and m <= FEW_ROWS else 4 if adjacent else 7))
+    return vectors * (m + tiles * (0 if adjacent and is_about(m, FEW_ROWS) else 4 if adjacent else 7))
 
 
 def _pair_cycles(m: int, n: int, k: int, adjacent: bool, in_place: bool) -> int:
@@ -192,7 +192,7 @@ def _right(before: list[Call], c: Contraction, b: View, temp: Temp) -> Right:
     panel = c.k.tile * PANEL_BYTES
     if not c.dots and b.dtype is not c.kind:
         b = converted(before, c.kind, b, temp)
-    if not c.dots and c.m.total <= FEW_ROWS and adjacent(b, -1):
+    if not c.dots and is_about(c.m.total, FEW_ROWS) and adjacent(b, -1):
         step = b.strides[-2] * b.itemsize
         words = Matrix(b.ref, b.itemsize, step, 1, 0, batch_table(b)).words(panel)
         return Right(pack_view(), words, PANEL_BYTES, step)

@@ -28,7 +28,7 @@ class Signature:
 
     __slots__ = ("prim", "params", "layouts", "dtypes", "shape", "dtype", "numel", "out", "result",
                  "native",      # whether kernels can compute it: set by compiler/bodies.py
-                 "told",        # what of it are sizes: set by trace/graph.py
+                 "told",        # what of it are sizes: set by trace/form.py
                  "chosen")      # operands seen at offsets that follow from data: set by trace/graph.py
 
     def __init__(self, prim, params, layouts, dtypes, out: Layout, dtype, result: Layout):

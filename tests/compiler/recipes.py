@@ -5,10 +5,12 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from rushlight.compiler import plan as planning
+from rushlight.compiler import plan as planning, sizes as numbers
 from rushlight.compiler.recipe import plain_recipe, trace
 from rushlight.trace.flush import flush
-from rushlight.trace.graph import Form, spelled_out
+from rushlight.trace.form import Form
+from rushlight.trace.graph import spelled_out
+from rushlight.trace.likeness import Sketch
 
 
 @contextmanager
@@ -20,11 +22,12 @@ def compared(recipes: dict | None = None):
     """
     faults, known, before = [], {} if recipes is None else recipes, planning.make
     planning.plans.clear()
-    planning.make = lambda d, family, form: made(d, form, known, faults)
+    planning.make = lambda d, variant, form: made(d, form, known, faults)
+    slack, numbers.SLACK = numbers.SLACK, 1         # a plan of near sizes is as good, but another one
     try:
         yield faults
     finally:
-        planning.make = before
+        planning.make, numbers.SLACK = before, slack
         planning.plans.clear()
 
 
@@ -41,7 +44,8 @@ def by_new_plans(make):
 def made(bundles, bundled, known, faults):
     d = spelled_out(bundles)
     nodes = d.nodes
-    plan, form = planning.Plan(plain_recipe(nodes, d)), Form(d)
+    form = Form(d)
+    plan = planning.Plan(plain_recipe(nodes, d), (), bundled)
     if bundled.values != form.values or [bundles.inputs[n] for n in bundled.merged] != d.inputs:
         faults.append(f"bundled otherwise: {names(nodes)}")
     recipes = known.setdefault(form.key, [])
@@ -52,13 +56,13 @@ def made(bundles, bundled, known, faults):
             break
     else:
         try:
-            recipe = trace(nodes, d, form, varying(form))
+            recipe = trace(d, Sketch(d, form).likeness, form.values, varying(form))
         except Exception as error:
             faults.append(f"cannot be traced: {error!r} in {names(nodes)}")
             return plan
         recipes.append(recipe)
         sizes = recipe.sizes(form.values)
-    other = planning.Plan(recipe, sizes)
+    other = planning.Plan(recipe, sizes, bundled)
     faults += [f"{name} of {names(nodes)}: {difference(a, b)}" for (name, a), b in zip(
         told(plan).items(), told(other).values(), strict=True) if not alike(a, b)]
     return other
