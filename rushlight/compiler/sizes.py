@@ -290,24 +290,27 @@ def times(shape) -> str:
     return "x".join(str(plain(n)) for n in shape)
 
 
+SLACK = 4
+is_exact = False        # set by tests that compare plans number by number: recipes make what the passes would
+
+
 def are_same(shape, other) -> bool:
     """Whether shapes are equal in all graphs that a trace is for, not by chance in this one: asked without a guard, where
     only an opportunity is lost."""
+    if is_exact:
+        return tuple(shape) == tuple(other)
     return len(shape) == len(other) and all(
         a.index == b.index if type(a) is type(b) is Number else type(a) is type(b) and a == b for a, b in zip(shape, other))
 
 
 def matches(a, b) -> bool:
     """a == b, under the guard that it is so; no guard is needed where it is not, because only an opportunity is lost."""
-    return type(a) is type(b) and plain(a) == plain(b) and a == b
-
-
-SLACK = 4               # tests that compare plans number by number set 1
+    return (is_exact or plain(a) == plain(b)) and a == b
 
 
 def is_about(n, limit) -> bool:
     """n <= limit, where both answers are right and one is faster: a trace holds for others near the limit, too."""
-    if type(n) is not Number and type(limit) is not Number:
+    if is_exact or type(n) is not Number and type(limit) is not Number:
         return n <= limit
     return n <= SLACK * limit if plain(n) <= plain(limit) else SLACK * n <= limit
 

@@ -8,8 +8,8 @@ def test_opportunities_are_asked_for_without_guards():
     trace = Trace()
     n, m = trace.variable(24), trace.variable(24)
     assert are_same((n, 3), (n, 3)) and not are_same((n,), (m,)) and not are_same((n,), (24,)) and are_same((2, 3), (2, 3))
-    assert not matches(n, 24) and not matches(n, m + 1) and not trace.guards
-    assert matches(n, m) and len(trace.guards) == 1
+    assert not matches(n, 25) and not matches(n, m + 1) and not trace.guards
+    assert matches(n, m) and matches(n, 24) and len(trace.guards) == 2
 
 
 @pytest.mark.parametrize("limit", [24, 10])
