@@ -4,6 +4,7 @@ from __future__ import annotations
 from ..compiler.kernel import View
 from .factor import can_factor, lower_factor
 from .fourier import can_transform, lower_transform
+from .lattice import can_align, lower_lattice
 from .loops import nest_code as nest, row_nest_code as rows
 from .recurrent import can_recur, lower_recurrence
 from .runs import copy_pieces, small_piece
@@ -33,12 +34,15 @@ def is_whole_product(vertex) -> bool:
     return is_whole(*(View(None, vertex.dtype, tuple(u.layout.shape), u.layout.strides) for u in vertex.uses))
 
 
+KERNELS = (can_scan, can_recur, can_align, can_sort, can_select, can_transform, can_factor)
+
+
 def is_native(vertex) -> bool:
     """Whether a scatter, scan, recurrence, sort, Fourier transform or factorisation has a kernel; else its NumPy meaning runs."""
     kind = vertex.prim.kind
     if kind == "scatter":
         return can_scatter(vertex)
-    return kind == "host" and any(can(vertex) for can in (can_scan, can_recur, can_sort, can_select, can_transform, can_factor))
+    return kind == "host" and any(can(vertex) for can in KERNELS)
 
 
 def native(vertex, out, views, temp, failing) -> list:
@@ -47,6 +51,8 @@ def native(vertex, out, views, temp, failing) -> list:
         return lower_scan(vertex, out, *views)
     if can_recur(vertex):
         return lower_recurrence(vertex, out, views, temp)
+    if can_align(vertex):
+        return lower_lattice(vertex, out, views, temp)
     if can_transform(vertex):
         return lower_transform(vertex, out, *views, temp)
     if can_factor(vertex):
