@@ -663,14 +663,40 @@ def unravel_index(indices, shape):
     return unbind(stack(out[::-1], -1), -1) if out else ()
 
 
-def _triangle_indices(firsts, lasts, dtype):
-    """Row and column numbers: in row i the columns from firsts[i] up to lasts[i]."""
-    counts = np.maximum(lasts - firsts, 0)
-    ends = np.cumsum(counts)
-    out = np.empty((2, int(ends[-1]) if len(ends) else 0), np.int64)
-    out[0] = np.repeat(np.arange(len(counts)), counts)
-    np.subtract(np.arange(out.shape[1]), np.repeat(ends - counts - firsts, counts), out=out[1])
-    return tensor(out, dtype=dtype)
+def _below(row, col, offset):
+    """(first row, its length, rows up to the first that is full, full rows behind) of a lower triangle."""
+    first = min(max(0, -offset), row)
+    least = min(max(first + offset + 1, 0), col)
+    grow = min(row - first, col - least + 1) if least else 0
+    return first, least, grow, (row - first - grow if least else 0)
+
+
+def _lower_indices(row, col, offset, reverse=False):
+    """Numbers of rows and columns of a lower triangle, element by element, or from the last one on.
+
+    Element k of rows that begin with m elements and grow by one is in row j if
+    j m + j (j - 1) / 2 <= k, which a square root in float64 tells exactly below 2^49.
+    """
+    first, least, grow, full = _below(row, col, offset)
+    numbers = (lambda n: arange(n - 1, -1, -1)) if reverse else arange
+    k = numbers(grow * least + grow * (grow - 1) // 2)
+    b = 2 * least - 1
+    j = (((8 * k + b * b).to(dtypes.float64).sqrt() - b) * 0.5).to(dtypes.int64)
+    parts = [(j + first, k - (j * (j + b) >> 1))]
+    if full:
+        i, c = numbers(full) + (first + grow), numbers(col)
+        parts.append((i.repeat_interleave(col), c.repeat(full)))
+    return [_end_to_end(side[::-1] if reverse else side) for side in zip(*parts, strict=True)]
+
+
+def _end_to_end(parts):
+    from .shape import cat
+    return cat(parts) if len(parts) > 1 else parts[0]
+
+
+def _pairs(rows, columns, dtype):
+    from .shape import stack
+    return stack([rows, columns]).to(dtype or dtypes.int64)
 
 
 def _check_sides(row, col):
@@ -682,10 +708,11 @@ def _check_sides(row, col):
 def tril_indices(row, col, offset=0, *, dtype=dtypes.int64, device=None, layout=None):
     """Row and column numbers of the lower triangle."""
     _check_sides(row, col)
-    return _triangle_indices(np.zeros(row, np.int64), np.clip(np.arange(row) + offset + 1, 0, col), dtype)
+    return _pairs(*_lower_indices(row, col, offset), dtype)
 
 
 def triu_indices(row, col, offset=0, *, dtype=dtypes.int64, device=None, layout=None):
     """Row and column numbers of the upper triangle."""
     _check_sides(row, col)
-    return _triangle_indices(np.clip(np.arange(row) + offset, 0, col), np.full(row, col), dtype)
+    rows, columns = _lower_indices(row, col, col - row - offset, reverse=True)
+    return _pairs(row - 1 - rows, col - 1 - columns, dtype)
