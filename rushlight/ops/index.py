@@ -24,9 +24,10 @@ from ..return_types import return_type
 from ..tensor import Tensor, wrap
 from ..trace.flush import from_array
 from ..trace.record import compound, pending, record_write
-from .create import arange, tensor, triu_indices
+from .create import arange, tensor, triu_indices, zeros
 from .formats import laid_out
 from .overriding import stranger
+from .pointwise import where
 from .promote import SAME, apply, cast_layout, in_order, into, operand, output_order, remember
 from .shape import _ALIAS as ALIAS
 from .support import as_element, beyond, legacy_name, need, refuse
@@ -579,7 +580,6 @@ def _taken(input, index, error, name):
 
 def _from_start(index, n):
     """Negative indices of an axis of n as others."""
-    from .pointwise import where
     return where(index < 0, index + n, index)
 
 
@@ -688,7 +688,6 @@ def _combined_gradient_of_source(g, y, x, src, at, *, dim, how):
     if how != "multiply":
         _, theirs, share = _shares(g, y, x, src, at, dim)
         return theirs * gather(share, dim, at)
-    from .pointwise import where
     zero = src == 0
     zeros = gather(scatter_add((x * 0).detach(), dim, at, zero.to(x.dtype)), dim, at)
     others = _combined(x, where(zero, 1.0, src).to(src.dtype), at, dim=dim, how=how)
@@ -817,7 +816,6 @@ def masked_scatter(input, mask, source):
     if not source.numel():
         return named(good(x.clone(), m.any(), "source"), "MaskedScatterBackward0") if x.numel() else x.clone()
     order = (m.reshape(-1).to(dtypes.int64).cumsum(0) - 1).clamp(min=0).reshape(shape)
-    from .pointwise import where
     return named(where(m, _taken(source, order, "source", "TakeBackward0"), x), "MaskedScatterBackward0")
 
 
@@ -1074,7 +1072,6 @@ def _lower_middle(x, d):
     n = x.shape[d]
     if x.dtype.rank < 2:
         return (n - 1) // 2
-    from .pointwise import where
     nans = _nans(x, d)
     return where(nans > 0, n - nans, (n - 1) // 2)
 
@@ -1100,7 +1097,6 @@ def mode(input, dim=-1, keepdim=False):
     counts = equal.to(dtypes.int64).sum(-1)
     best = counts == counts.amax(-1, keepdim=True)
     worst = float("inf") if x.dtype.rank == 2 else True if x.dtype is dtypes.bool else dtypes.iinfo(x.dtype).max
-    from .pointwise import where
     value = where(best, x, worst).to(x.dtype).amin(-1, keepdim=True)
     n = x.shape[-1]
     at = where((x == value) & best, arange(n), -1).amax(-1).clamp(min=0)
@@ -1178,14 +1174,44 @@ def searchsorted(sorted_sequence, values, *, right=False, side=None, out_int32=F
     side = side or ("right" if right else "left")
     _check_boundaries(sorted_sequence, values)
     sequence = sorted_sequence if sorter is None else gather(sorted_sequence, -1, sorter)
-    s = sequence.detach()._array()
-    v = values.detach()._array() if isinstance(values, Tensor) else np.asarray(values)
-    if s.ndim == 1:
-        found = np.searchsorted(s, v, side)
-    else:
-        found = np.stack([np.searchsorted(a, b, side) for a, b in
-                          zip(s.reshape(-1, s.shape[-1]), v.reshape(-1, v.shape[-1]))]).reshape(v.shape) if v.size else v
-    return tensor(np.asarray(found).astype(np.int32 if out_int32 else np.int64))
+    if not isinstance(values, Tensor):
+        whole = sequence.dtype.is_floating_point or not isinstance(values, float)
+        values = tensor(values, dtype=sequence.dtype if whole else dtypes.float64)
+    kind = dtypes.promote_types(sequence.dtype, values.dtype)
+    found = _places(sequence.detach().to(kind), values.detach().to(kind), side == "right")
+    return found.to(dtypes.int32) if out_int32 else found
+
+
+@recalled("sequence values")
+def _places(sequence, values, right):
+    """The last axis of `sequence` is searched for those of `values`: whoever has one axis is for all."""
+    n, shape = sequence.shape[-1], values.shape
+    if not n or not values.numel():
+        return zeros(shape, dtype=dtypes.int64)
+    rows = sequence.reshape(-1, n)
+    return count_before(rows, values.reshape(len(rows), -1), right).reshape(shape)
+
+
+def count_before(rows, values, or_equal=False):
+    """How many elements of each sorted row are less than each value (or equal); a nan is more than all numbers.
+
+    The length of what is left to search is halved in every step.
+    """
+    n, found = rows.shape[-1], zeros(values.shape, dtype=dtypes.int64)
+    step = 1 << n.bit_length() >> 1
+    while step:
+        further = found + step
+        seen = rows.gather(-1, further.clamp(max=n) - 1)
+        found = where((further <= n) & _is_before(seen, values, or_equal), further, found)
+        step >>= 1
+    return found
+
+
+def _is_before(seen, values, or_equal):
+    before = seen <= values if or_equal else seen < values
+    if not seen.dtype.is_floating_point:
+        return before
+    return before | (values != values) & (or_equal or seen == seen)
 
 
 def _check_boundaries(boundaries, values):
@@ -1223,7 +1249,6 @@ def _triangle(x, k, test):
     if x.dim() < 2:
         raise RuntimeError("tril/triu: input tensor must have at least 2 dimensions")
     i, j = arange(x.shape[-2]).unsqueeze(1), arange(x.shape[-1])
-    from .pointwise import where
     return where(test(i, j, k), x.contiguous(), zero_of(x))
 
 
@@ -1256,7 +1281,6 @@ def diag_embed(input, offset=0, dim1=-2, dim2=-1):
     i, j = arange(n).unsqueeze(1), arange(n)
     padded = input.unsqueeze(-1).expand(*input.shape, n)
     rows_ = padded if offset == 0 else _pad_rows(padded, offset, n)
-    from .pointwise import where
     y = where(j == i + offset, rows_, zero_of(input)).movedim((-2, -1), (a, b))
     return named(y.contiguous(), "DiagEmbedBackward0")
 

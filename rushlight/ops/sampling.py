@@ -23,6 +23,7 @@ from ..prims.table import Gradient
 from ..tensor import Tensor, check_device
 from ..trace.record import pending
 from .create import empty, empty_like, finished, sizes, zeros_like
+from .index import count_before
 from .pointwise import ceil, exp, into, log, log1p, tan, where
 from .promote import output_order
 from .shape import broadcast_shapes
@@ -454,12 +455,5 @@ def drawn_with_replacement(weights, n: int, generator) -> Tensor:
 
 @recalled("rows values")
 def count_below(rows, values):
-    """How many elements of each sorted row are less than each value: the length is halved in every step."""
-    n, found = rows.size(-1), o.zeros(values.shape, dtype=int64)
-    step = 1 << n.bit_length() >> 1
-    while step:
-        further = found + step
-        seen = rows.gather(-1, further.clamp(max=n) - 1)
-        found = where((further <= n) & (seen < values), further, found)
-        step >>= 1
-    return found
+    """How many elements of each sorted row are less than each value."""
+    return count_before(rows, values)

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 
 from .casting import listed
 from .. import dtypes
@@ -12,7 +11,7 @@ from ..autograd.node import named
 from ..layout import broadcast_shapes, wrap_dim
 from ..tensor import Tensor
 from ..trace.record import pending
-from .create import tensor
+from .create import tensor, zeros
 from .complex import complex, real_part
 from .pointwise import where
 from .promote import into
@@ -22,8 +21,8 @@ from .support import legacy_name, need
 def histc(input, bins=100, min=0, max=0):
     """How many elements fall into each of equal bins between min and max (the data's own if both are 0)."""
     need("histogram_cpu", input.dtype, {2})
-    x = input.detach()._array().reshape(-1)
-    low, high = (float(x.min()), float(x.max())) if min == max and x.size else (float(min), float(max))
+    x = input.detach().reshape(-1)
+    low, high = (x.min().item(), x.max().item()) if min == max and x.numel() else (float(min), float(max))
     if low == high:
         low, high = low - 1, high + 1
     if bins <= 0:
@@ -32,9 +31,16 @@ def histc(input, bins=100, min=0, max=0):
         raise RuntimeError(f"torch.histc: range of [{low:g}, {high:g}] is not finite")
     if low > high:
         raise RuntimeError("torch.histc: max must be larger than min")
-    inside = x[(x >= low) & (x <= high)].astype(np.float64)
-    counts, _ = np.histogram(inside, bins, (low, high))
-    return tensor(counts.astype(input.dtype.numpy))
+    kind = x.dtype.numpy.type
+    return _counts(x, kind(low), kind(high), bins)
+
+
+def _counts(x, low, high, bins):
+    """How many elements fall into each bin; the last one has both its borders."""
+    span = float(high - low)
+    inside = (x >= float(low)) & (x <= float(high))
+    at = where(inside, (x - float(low)) * bins / span, 0.0).to(dtypes.int64).clamp(max=bins - 1)
+    return zeros(bins, dtype=dtypes.int64).scatter_add(0, at, inside.to(dtypes.int64)).to(x.dtype)
 
 
 def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
