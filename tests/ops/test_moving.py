@@ -188,3 +188,28 @@ def test_blocks_and_triangles():
     for args in [(5, 7, 0), (5, 7, 2), (5, 7, -3), (0, 4, 0), (7, 3, 9)]:
         equal(torch.tril_indices(*args), np.stack(np.tril_indices(args[0], args[2], args[1])))
         equal(torch.triu_indices(*args), np.stack(np.triu_indices(args[0], args[2], args[1])))
+
+
+# -- places in a sorted axis ---------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", ["float32", "float64", "int64", "uint8"])
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 8, 33])
+def test_searchsorted_is_numpys(kind, n):
+    rng = np.random.default_rng(n)
+    rows, values = (rng.integers(0, 12, shape).astype(kind) for shape in ((3, n), (3, 40)))
+    rows.sort(1)
+    if kind.startswith("float"):
+        values[:, 0], rows[:, n // 2 + 1:], values[:, 1] = np.nan, np.nan, np.inf
+    for side in ("left", "right"):
+        wanted = np.stack([np.searchsorted(a, b, side) for a, b in zip(rows, values, strict=True)])
+        found = torch.searchsorted(torch.tensor(rows), torch.tensor(values), side=side)
+        equal(found, wanted)
+        equal(torch.bucketize(torch.tensor(values), torch.tensor(rows[0]), right=side == "right", out_int32=True),
+              np.searchsorted(rows[0], values, side))
+    assert found.dtype is torch.int64
+    assert torch.searchsorted(torch.tensor([1, 3]), 2.5).item() == 1
+
+
+def test_histc_counts_both_borders_and_no_nan():
+    x = torch.tensor([float("nan"), -1.0, 0.0, 0.5, 1.0, 1.0, 2.0, 2.5])
+    equal(torch.histc(x, 4, 0, 2), np.array([1, 1, 2, 1]))
+    equal(torch.histc(x[1:], 7), np.array([1, 0, 1, 1, 2, 0, 2]))
