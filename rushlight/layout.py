@@ -7,6 +7,7 @@ hot path. Functions that move the start of a view return (layout, offset change)
 from __future__ import annotations
 
 from math import prod
+from operator import index
 from weakref import WeakValueDictionary
 
 
@@ -66,6 +67,7 @@ def layout(shape, strides, is_known_packed=False) -> Layout:
         trace = next(n.trace for n in (*key[0], *key[1]) if type(n) is not int)
         return trace.layout(*key, FreeLayout.of)
     if found is None:
+        key = tuple([tuple(map(index, numbers)) for numbers in key])     # NumPy's integers, tensors
         found = _described(Layout(), *key)
         found.packed = is_known_packed or is_packed(*key)
         found = _table.setdefault(key, found)
@@ -168,6 +170,8 @@ def overlaps_itself(l: Layout) -> bool:
 
 def wrap_dim(dim: int, ndim: int) -> int:
     """A dimension in [0, ndim) from one in [-ndim, ndim); a 0-d tensor counts as one axis."""
+    if dim.__class__ is not int:
+        dim = index(dim)
     if 0 <= dim < ndim:
         return dim
     n = max(ndim, 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+from operator import index
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..tensor import Tensor
 from .refusals import refuse_dtypes
 
 PLAIN = (list, tuple, dict, set, str, int, float, complex, type(None), np.ndarray, np.generic)
+FRACTIONS = (float, complex, np.floating, np.complexfloating, np.bool_)
 LISTS, WORDS = (list, tuple, dict, set, np.ndarray), (str, bytes)
 KINDS = {       # names of arguments that are of one kind in (nearly) all functions
     "Tensor": """
@@ -79,14 +81,16 @@ SPECIAL = {     # those that are not: (kind, names) -> functions
     ("Tensor or number", "end"): "linspace logspace",
     ("Tensor or number", "rtol atol"): "matrix_rank pinv",
     ("Tensor or number", "tensor1"): "result_type",
-    ("anything", "dims"): "tensordot",
     ("anything", "data"): "as_tensor asarray tensor",
-    ("anything", "padding"): "conv1d conv2d conv3d",
+    ("what has ints", "dims"): "tensordot",
+    ("what has ints", "padding"): "conv1d conv2d conv3d",
+    ("what has ints", "split_size_or_sections"): "split",
     ("anything", "bins"): "histogramdd",
     ("anything", "src"): "scatter",
     ("anything", "tensor"): "is_tensor",
     ("anything", "input"): "split",
-    ("anything", "other dim"): "max min",
+    ("anything", "other"): "max min",
+    ("Tensor or int", "dim"): "max min",
     ("anything", "p dim"): "norm normalize",
     ("anything", "p"): "cond",
     ("anything", "indices values crow_indices ccol_indices col_indices row_indices"): """
@@ -116,7 +120,12 @@ SPECIAL = {     # those that are not: (kind, names) -> functions
 OF_NAME = {name: kind for kind, names in KINDS.items() for name in names.split()}
 OF_FUNCTION = {(function, name): kind for (kind, names), functions in SPECIAL.items()
                for name in names.split() for function in functions.split()}
-INT, INTS, ANYTHING = "int", "tuple of ints", "anything"
+INT, INTS, WITH_INTS, ANYTHING = "int", "tuple of ints", "what has ints", "anything"
+# What may stand for numbers of a kind: in a new call (tensors as factors and bounds are recorded), and where a call failed.
+OF_ANY_TYPE = ("float", "Number", "Tensor or number")
+AT_ONCE = dict.fromkeys((INT, INTS, WITH_INTS), (Tensor, np.integer)) | {"Tensor or int": np.integer} \
+    | dict.fromkeys(OF_ANY_TYPE, np.generic)
+NUMBERS = AT_ONCE | dict.fromkeys(("float", "Number"), (Tensor, np.generic))
 # Functions that are Python in PyTorch: what is no tensor is told by Python's own error.
 IN_PYTHON = frozenset("""binary_cross_entropy upsample upsample_nearest upsample_bilinear interpolate
     normalize instance_norm embedding_bag binary_cross_entropy_with_logits norm smooth_l1_loss mse_loss local_response_norm
@@ -157,7 +166,15 @@ def _holds_words(x) -> bool:
 
 
 def _is_scalar(x) -> bool:
-    return not isinstance(x, Tensor) or not x.layout.ndim
+    return not isinstance(x, Tensor) or not x.layout.ndim and not x.requires_grad
+
+
+def _is_whole(x) -> bool:
+    return not isinstance(x, Tensor) or x.dtype.rank == 1
+
+
+def _is_index(x) -> bool:
+    return _is_whole(x) or x.dtype.rank == 0
 
 
 def _is_no_value(x) -> bool:
@@ -173,10 +190,12 @@ REFUSED = {         # whether a value cannot be of a kind
     "Tensor or number": _is_no_value,
     "Number": _is_no_number,
     "float": lambda x: isinstance(x, complex) or _is_no_number(x),
-    INT: lambda x: isinstance(x, (bool, float, complex)) or _is_no_number(x),
-    INTS: lambda x: isinstance(x, (*WORDS, float, complex, dict, type(None))) or not _is_scalar(x) or _holds_words(x),
+    INT: lambda x: isinstance(x, (bool, float, complex)) or _is_no_number(x) or not _is_whole(x),
+    INTS: lambda x: isinstance(x, (*WORDS, *FRACTIONS, dict, type(None))) or not _is_index(x) or _holds_words(x),
     "str": lambda x: not isinstance(x, str),
     ANYTHING: lambda x: False,
+    WITH_INTS: lambda x: False,
+    "Tensor or int": lambda x: False,
     "bool": lambda x: not isinstance(x, (bool, np.bool_)) and isinstance(x, (*PLAIN, Tensor)),
     "tuple of Tensors": lambda x: isinstance(x, (*WORDS, int, float, complex, dict, type(None), Tensor)),
 }
@@ -201,6 +220,35 @@ def refuse(public, args, kwargs) -> None:
             _check(public, known[places[name]], x, None, failure)
 
 
+def numbered(public, args, kwargs, kinds=NUMBERS) -> tuple | None:
+    """(args, kwargs) with numbers for the tensors, and NumPy's numbers, that stand where numbers are wanted; or None.
+
+    Raises:
+        TypeError: such a tensor cannot be that number.
+    """
+    known, is_found, is_inner = parameters(public), False, public.__name__.startswith("_")
+    places = {p.name: p for p in known}
+    args, kwargs = list(args), dict(kwargs)
+    for given, entries in ((args, [(i, p) for i, p in enumerate(known[:len(args)]) if not p.takes_rest]),
+                           (kwargs, [(name, places[name]) for name in kwargs if name in places])):
+        for at, parameter in entries:
+            if _holds(given[at], kinds.get(parameter.kind, ())) and not (is_inner and REFUSED[parameter.kind](given[at])):
+                _check(public, parameter, given[at], at if given is args else None, None)
+                given[at], is_found = _numbers(given[at], parameter.kind), True
+    return (args, kwargs) if is_found else None
+
+
+def _holds(x, kinds) -> bool:
+    return isinstance(x, kinds) and not isinstance(x, float) \
+        or type(x) in (list, tuple) and any(isinstance(n, kinds) for n in x)
+
+
+def _numbers(x, kind):
+    if isinstance(x, NUMBERS[kind]):
+        return x.item() if kind in OF_ANY_TYPE else index(x)
+    return type(x)([_numbers(n, kind) for n in x]) if type(x) in (list, tuple) else x
+
+
 def check_new(fn, arguments: dict) -> None:
     """Refuse a kind of call that is new, if its arguments (by name) cannot be or have dtypes that kernels do not take."""
     if fn.__name__.startswith("_"):
@@ -219,7 +267,10 @@ def explained(fn):
             return fn(*args, **kwargs)
         except Exception:
             refuse(call, args, kwargs)
-            raise
+            again = numbered(call, args, kwargs)
+            if again is None:
+                raise
+        return fn(*again[0], **again[1])
     return call
 
 

@@ -183,7 +183,7 @@ empty, empty_like = _factory(0, "empty")      # memory is never handed out unwri
 def full(size, fill_value, *, dtype=None, layout=None, device=None, requires_grad=False, out=None, pin_memory=False):
     """A tensor of one value; the dtype follows the value unless given."""
     check_device(device)
-    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    value = fill_value.item() if isinstance(fill_value, (Tensor, np.generic)) else fill_value
     if dtype is None and out is not None:
         dtype = out.dtype
     d = dtypes.as_dtype(dtype) or {bool: dtypes.bool, int: dtypes.int64, complex: dtypes.default.to_complex()}.get(

@@ -14,7 +14,7 @@ from ..autograd.grad_mode import mode as grad
 from ..autograd.inplace import assign, check_writable, is_plain, write_signature
 from ..autograd.node import is_tracked, named, type_name
 from ..autograd.recall import recalled
-from ..compiler.sizes import Number
+from ..compiler.sizes import Number, whole
 from ..layout import broadcast_shapes, layout, packed, wrap_dim
 from ..prims.host import argsort as argsort_p, argtopk as argtopk_p
 from ..prims.index import copy, gather as gather_p, scatter as scatter_p
@@ -1263,6 +1263,7 @@ def diag(input, diagonal=0):
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.dim()}D")
     if input.dim() == 1:
         return diag_embed(input, diagonal)
+    diagonal = whole(diagonal)
     from ..prims.index import copy
     return named(apply(copy, (input.diagonal(diagonal),), {}), "DiagonalBackward0_copy")
 

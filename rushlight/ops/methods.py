@@ -8,7 +8,7 @@ from .. import dtypes, ops
 from . import inplace, interop
 from .complex import PROPERTIES
 from .index import getitem, setitem
-from .overriding import stranger
+from .overriding import catching, stranger
 from .pointwise import _base, _modulo_operator, _operator, _power_operator
 from .shape import contiguous_format
 
@@ -38,6 +38,8 @@ SAME_NAME = """
     lu_solve orgqr ormqr geqrf put nonzero_static dim_order gcd lcm nextafter frexp histogram index_reduce as_strided_scatter
 """
 RENAMED = {"type": "type_"}
+# Methods of no memo that take numbers in many forms: not called so often that a frame more matters.
+CAUGHT = frozenset("movedim moveaxis roll".split())
 
 
 def swapped(op):
@@ -92,7 +94,8 @@ def attach() -> None:
     """Give Tensor its methods; called once, when the package is imported."""
     for name in SAME_NAME.split():
         if not hasattr(Tensor, name) or name in RENAMED:
-            setattr(Tensor, name, getattr(ops, RENAMED.get(name, name)))
+            op = getattr(ops, RENAMED.get(name, name))
+            setattr(Tensor, name, catching(op) if name in CAUGHT else op)
     for name, op in OPERATORS.items():
         setattr(Tensor, f"__{name}__", _operator[op])
         setattr(Tensor, f"__r{name}__", _operator[op] if name in COMMUTATIVE else swapped(_operator[op]))

@@ -245,7 +245,7 @@ def stranger(public, args, kwargs):
 
 
 def asked(public, args, kwargs):
-    """What a stranger answers to a call that has just failed, or None.
+    """What a stranger answers to a call that has just failed, or what it gives with numbers for tensors, or None.
 
     Raises:
         TypeError: an argument is of another kind than it is to be.
@@ -253,6 +253,8 @@ def asked(public, args, kwargs):
     found = stranger(public, args, kwargs)
     if found is None:
         arguments.refuse(public, args, kwargs)
+        again = arguments.numbered(public, args, kwargs)
+        return again and (public(*again[0], **again[1]),)
     return found
 
 

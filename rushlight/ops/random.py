@@ -170,7 +170,7 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None
         size: the shape, if both are numbers.
         generator, out, dtype, device, requires_grad: as for torch.normal.
     """
-    if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
+    if size is not None or not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         if size is None:
             raise TypeError("normal() received an invalid combination of arguments - got ("
                             f"{type(mean).__name__}, {type(std).__name__}) without a size")

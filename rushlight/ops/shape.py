@@ -6,6 +6,8 @@ import math
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+
 from .. import dtypes, storage as storages
 from .. import layout as L
 from ..autograd.grad_mode import mode
@@ -155,7 +157,7 @@ def L_inverse(dims):
 
 def _sizes(args):
     """Sizes given as numbers or as one sequence."""
-    if len(args) == 1 and not isinstance(args[0], (int, Tensor)):
+    if len(args) == 1 and not isinstance(args[0], (int, Tensor, np.integer)):
         args = args[0]
     for i, n in enumerate(args):
         if isinstance(n, (float, str)):
@@ -694,7 +696,7 @@ def tensor_split(input, indices_or_sections, dim=0):
     cuts = indices_or_sections
     if isinstance(cuts, Tensor):
         cuts = cuts.tolist()
-    if isinstance(cuts, int):
+    if isinstance(cuts, (int, np.integer)):
         if cuts <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {cuts}")
         small, extra = divmod(n, cuts)

@@ -1,6 +1,8 @@
 """Layer, group, root-mean-square and local response normalisation."""
 from __future__ import annotations
 
+from numbers import Integral
+
 from ... import ops
 from .. import functional as F
 from .. import init
@@ -37,7 +39,7 @@ class _Elementwise(Module):
     """Parameters of the shape that is normalised over."""
 
     def _make(self, normalized_shape, eps, affine, names, device, dtype):
-        shape = ((normalized_shape,) if isinstance(normalized_shape, int)
+        shape = ((int(normalized_shape),) if isinstance(normalized_shape, Integral)
                  else tuple(normalized_shape))
         self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, affine
         for name, wanted in names.items():
