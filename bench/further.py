@@ -568,3 +568,5 @@ def mixture(torch):
 FURTHER = {f.__name__: f for f in (
     convnext, mobilenet, inception, groupnorm_resnet, vit, video, vae, diffusion, gru_seq2seq, recommender,
     gcn, sampling, sampling_cached, actor_critic, lbfgs, experts, k_means, mixture)}
+# Programs whose steps are not alike (a search that converges, sizes that data chooses): so many are timed in either library.
+STEPS = {"actor_critic": 100, "lbfgs": 40, "experts": 200}
