@@ -9,6 +9,8 @@ walked side by side instead ("rows").
                     for i in axis:  4 vectors of 16 running values
     rows        unit = 4 rows:
                     for i in axis:  4 running values
+
+In reverse the axis is walked from its end.
 """
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from math import prod
 from typing import NamedTuple
 
 from .. import dtypes
-from ..compiler.kernel import LANES, Call, Code
+from ..compiler.kernel import LANES, Call, Code, Ref
 from ..compiler.sizes import larger, times
 from ..layout import packed_strides
 from .emit import Function, Value, constant, vector
@@ -134,10 +136,11 @@ class Emitter:
         step, down = (1, 1) if s.step == "1" else (f.word(w.strides[-1]), f.word(w.result[-1]))
         with f.loop(0, f.word(w.sizes[-1]), nonempty=True, carried=start) as loop:
             state, width = [], len(start) // len(rows)
+            here, there = f.mul(loop.index, step), f.mul(loop.index, down)
             for k, (x, y) in enumerate(rows):
-                new = f.load(s.dtype.llvm, f.at(x, s.dtype.llvm, f.mul(loop.index, step)))
+                new = f.load(s.dtype.llvm, f.at(x, s.dtype.llvm, here))
                 state += self.next(loop.values[k * width:][:width], new, loop.index, 1)
-                f.store(self.stored(state[-width:]), f.at(y, self.result.llvm, f.mul(loop.index, down)))
+                f.store(self.stored(state[-width:]), f.at(y, self.result.llvm, there))
             loop.next(*state)
 
     # -- one step ----------------------------------------------------------------------------------
@@ -196,6 +199,11 @@ def lower_scan(v, out, view) -> list[Call]:
         return []
     axes = scan_axes(shape, strides)
     d = v.params["dim"]
+    if v.params.get("reverse"):
+        last = axes[d].size - 1
+        ref, out = (Ref(r.slot, r.offset + last * step * kind.itemsize)
+                    for r, step, kind in ((ref, axes[d].stride, dtype), (out, axes[d].result, v.dtype)))
+        axes[d] = Axis(axes[d].size, -axes[d].stride, -axes[d].result)
     outer, inner = merged(axes[:d]), merged(axes[d + 1:])
     around, lanes = outer + inner[:-1], inner[-1:]
     if lanes and lanes[0].size <= NARROW_COLUMNS:

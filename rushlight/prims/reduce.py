@@ -161,13 +161,19 @@ def scan(name, reference, *, vjp, jvp, samples=None, dtype=same_dtype):
                      samples=samples or _scan_samples())
 
 
-def reverse_cumsum(g, dim):
-    return g.flip(dim).cumsum(dim).flip(dim)
+def _cumsum(x, *, dim, reverse=False):
+    turned = (lambda a: np.flip(a, dim)) if reverse else np.asarray
+    return turned(np.cumsum(turned(_wide(x)), axis=dim, dtype=_wide(x).dtype)).astype(x.dtype)
 
 
-cumsum = scan("cumsum", lambda x, *, dim: np.cumsum(_wide(x), axis=dim, dtype=_wide(x).dtype).astype(x.dtype),
-              vjp=lambda g, _y, _x, *, dim: reverse_cumsum(g, dim),
-              jvp=lambda ts, y, x, *, dim: cumsum(ts[0], dim=dim))
+def _cumsum_samples(rng):
+    forward = _scan_samples()(rng)
+    return forward + [(xs, dict(params, reverse=True)) for xs, params in forward]
+
+
+cumsum = scan("cumsum", _cumsum, samples=_cumsum_samples,
+              vjp=lambda g, _y, _x, *, dim, reverse=False: cumsum(g, dim=dim, reverse=not reverse),
+              jvp=lambda ts, y, x, *, dim, reverse=False: cumsum(ts[0], dim=dim, reverse=reverse))
 cumprod = scan("cumprod", lambda x, *, dim: np.cumprod(_wide(x), axis=dim, dtype=_wide(x).dtype).astype(x.dtype),
                samples=_scan_samples(low=0.5, high=1.5),
                vjp=lambda g, y, x, *, dim: _cumprod_gradient(g, y, x, dim),
@@ -195,7 +201,7 @@ def _cumprod_slope(g, y, x, dim):
     zeros = (x == 0).cumsum(dim)
     first = (zeros == 1) & (x == 0)
     without = o.cumprod(o.where(first, 1, x), dim)
-    back = lambda t: reverse_cumsum(t, dim)
+    back = lambda t: cumsum(t, dim=dim, reverse=True)
     return o.where(zeros == 0, back(g * y) / x, o.where(first, back(g * without), 0))
 
 
