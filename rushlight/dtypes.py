@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 
 import ml_dtypes
 import numpy as np
@@ -130,7 +131,8 @@ class finfo:
             raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{type!r}'")
         info = ml_dtypes.finfo(type.to_real().numpy)
         self.bits, self.dtype = info.bits, type.to_real().name
-        for name in ("eps", "max", "min", "tiny", "smallest_normal", "resolution"):
+        self.resolution = float(f"1e-{math.floor(info.nmant * math.log10(2))}")
+        for name in ("eps", "max", "min", "tiny", "smallest_normal"):
             setattr(self, name, float(getattr(info, name)))
 
     def __repr__(self):

@@ -911,9 +911,11 @@ def flipud(input):
 
 def roll(input, shifts, dims=None):
     """Elements moved along axes, those that fall off come in at the other end."""
-    if dims is None or dims == ():
+    if (dims is None or dims == ()) and shifts != ():
         return named(roll(input.reshape(-1), shifts, 0).reshape(input.shape), "RollBackward0")
     shifts, dims = ((v,) if isinstance(v, int) else tuple(v) for v in (shifts, dims))
+    if not shifts:
+        raise RuntimeError("`shifts` required")
     if len(shifts) != len(dims):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
     return _rolled(input, shifts=shifts, dims=dims)
@@ -923,11 +925,13 @@ def roll(input, shifts, dims=None):
     g, shifts=tuple(-s for s in reversed(shifts)), dims=dims[::-1]),))
 def _rolled(x, *, shifts, dims):
     from .shape import cat
+    if not x.dim() or not x.numel():
+        return x.clone()
     y = x
     for s, d in zip(shifts, dims):
-        n = y.shape[wrap_dim(d, y.dim())] if y.dim() else 0
-        if n and s % n:
-            y = cat([y.narrow(d, n - s % n, s % n), y.narrow(d, 0, n - s % n)], d)
+        n = y.shape[wrap_dim(d, y.dim())]
+        # What stays where it was comes out in the order of its axes, too.
+        y = cat([y.narrow(d, n - s % n, s % n), y.narrow(d, 0, n - s % n)], d) if s % n else y.contiguous()
     return y.clone() if y is x else y
 
 
@@ -1236,18 +1240,18 @@ def bucketize(input, boundaries, *, right=False, out_int32=False):
 @recalled("input")
 def tril(input, diagonal=0):
     """The lower triangle of the last two axes, zero elsewhere."""
-    return named(_triangle(input, diagonal, lambda i, j, k: j <= i + k), "TrilBackward0")
+    return named(_triangle("tril", input, diagonal, lambda i, j, k: j <= i + k), "TrilBackward0")
 
 
 @recalled("input")
 def triu(input, diagonal=0):
     """The upper triangle of the last two axes, zero elsewhere."""
-    return named(_triangle(input, diagonal, lambda i, j, k: j >= i + k), "TriuBackward0")
+    return named(_triangle("triu", input, diagonal, lambda i, j, k: j >= i + k), "TriuBackward0")
 
 
-def _triangle(x, k, test):
+def _triangle(name, x, k, test):
     if x.dim() < 2:
-        raise RuntimeError("tril/triu: input tensor must have at least 2 dimensions")
+        raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
     i, j = arange(x.shape[-2]).unsqueeze(1), arange(x.shape[-1])
     return where(test(i, j, k), x.contiguous(), zero_of(x))
 

@@ -436,7 +436,7 @@ class _Several(LRScheduler):
                                  f"{optimizer.__class__.__name__}.")
 
     def state_dict(self) -> dict:
-        state = super().state_dict()
+        state = {k: v for k, v in super().state_dict().items() if k != "_schedulers"}
         state["_schedulers"] = [s.state_dict() for s in self._schedulers]
         return state
 

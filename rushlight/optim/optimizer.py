@@ -42,14 +42,18 @@ def put(x: Tensor, value: Tensor) -> Tensor:
     return x.become(value) if isinstance(x, Unstrided) else assign(x, value)
 
 
+SMALL_TABLE = 1 << 15       # elements that are copied in the time of a flush
+
+
 def add_rows(g, *changes) -> None:
     """Add values to tensors where the sparse tensor g stores something: (tensor, values) pairs.
 
     Each runs by itself: a table is written to in place if nobody has still to read the old one, and
-    if nothing that runs with it may fail.
+    if nothing that runs with it may fail. A small table is copied sooner than a flush is made.
     """
     for x, values in changes:
-        flush()
+        if x.numel() > SMALL_TABLE:
+            flush()
         put(x, x.add(g.with_values(values)))
 
 

@@ -179,19 +179,23 @@ def sparse_csc_tensor(ccol_indices, row_indices, values, size=None, *, dtype=Non
 # -- places ----------------------------------------------------------------------------------------
 def flat_places(at, sizes):
     """Coordinates (k, n) as places in the row-major order of the sizes."""
-    place = ops.zeros(at.shape[1], dtype=dtypes.int64)
-    for d, n in enumerate(sizes):
-        place = place * n + at[d]
+    if not len(sizes):
+        return ops.zeros(at.shape[1], dtype=dtypes.int64)
+    place = at[0]
+    for d in range(1, len(sizes)):
+        place = place * sizes[d] + at[d]
     return place
 
 
 def coordinates_of(places, sizes):
     """The other way round."""
+    if not len(sizes):
+        return ops.zeros(0, places.numel(), dtype=dtypes.int64)
     rows = []
-    for n in reversed(sizes):
+    for n in reversed(sizes[1:]):
         rows.append(places % n if n else places)
         places = ops.div(places, max(n, 1), rounding_mode="floor")
-    return ops.stack(rows[::-1]) if rows else ops.zeros(0, places.numel(), dtype=dtypes.int64)
+    return ops.stack([places, *rows[::-1]])
 
 
 def coalesced(x: Coo) -> Coo:

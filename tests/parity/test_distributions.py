@@ -322,6 +322,19 @@ def test_independent_mixture_and_transformed():
         same(a, b)
 
 
+def test_a_mixture_judges_values_by_each_of_its_components():
+    def program(T):
+        D, ends = T.distributions, T.tensor([1.0, 2.0])
+        mixture = D.MixtureSameFamily(D.Categorical(T.ones(2)), D.Uniform(-ends, ends))
+        with pytest.raises(ValueError, match="MixtureSameFamilyConstraint"):
+            mixture.log_prob(T.tensor([0.5, 1.5, 0.0]))
+        return mixture.log_prob(T.tensor([0.5, -0.5, 0.0])), repr(D.MixtureSameFamily(
+            D.Categorical(T.ones(2)), D.Normal(ends, ends)).support)
+    (a, found), (b, expected) = program(rushlight), program(torch)
+    same(a, b)
+    assert found == expected
+
+
 TRANSFORMS = {
     "ExpTransform()": REAL, "SigmoidTransform()": REAL, "TanhTransform()": REAL,
     "SoftplusTransform()": REAL, "AffineTransform(2.0, -3.0)": REAL,

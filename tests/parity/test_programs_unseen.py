@@ -242,6 +242,26 @@ def test_texts_of_tensors(text):
     assert text(rushlight) == text(oracle)
 
 
+@pytest.mark.parametrize("name", ["float64", "float32", "float16", "bfloat16", "complex64"])
+def test_limits_are_told_in_digits(name):
+    found, expected = (T.finfo(getattr(T, name)) for T in (rushlight, oracle))
+    assert str(found) == str(expected) and found.resolution == expected.resolution
+
+
+def test_a_schedule_of_schedules_saves_them_last():
+    def keys(T):
+        o, s = T.optim.SGD([T.zeros(1)], 0.1), T.optim.lr_scheduler
+        return list(s.SequentialLR(o, [s.StepLR(o, 1), s.StepLR(o, 1)], [2]).state_dict())
+    assert keys(rushlight) == keys(oracle)
+
+
+def test_a_triangle_of_a_vector_is_refused_by_name():
+    for T in (rushlight, oracle):
+        for name in ("tril", "triu"):
+            with pytest.raises(RuntimeError, match=f"^{name}: input tensor must have at least 2 dimensions"):
+                getattr(T, name)(T.ones(2))
+
+
 def test_a_parameter_takes_no_format():
     for T in (rushlight, oracle):
         with pytest.raises(TypeError, match="unsupported format string passed to Parameter.__format__"):
