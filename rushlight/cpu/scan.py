@@ -42,6 +42,7 @@ class Structure(NamedTuple):
     outer: int
     step: str               # how the operand (a row's result, too) moves along the last axis: "1" or "s"
     abreast: int            # rows of a unit
+    kind: dtypes.dtype      # in which a sum or product accumulates
 
 
 class Words:
@@ -149,7 +150,7 @@ class Emitter:
         """What the scan carries before the first element."""
         s = self.s
         if s.name in STEPS:
-            return [literal_value(wide(s.dtype), STEPS[s.name][1], lanes)]
+            return [literal_value(s.kind, STEPS[s.name][1], lanes)]
         worst = LIMITS[EXTREMES[s.name][1]](s.dtype)
         return [literal_value(s.dtype, worst, lanes), constant(vector("i64", lanes), 0)]
 
@@ -157,7 +158,7 @@ class Emitter:
         f, s = self.f, self.s
         new = from_memory(f, s.dtype, stored)
         if s.name in STEPS:
-            kind = wide(s.dtype)
+            kind = s.kind
             new = cast(f, kind, s.dtype, new)
             return [emit_instr(f, STEPS[s.name][0], kind, kind, [state[0], new], lanes=lanes)]
         relation = EXTREMES[s.name][0]
@@ -175,7 +176,7 @@ class Emitter:
         f, s = self.f, self.s
         if s.name not in STEPS:
             return state[1]
-        return to_memory(f, s.dtype, cast(f, s.dtype, wide(s.dtype), state[0]))
+        return to_memory(f, s.dtype, cast(f, s.dtype, s.kind, state[0]))
 
 
 # -- lowering --------------------------------------------------------------------------------------
@@ -218,7 +219,8 @@ def lower_scan(v, out, view) -> list[Call]:
         units, words = -(-rows // abreast), [0, rows]
         step = axes[d].stride if axes[d].result == 1 else 0
     way = "1" if step == 1 else "s"
-    s = Structure(v.prim.name, dtype, bool(lanes), len(around), way, abreast)
+    kind = wide(dtype) if v.params.get("wide", True) else dtype
+    s = Structure(v.prim.name, dtype, bool(lanes), len(around), way, abreast, kind)
     words = [ref, out, *words, *numbers_of([*around, axes[d], *lanes])]
     size, note = prod(shape), f"{v.prim.name} {times(shape)} along {d}"
     return [Call(scan_code(s), tuple(words), units, larger(1, SMALL * units // size), note, size,

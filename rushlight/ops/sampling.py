@@ -18,11 +18,12 @@ from ..autograd.node import attach, taping
 from ..autograd.recall import recalled
 from ..dtypes import bfloat16, float16, float32, float64, int64
 from ..layout import expand
+from ..prims.reduce import cumsum
 from ..prims.rng import drawn
 from ..prims.table import Gradient
 from ..tensor import Tensor, check_device
 from ..trace.record import pending
-from .create import empty, empty_like, finished, sizes, zeros_like
+from .create import empty_like, finished, sizes, zeros_like
 from .index import count_before
 from .pointwise import ceil, exp, into, log, log1p, tan, where
 from .promote import output_order
@@ -441,16 +442,17 @@ def _raced(weights, n, generator):
 
 def drawn_with_replacement(weights, n: int, generator) -> Tensor:
     """Inverts the cumulative distribution, summed in the weights' dtype (halves: float32)."""
-    array = weights._array()
-    array = array if weights.dtype is float64 else array.astype(np.float32)
-    array = np.atleast_2d(array)
-    rows = empty(array.shape, dtype=float64 if weights.dtype is float64 else float32)
-    sums = rows._array()                # memory that is there already; nobody else has seen it
-    np.cumsum(array, axis=1, out=sums)
-    sums /= sums[:, -1:].copy()
-    sums[:, -1] = 1
-    found = count_below(rows, doubles((len(sums), n), generator))
-    return found.reshape(*weights.shape[:-1], n)
+    rows = _distributions(weights)
+    return count_below(rows, doubles((len(rows), n), generator)).reshape(*weights.shape[:-1], n)
+
+
+@recalled("weights")
+def _distributions(weights):
+    """How likely each category or one before it is, in each row."""
+    rows = weights.to(float64 if weights.dtype is float64 else float32).reshape(-1, weights.shape[-1])
+    sums = cumsum(rows, dim=1, wide=False)
+    last = o.arange(sums.shape[1]) == sums.shape[1] - 1
+    return where(last, 1.0, sums / sums[:, -1:])
 
 
 @recalled("rows values")

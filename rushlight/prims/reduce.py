@@ -161,19 +161,22 @@ def scan(name, reference, *, vjp, jvp, samples=None, dtype=same_dtype):
                      samples=samples or _scan_samples())
 
 
-def _cumsum(x, *, dim, reverse=False):
+def _cumsum(x, *, dim, reverse=False, wide=True):
     turned = (lambda a: np.flip(a, dim)) if reverse else np.asarray
-    return turned(np.cumsum(turned(_wide(x)), axis=dim, dtype=_wide(x).dtype)).astype(x.dtype)
+    kind = _wide(x).dtype if wide else x.dtype
+    return turned(np.cumsum(turned(x.astype(kind)), axis=dim, dtype=kind)).astype(x.dtype)
 
 
 def _cumsum_samples(rng):
     forward = _scan_samples()(rng)
-    return forward + [(xs, dict(params, reverse=True)) for xs, params in forward]
+    narrow = [(xs, params) for xs, params in forward if xs[0].dtype in (np.float32, np.float64)]
+    return forward + [(xs, dict(params, reverse=True)) for xs, params in forward] + \
+        [(xs, dict(params, wide=False)) for xs, params in narrow]
 
 
 cumsum = scan("cumsum", _cumsum, samples=_cumsum_samples,
-              vjp=lambda g, _y, _x, *, dim, reverse=False: cumsum(g, dim=dim, reverse=not reverse),
-              jvp=lambda ts, y, x, *, dim, reverse=False: cumsum(ts[0], dim=dim, reverse=reverse))
+              vjp=lambda g, _y, _x, *, dim, reverse=False, wide=True: cumsum(g, dim=dim, reverse=not reverse),
+              jvp=lambda ts, y, x, *, dim, **params: cumsum(ts[0], dim=dim, **params))
 cumprod = scan("cumprod", lambda x, *, dim: np.cumprod(_wide(x), axis=dim, dtype=_wide(x).dtype).astype(x.dtype),
                samples=_scan_samples(low=0.5, high=1.5),
                vjp=lambda g, y, x, *, dim: _cumprod_gradient(g, y, x, dim),
