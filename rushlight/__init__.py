@@ -28,6 +28,7 @@ from .ops.neural import SHARED as _SHARED
 from .ops.out import NAMES as _OUTS, accepting_out as _accepting_out
 from .ops.arguments import EXPLAINED as _EXPLAINED, explained as _explained
 from .ops.overridable import is_caught as _is_caught
+from .errors import always as _warns_always
 from .ops.overriding import catching as _catching
 from . import autograd as autograd
 from .autograd import enable_grad as enable_grad, inference_mode as inference_mode, no_grad as no_grad
@@ -157,8 +158,21 @@ def set_default_dtype(d: dtype) -> None:
 
 def set_default_tensor_type(t) -> None:
     """The default dtype by a floating point tensor type, such as torch.DoubleTensor or its name."""
+    from .errors import warn_once
     from .ops.legacy import type_named
+    warn_once("torch.set_default_tensor_type() is deprecated as of PyTorch 2.1; set_default_dtype() and "
+              "set_default_device() do its work.")
     set_default_dtype(type_named(t))
+
+
+def set_warn_always(b: _builtins.bool) -> None:
+    """Whether warnings that a process gives once are given each time."""
+    _warns_always[0] = b
+
+
+def is_warn_always_enabled() -> _builtins.bool:
+    """What `set_warn_always` was told last."""
+    return _warns_always[0]
 
 
 class _Settings:

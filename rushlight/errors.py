@@ -1,6 +1,30 @@
 """How a message is built: operation, argument, what was found, what is expected, whose line."""
 from __future__ import annotations
 
+import os
+import sys
+import warnings
+
+HERE = os.path.dirname(__file__) + os.sep
+told: set[str] = set()
+always = [False]            # what set_warn_always was told last
+
+
+def warn(text: str, category: type[Warning] = UserWarning) -> None:
+    """A warning that points at the first line outside of this package."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith((HERE, "<string>")):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, category, stacklevel=level)
+
+
+def warn_once(text: str, category: type[Warning] = UserWarning) -> None:
+    """A warning that a process gives a single time, unless `set_warn_always(True)` was called."""
+    if always[0] or text not in told:
+        told.add(text)
+        warn(text, category)
+
+
 class Missing(AttributeError, NotImplementedError):
     """A name of PyTorch's that is not there yet: `hasattr` is told no, a program is told what is missing."""
 

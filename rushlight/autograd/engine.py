@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 
+from ..errors import warn_once
 from ..layout import is_dense
 from ..ops.layouts import Unstrided
 from ..tensor import Tensor, wrap
@@ -29,6 +30,9 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
         inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
         if not inputs:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    if create_graph:
+        warn_once("Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient; "
+                  "autograd.grad does not.")
     seeds = make_seeds(tensors, grad_tensors)
     retain = create_graph if retain_graph is None else retain_graph
     retain, create_graph = _taped(retain, create_graph)

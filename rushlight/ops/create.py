@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import dtypes, storage as storages
 from ..compiler.sizes import whole
+from ..errors import warn_once
 from ..layout import is_dense, packed, permute
 from ..prims.pointwise import full as full_p, iota
 from ..tensor import CPU, Tensor, check_device, defaults, is_meta_device, wrap
@@ -386,6 +387,8 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
         y = data.detach().clone()
         y._root = None
         return finished(y if d is None else y.to(d), requires_grad)
+    if type(data) in (list, tuple) and data and isinstance(data[0], np.ndarray):
+        warn_once("Creating a tensor from a list of numpy.ndarrays is extremely slow: make one array of them with numpy.array().")
     array = to_array(data)
     d = d or _inferred(data, array)
     if d.rank == 1 and array.size and not isinstance(data, (np.generic, np.ndarray)):
@@ -516,6 +519,13 @@ def from_numpy(array):
     """A tensor on the memory of an array; writes to either show in both."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    if not array.flags.writeable:
+        warn_once("The given NumPy array is not writable, and PyTorch does not support non-writable tensors: writing to this one "
+                  "has no defined result. Copy the array, or make it writable.")
+    return _shown_in_place(array)
+
+
+def _shown_in_place(array):
     key = array.dtype, array.shape, array.strides
     d, l, numel = _kinds_of_arrays.get(key) or _kind_of_array(array, key)
     return wrap(Tensor, share_array(array, d, numel), l, 0)
@@ -592,7 +602,11 @@ def from_dlpack(other):
 
 def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
     """A tensor on the memory of an object with a buffer."""
-    return finished(from_numpy(np.frombuffer(buffer, dtypes.as_dtype(dtype).numpy, count, offset)), requires_grad)
+    array = np.frombuffer(buffer, dtypes.as_dtype(dtype).numpy, count, offset)
+    if not array.flags.writeable:
+        warn_once("The given buffer is not writable, and PyTorch does not support non-writable tensors: writing to this one has "
+                  "no defined result. Copy the buffer first.")
+    return finished(_shown_in_place(array), requires_grad)
 
 
 def legacy_tensor(cls, *args, dtype=None, device=None, requires_grad=False):

@@ -7,6 +7,7 @@ from .casting import listed
 from .. import ops as o
 from ..autograd.function import differentiable
 from ..autograd.node import named
+from ..errors import warn_once
 from ..prims import linalg as p
 from . import linalg as _l
 from .linalg import order_of, row_order
@@ -48,8 +49,13 @@ def logdet(input):
     return o.where(sign < 0, math.nan, size)
 
 
+def _warn_of(old, new) -> None:
+    warn_once(f"torch.{old} is deprecated in favor of torch.{new} and will be removed in a future PyTorch release.")
+
+
 def cholesky(input, upper=False, *, out=None):
     """The triangular factor of positive-definite matrices; linalg.cholesky."""
+    _warn_of("cholesky", "linalg.cholesky")
     _l.check_square(input, "cholesky", "cholesky_cpu")
     y = named(_l.cholesky_factor(input, upper, "cholesky"), "CholeskyBackward0")
     return y if out is None else into(out, y)
@@ -98,6 +104,7 @@ def cholesky_inverse(L, upper=False, *, out=None):
 
 def qr(input, some=True, *, out=None):
     """(Q, R); linalg.qr."""
+    _warn_of("qr", "linalg.qr")
     return return_type("qr", ("Q", "R"))(*_l.qr(input, "reduced" if some else "complete", out=out))
 
 
@@ -132,6 +139,7 @@ def frobenius_norm(input, dim, keepdim=False, *, out=None):
 
 def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False):
     """(solution X with A X = input, copy of A)."""
+    _warn_of("triangular_solve", "linalg.solve_triangular")
     a = A.mT if transpose else A
     x = _l.solve_triangular(a, input, upper=upper != transpose, unitriangular=unitriangular)
     parts = named(x, "TriangularSolveBackward0"), _l.columns(A.clone())
@@ -140,6 +148,7 @@ def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False)
 
 def lu(A, pivot=True, get_infos=False, out=None):
     """(LU, pivots[, infos]); linalg.lu_factor_ex."""
+    _warn_of("lu", "linalg.lu_factor")
     found = tuple(_l.lu_factor_ex(A, pivot=pivot))[:3 if get_infos else 2]
     return found if out is None else tuple(into(where, x) for where, x in zip(out, found, strict=True))
 

@@ -15,6 +15,7 @@ from ..autograd.inplace import assign, check_writable, is_plain, write_signature
 from ..autograd.node import is_tracked, named, type_name
 from ..autograd.recall import recalled
 from ..compiler.sizes import Number, whole
+from ..errors import warn_once
 from ..layout import broadcast_shapes, layout, packed, wrap_dim
 from ..prims.host import argsort as argsort_p, argtopk as argtopk_p
 from ..prims.index import copy, gather as gather_p, scatter as scatter_p
@@ -145,6 +146,8 @@ def _index_arrays(x, arrays):
     out = {}
     for dim, i in arrays.items():
         if i.dtype in (dtypes.bool, dtypes.uint8):
+            if i.dtype is dtypes.uint8:
+                warn_once("indexing with dtype torch.uint8 is now deprecated, use torch.bool.")
             _check_mask(x, i, dim)
             for k, places in enumerate(nonzero(i, as_tuple=True) if i.dim() else _scalar_mask(i)):
                 out[dim + k] = places
@@ -1353,8 +1356,11 @@ def _check_output_size(at, size):
         raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {len(at)} but got {size}")
 
 
-def meshgrid(*tensors, indexing="ij"):
+def meshgrid(*tensors, indexing=None):
     """Coordinate grids of vectors."""
+    if indexing is None:
+        warn_once("torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.")
+        indexing = "ij"
     xs = tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
     xs = list(xs)
     if indexing not in ("ij", "xy"):
@@ -1363,7 +1369,7 @@ def meshgrid(*tensors, indexing="ij"):
     if deep:
         raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {deep[0].dim()}D")
     if indexing == "xy" and len(xs) > 1:
-        first, second, *rest = meshgrid(xs[1], xs[0], *xs[2:])
+        first, second, *rest = meshgrid(xs[1], xs[0], *xs[2:], indexing="ij")
         return (second, first, *rest)
     shape = [x.numel() for x in xs]
     return tuple(x.reshape([-1 if k == i else 1 for k in builtins.range(len(xs))]).expand(shape)
@@ -1374,7 +1380,7 @@ def cartesian_prod(*tensors):
     if len(tensors) == 1:
         return tensors[0]
     from .shape import stack
-    return stack([g.reshape(-1) for g in meshgrid(*tensors)], 1)
+    return stack([g.reshape(-1) for g in meshgrid(*tensors, indexing="ij")], 1)
 
 
 def combinations(input, r=2, with_replacement=False):

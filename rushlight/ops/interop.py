@@ -10,6 +10,7 @@ from .. import dtypes, storage as storages
 from ..autograd.inplace import assign, check_writable
 from ..autograd.node import named
 from ..prims.index import copy as clone_p
+from ..errors import warn_once
 from ..storage import Share, Storage, recast
 from ..tensor import Tensor, check_device, device, is_meta_device, wrap
 from .formats import ORDERS, copied, dense, laid_out, order_of
@@ -148,6 +149,8 @@ def to(x, *args, dtype=None, device=None, non_blocking=False, copy=False, memory
         elif a is not None:
             device = a
     y = x if dtype is None else cast(x, dtypes.as_dtype(dtype))
+    if x.dtype.is_complex and not y.dtype.is_complex and y.dtype is not dtypes.bool:
+        warn_once("Casting complex values to real discards the imaginary part")
     if is_meta_device(device):
         from .meta import without_values
         return x if y is x and x.is_meta else without_values(y)

@@ -9,6 +9,7 @@ from .. import dtypes
 from ..autograd.node import named
 from ..autograd.recall import recalled
 from ..compiler.sizes import whole
+from ..errors import warn_once
 from ..layout import broadcast_shapes, wrap_dim
 from ..prims import contract as c
 from ..prims.table import Gradient
@@ -254,6 +255,7 @@ def _transposed(w):
 
 def chain_matmul(*matrices, out=None):
     """The product of matrices in the order that takes the fewest multiplications."""
+    warn_once("torch.chain_matmul is deprecated; torch.linalg.multi_dot takes a list of matrices.")
     ms = list(matrices[0]) if len(matrices) == 1 and not isinstance(matrices[0], Tensor) else list(matrices)
     if not ms:
         raise RuntimeError("chain_matmul(): Expected one or more matrices")

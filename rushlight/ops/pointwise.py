@@ -13,6 +13,7 @@ from ..autograd.function import differentiable
 from ..autograd.grad_mode import mode
 from ..autograd.node import named, taping
 from ..autograd.recall import recalled
+from ..errors import warn_once
 from ..prims import pointwise as p
 from ..prims.index import copy
 from ..prims.table import Gradient, conjugate
@@ -72,14 +73,24 @@ def _scaled(input, other, alpha):
     return _mul(other.to(d), alpha).to(d) if isinstance(other, Tensor) else other * alpha
 
 
-def add(input, other, *, alpha=1, out=None):
+def _older(name, factor, last):
+    """(last, factor): the arguments of a call in the older order, factor first."""
+    warn_once(f"This overload of {name} is deprecated: give the factor by name, behind the tensors.")
+    return last, factor
+
+
+def add(input, other, last=None, *, alpha=1, out=None):
     """input + alpha * other."""
+    if last is not None:
+        other, alpha = _older("add", other, last)
     y = _add(input, _scaled(input, other, alpha))
     return y if out is None else into(out, y)
 
 
-def sub(input, other, *, alpha=1, out=None):
+def sub(input, other, last=None, *, alpha=1, out=None):
     """input - alpha * other."""
+    if last is not None:
+        other, alpha = _older("sub", other, last)
     y = _sub(input, _scaled(input, other, alpha))
     return y if out is None else into(out, y)
 
@@ -369,8 +380,10 @@ def sinc(input):
 
 
 @recalled("input tensor1 tensor2 value#")
-def addcmul(input, tensor1, tensor2, *, value=1, out=None):
+def addcmul(input, tensor1, tensor2, last=None, *, value=1, out=None):
     """input + value * tensor1 * tensor2."""
+    if last is not None:
+        tensor1, (tensor2, value) = tensor2, _older("addcmul", tensor1, last)
     need("addcmul_cpu_out", result_type((input, tensor1, tensor2)), {1, 2, 3})
     y = _in_one(p.addcmul, input, tensor1, tensor2, value)
     if y is None:
@@ -383,8 +396,10 @@ def addcmul(input, tensor1, tensor2, *, value=1, out=None):
 
 
 @recalled("input tensor1 tensor2 value#")
-def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
+def addcdiv(input, tensor1, tensor2, last=None, *, value=1, out=None):
     """input + value * tensor1 / tensor2."""
+    if last is not None:
+        tensor1, (tensor2, value) = tensor2, _older("addcdiv", tensor1, last)
     if tensor1.dtype.rank < 2 and tensor2.dtype.rank < 2:
         raise RuntimeError("Integer division with addcdiv is no longer supported, and in a future  release addcdiv will "
                            "perform a true division of tensor1 and tensor2. The historic addcdiv behavior can be implemented "

@@ -18,6 +18,7 @@ from ..trace.flush import snapshot
 from ..trace.record import Signature, emit, record
 from .layouts import Unstrided, answered
 from .overriding import answer_one, stranger
+from ..errors import warn
 from .support import check_supported, legacy_name, native_name
 
 NUMBERS = (bool, int, float)
@@ -48,6 +49,9 @@ def into(out, y, refusal=None):
         raise RuntimeError(f"result type {legacy_name(y.dtype)} can't be cast to the desired output type "
                            f"{legacy_name(out.dtype)}")
     if out.shape != y.shape:
+        if out.layout.numel:
+            warn(f"An output with one or more elements was resized since it had shape {list(out.shape)}, which does not match "
+                 f"the required output shape {list(y.shape)}. This is deprecated: `out.resize_(0)` says that it is to be.")
         fresh = y.new_empty(y.shape, dtype=out.dtype)
         out.storage, out.layout, out.offset = fresh.storage, y.layout if is_dense(y.layout) else fresh.layout, 0
     return out.copy_(y)

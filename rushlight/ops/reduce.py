@@ -9,6 +9,7 @@ from .. import dtypes
 from ..autograd.function import differentiable
 from ..autograd.node import named
 from ..autograd.recall import recalled
+from ..errors import warn_once
 from ..layout import wrap_dim, wrap_dims
 from ..prims import reduce as p
 from ..return_types import return_type
@@ -133,18 +134,21 @@ def _mean_op(x, *, dims, keepdim, shape):
 @recalled("input")
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None, out=None):
     """Variance over `dim` with n - correction in the denominator (1 by default)."""
-    y = _var(input, **_statistic(input, dim, unbiased, keepdim, correction))
+    y = _var(input, **_statistic("var", input, dim, unbiased, keepdim, correction))
     return y if out is None else into(out, y)
 
 
-def _statistic(x, dim, unbiased, keepdim, correction, name="std and var only"):
+def _statistic(said, x, dim, unbiased, keepdim, correction, name="std and var only"):
     """The parameters of a variance however they were given."""
     if x.dtype.rank < 2:
         raise RuntimeError(f"{name} support floating point and complex dtypes")
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     correction = correction if correction is not None else 1 if unbiased is None or unbiased else 0
-    return dict(dims=axes(x, dim), keepdim=bool(keepdim), correction=correction)
+    dims = axes(x, dim)
+    if _count(x.layout.shape, dims) <= correction and x.layout.numel:
+        warn_once(f"{said}(): degrees of freedom is <= 0. The correction should be less than the number of elements.")
+    return dict(dims=dims, keepdim=bool(keepdim), correction=correction)
 
 
 def _centre(x, dims):
@@ -169,7 +173,7 @@ def _freedom(shape, dims, correction):
 @recalled("input")
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None, out=None):
     """Square root of the variance."""
-    y = _std(input, **_statistic(input, dim, unbiased, keepdim, correction))
+    y = _std(input, **_statistic("std", input, dim, unbiased, keepdim, correction))
     return y if out is None else into(out, y)
 
 
@@ -188,7 +192,7 @@ def _std(x, *, dims, keepdim, correction):
 @recalled("input")
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """Variance and mean over `dim`."""
-    how = _statistic(input, dim, unbiased, keepdim, correction, "var_mean only")
+    how = _statistic("var_mean", input, dim, unbiased, keepdim, correction, "var_mean only")
     return (named(_var(input, **how), "VarMeanBackward0"),
             named(_mean(input, dims=how["dims"], keepdim=how["keepdim"]), "VarMeanBackward0"))
 
@@ -196,7 +200,7 @@ def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 @recalled("input")
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """Standard deviation and mean over `dim`."""
-    how = _statistic(input, dim, unbiased, keepdim, correction, "std_mean only")
+    how = _statistic("std_mean", input, dim, unbiased, keepdim, correction, "std_mean only")
     return (named(_std(input, **how), "StdMeanBackward0"),
             named(_mean(input, dims=how["dims"], keepdim=how["keepdim"]), "StdMeanBackward0"))
 

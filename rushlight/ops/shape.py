@@ -15,6 +15,7 @@ from ..autograd.inplace import AS_STRIDED, add_part, embed
 from ..autograd.recall import recalled
 from ..autograd.node import Cuts, attach, attach_parts, edge_to, entry, is_tracked, named
 from ..compiler.sizes import whole
+from ..errors import warn_once
 from ..layout import packed, wrap_dim, wrap_dims
 from ..prims.index import concat as concat_p, copy
 from ..prims.table import Gradient, Variadic
@@ -207,6 +208,9 @@ def t(input):
 
 def numpy_T(input):
     """Axes reversed (`Tensor.T`)."""
+    if input.layout.ndim != 2:
+        warn_once("The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated: `x.mT` "
+                  "transposes matrices, `x.permute(*range(x.ndim)[::-1])` reverses all axes.")
     return permute(input, tuple(range(input.dim()))[::-1])
 
 

@@ -5,6 +5,7 @@ import warnings
 
 from .casting import listed
 from ..autograd.node import type_name
+from ..errors import warn_once
 from .complex import view_as_real
 from .create import arange, ones, zeros
 from .fourier import fft, ifft, irfft, rfft
@@ -51,6 +52,7 @@ def stft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tru
     if center and align_to_window is not None:
         raise RuntimeError("stft align_to_window should only be set when center = false")
     x = _continued(input, n_fft // 2, pad_mode) if center else input
+    _warn_of_rectangle(window)
     words = _words("stft", x, window, n_fft, hop, win, normalized=bool(normalized), onesided=onesided,
                    return_complex=return_complex, align_to_window=align_to_window)
     is_complex = x.dtype.is_complex or window is not None and window.dtype.is_complex
@@ -67,6 +69,11 @@ def stft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tru
                      onesided if onesided is not None else not is_complex)
     y = y.squeeze(0) if input.dim() == 1 else y
     return y if return_complex or return_complex is None else _in_reals(y)
+
+
+def _warn_of_rectangle(window) -> None:
+    if window is None:
+        warn_once("A window was not provided. A rectangular window will be applied, whose frequencies leak into others.")
 
 
 def _check_stft(x, window, n_fft, hop, win, words) -> None:
@@ -117,6 +124,7 @@ def istft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tr
     """
     win = n_fft if win_length is None else win_length
     hop = win // 4 if hop_length is None else hop_length
+    _warn_of_rectangle(window)
     words = _words("istft", input, window, n_fft, hop, win, center=bool(center), normalized=bool(normalized),
                    onesided=onesided, length=length, return_complex=bool(return_complex))
     if not input.dtype.is_complex:

@@ -8,6 +8,7 @@ from .casting import listed
 from .. import dtypes
 from ..autograd.function import differentiable
 from ..autograd.node import named
+from ..errors import warn_once
 from ..layout import broadcast_shapes, wrap_dim
 from ..tensor import Tensor
 from ..trace.record import pending
@@ -226,6 +227,8 @@ def cross(input, other, *, dim=None):
     if dim is None:
         if 3 not in shape:
             raise RuntimeError("no dimension of size 3 in input")
+        warn_once("Using torch.cross without specifying the dim arg is deprecated: its default is the first axis of size 3, "
+                  "that of torch.linalg.cross the last axis.")
         dim = shape.index(3)
     d = wrap_dim(dim, len(shape))
     a, b = input.expand(shape), other.expand(shape)

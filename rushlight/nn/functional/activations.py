@@ -10,6 +10,7 @@ from ...autograd.function import differentiable
 from ...autograd.inplace import assign
 from ...autograd.node import named
 from ...autograd.recall import recalled
+from ...errors import warn
 from ...ops.support import legacy_name, refuse
 from ...tensor import Tensor
 from ...ops.precision import rounded_once
@@ -433,6 +434,8 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10,
                    dim: int = -1) -> Tensor:
     """A sample of the Gumbel-softmax distribution; one-hot going forward if `hard`."""
+    if eps != 1e-10:
+        warn("`eps` parameter is deprecated and has no effect.")
     gumbels = -ops.empty(logits.shape, dtype=logits.dtype).exponential_().log()
     soft = softmax((logits + gumbels) / tau, dim)
     if not hard:

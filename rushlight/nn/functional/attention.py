@@ -6,6 +6,7 @@ import math
 from ... import dtypes, ops
 from ...autograd.function import differentiable
 from ...autograd.recall import recalled
+from ...errors import warn_once
 from ...tensor import Tensor
 from .activations import softmax
 from .dropouts import dropout
@@ -132,6 +133,8 @@ def _check_attention(query, key, value, embed_dim, num_heads, key_padding_mask, 
     for name, mask in (("key_padding_mask", key_padding_mask), ("attn_mask", attn_mask)):
         if mask is not None and mask.dtype != dtypes.bool and not mask.is_floating_point():
             raise AssertionError(f"only bool and floating types of {name} are supported")
+    if key_padding_mask is not None and attn_mask is not None and key_padding_mask.dtype is not attn_mask.dtype:
+        warn_once("Support for mismatched key_padding_mask and attn_mask is deprecated: give both the same dtype.")
 
 
 def _project(query, key, value, weight, bias, separate):

@@ -7,6 +7,7 @@ import warnings
 from ... import dtypes, ops
 from ...autograd.node import named
 from ...autograd.recall import lasting, recalled
+from ...errors import warn_once
 from ...ops.formats import keeps_format, like_images, order_of
 from ...ops.support import refuse
 from ...tensor import Tensor
@@ -373,11 +374,17 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
 
 # -- sampling at points ----------------------------------------------------------------------------
 @recalled("theta")
+def _warn_of_default(align_corners) -> None:
+    if align_corners is None:
+        warn_once("Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0.")
+
+
 def affine_grid(theta: Tensor, size, align_corners: bool | None = None) -> Tensor:
     """Sampling points of an affine map.
 
     (N, 2, 3) to (N, H, W, 2), or (N, 3, 4) to (N, D, H, W, 3).
     """
+    _warn_of_default(align_corners)
     sizes = list(size)
     if len(sizes) not in (4, 5):
         raise NotImplementedError("affine_grid only supports 4D and 5D sizes, for 2D and 3D "
@@ -406,6 +413,7 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
 
     (N, C, H, W) with a grid (N, H', W', 2) of (x, y), or (N, C, D, H, W) with (N, D', H', W', 3).
     """
+    _warn_of_default(align_corners)
     _check_grid(input, grid, mode, padding_mode)
     n = input.dim() - 2
     sizes = list(reversed(input.shape[2:]))         # x first, as in the grid

@@ -1,8 +1,6 @@
 """Modules whose parameters take their shape from the first input."""
 from __future__ import annotations
 
-import warnings
-
 from ..parameter import is_lazy
 from .module_hooks import add_hook
 
@@ -22,8 +20,6 @@ class LazyModuleMixin:
         self._load_hook = self._register_load_state_dict_pre_hook(_shape_from(self))
         self._initialize_hook = add_hook(self._forward_pre_hooks, _infer,
                                          extra=[self._forward_pre_hooks_with_kwargs])
-        warnings.warn("Lazy modules are a new feature under heavy development so changes to the "
-                      "API or functionality can happen at any moment.", stacklevel=2)
 
     def initialize_parameters(self, *args, **kwargs) -> None:
         """Give every parameter its shape, from the first inputs."""

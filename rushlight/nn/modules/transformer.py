@@ -4,6 +4,7 @@ from __future__ import annotations
 import copy
 
 from ... import ops
+from ...errors import warn
 from .. import functional as F
 from ..init import xavier_uniform_
 from .activation import MultiheadAttention
@@ -91,6 +92,17 @@ class Transformer(Module):
                 xavier_uniform_(parameter)
 
 
+def _reason_against_nesting(layer) -> str:
+    """Why PyTorch's encoder would not pack padded rows, as far as programs are told."""
+    if type(layer).__name__ != "TransformerEncoderLayer":
+        return "encoder_layer was not TransformerEncoderLayer"
+    if layer.norm_first:
+        return "encoder_layer.norm_first was True"
+    if not layer.self_attn.batch_first:
+        return "encoder_layer.self_attn.batch_first was not True(use batch_first for better inference performance)"
+    return "encoder_layer.self_attn.num_heads is odd" if layer.self_attn.num_heads % 2 else ""
+
+
 class TransformerEncoder(Module):
     """A stack of copies of an encoder layer."""
 
@@ -102,6 +114,9 @@ class TransformerEncoder(Module):
         self.layers, self.norm = _copies(encoder_layer, num_layers), norm
         self.num_layers = num_layers
         self.enable_nested_tensor, self.mask_check = enable_nested_tensor, mask_check
+        reason = _reason_against_nesting(encoder_layer)
+        if enable_nested_tensor and reason:
+            warn(f"enable_nested_tensor is True, but self.use_nested_tensor is False because {reason}")
 
     def forward(self, src, mask=None, src_key_padding_mask=None, is_causal: bool | None = None):
         causal = _is_causal(mask, is_causal, _length(src, self.layers[0]))
