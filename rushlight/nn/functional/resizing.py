@@ -1,10 +1,12 @@
 """Resizing of images, shuffling of pixels and channels, sampling at given points."""
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 
 from ... import dtypes, ops
+from ...autograd.function import differentiable
 from ...autograd.node import named
 from ...autograd.recall import lasting, recalled
 from ...errors import warn_once
@@ -420,10 +422,10 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
     points = [_unnormalised(grid[..., d], m, align_corners) for d, m in enumerate(sizes)]
     if mode == "bicubic":
         at = [_cubic_neighbours(p, m, padding_mode, align_corners) for p, m in zip(points, sizes)]
-        return named(_sampled(input, at, n), "GridSampler2DBackward0")
+        return named(_sampled(input, at), "GridSampler2DBackward0")
     points = [_bounded(p, m, padding_mode, align_corners) for p, m in zip(points, sizes)]
     neighbours = _nearest_neighbour if mode == "nearest" else _linear_neighbours
-    return named(_sampled(input, [neighbours(p, m) for p, m in zip(points, sizes)], n), f"GridSampler{n}DBackward0")
+    return named(_sampled(input, [neighbours(p, m) for p, m in zip(points, sizes)]), f"GridSampler{n}DBackward0")
 
 
 def _check_grid(input, grid, mode, padding_mode):
@@ -490,21 +492,46 @@ def _cubic_neighbours(x, m, padding_mode, align, a=-0.75):
     return out
 
 
-def _sampled(image, neighbours, n):
-    """Sum of products of weights and gathered values over all combinations of neighbours."""
+def _sampled(image, neighbours):
+    """Sum of products of weights and gathered values over all combinations of neighbours, a list of them for each axis."""
+    weights, places, stride = [], [], 1
+    for axis in neighbours:
+        for index, inside, m, w in axis:
+            keep = inside.to(image.dtype)
+            weights.append(keep if w is None else keep * w.to(image.dtype))
+            places.append(index.clamp(0, m - 1).to(dtypes.int64) * stride)
+        stride *= m
     flat = image.flatten(2)
-    total = None
-    for combination in _combinations(neighbours):
-        place, keep, weight, stride = 0, None, None, 1
-        for index, inside, m, w in combination:
-            place = place + index.clamp(0, m - 1) * stride
-            stride *= m
-            keep = inside if keep is None else keep & inside
-            weight = w if weight is None or w is None else weight * w
-        part = _gathered(flat, place.to(dtypes.int64)) * keep.unsqueeze(1).to(image.dtype)
-        part = part if weight is None else part * weight.unsqueeze(1)
-        total = part if total is None else total + part
-    return total
+    return _blend(tuple(map(len, neighbours)))(flat, *weights, *places, size=tuple(flat.shape))
+
+
+@functools.cache
+def _blend(counts):
+    """The sum over all combinations as one operation of (image, *weights, *places), so many of them for each axis."""
+    total, starts = sum(counts), [sum(counts[:d]) for d in range(len(counts))]
+    corners = _combinations([range(start, start + count) for start, count in zip(starts, counts, strict=True)])
+    weight = lambda xs, corner: functools.reduce(lambda a, b: a * b, [xs[1 + k] for k in corner])
+    place = lambda xs, corner: functools.reduce(lambda a, b: a + b, [xs[1 + total + k] for k in corner])
+
+    def blend(*xs, size):
+        parts = [_gathered(xs[0], place(xs, c)) * weight(xs, c).unsqueeze(1) for c in corners]
+        return functools.reduce(lambda a, b: a + b, parts)
+
+    def of_image(g, _y, *xs, size):
+        y = ops.zeros(size, dtype=g.dtype)
+        for c in corners:
+            y = y.scatter_add(2, _across(place(xs, c), size[1]), (g * weight(xs, c).unsqueeze(1)).flatten(2))
+        return y
+
+    def of_weight(k):
+        def rule(g, _y, *xs, size):
+            terms = [((g * _gathered(xs[0], place(xs, c))).sum(1), [j for j in c if j != k]) for c in corners if k in c]
+            return functools.reduce(lambda a, b: a + b, [x * weight(xs, others) if others else x for x, others in terms])
+        rule.uses = frozenset(range(1, 2 + 2 * total))
+        return rule
+    of_image.uses = frozenset(range(2, 2 + 2 * total))
+    rules = (of_image, *map(of_weight, range(total)), *[None] * total)
+    return differentiable("GridSamplerBackward0", vjp=rules)(blend)
 
 
 def _combinations(lists):
@@ -514,6 +541,10 @@ def _combinations(lists):
     return [(first, *others) for first in lists[0] for others in rest]
 
 
+def _across(place, channels):
+    """The same places for each channel."""
+    return place.reshape(place.size(0), 1, -1).expand(-1, channels, -1)
+
+
 def _gathered(flat, place):
-    index = place.reshape(place.size(0), 1, -1).expand(-1, flat.size(1), -1)
-    return flat.gather(2, index).reshape(*flat.shape[:2], *place.shape[1:])
+    return flat.gather(2, _across(place, flat.size(1))).reshape(*flat.shape[:2], *place.shape[1:])
