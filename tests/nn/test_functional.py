@@ -395,3 +395,13 @@ def test_distances_of_all_pairs(shape):
     np.add.at(exact, i, slope)
     np.add.at(exact, j, -slope)
     np.testing.assert_allclose(x.grad.numpy(), exact, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape, points, mode", [((1, 2, 3, 4), (1, 2, 2, 2), "bilinear"), ((1, 1, 2, 3, 3), (1, 2, 1, 2, 3), "bilinear"),
+                                                 ((1, 1, 3, 4), (1, 1, 2, 2), "bicubic")])
+def test_grid_sample_has_second_gradients(shape, points, mode):
+    rng = np.random.default_rng(0)
+    x = torch.tensor(rng.normal(size=shape), requires_grad=True)
+    grid = torch.tensor(rng.uniform(-.9, .9, points), requires_grad=True)
+    sample = lambda x, grid: F.grid_sample(x, grid, mode=mode, align_corners=False)
+    assert torch.autograd.gradcheck(sample, (x, grid)) and torch.autograd.gradgradcheck(sample, (x, grid))
