@@ -1,4 +1,4 @@
-"""Stable order of elements along an axis: radix sort on keys whose unsigned order is the dtype's.
+"""Order of elements along an axis: radix sort on keys whose unsigned order is the dtype's.
 
 A key is the element's bits, turned so that they compare as unsigned integers: a float's sign bit
 flips and, if it was set, all others too; -0 counts as 0 and every nan as the greatest. Descending
@@ -12,6 +12,8 @@ order takes the complement, so that equal elements keep their order either way.
         numbers -> result
 
 Bytes are counted in the pass that makes the keys. One row is one thread's work.
+
+This order is stable. If another one is asked for, rows in which elements are equal are ordered again (introsort.py).
 """
 from __future__ import annotations
 
@@ -23,9 +25,11 @@ from ..compiler.kernel import LANES, Call, Code
 from ..compiler.sizes import larger, smaller, times
 from ..dtypes import dtype
 from .emit import Function, Value, constant, vector
+from .introsort import Introsort
 from .scan import merged, numbers_of, scan_axes
 
 SHORT = 80              # longer rows go by radix
+DIRECT = 1024           # and these, if equal elements need not keep their order, in which they are ordered again
 UNITS = 16              # pieces of the rows, each with working memory of its own
 SMALL = 4096            # elements that one thread does alone
 SLACK = 64              # bytes before the first item, for a least one
@@ -37,6 +41,7 @@ INFINITY = {"float16": 0x7C00, "bfloat16": 0x7F80, "float32": 0x7F800000,
 class Structure(NamedTuple):
     dtype: dtype
     descending: bool
+    stable: bool
     outer: int
 
     @property
@@ -71,6 +76,10 @@ class Emitter:
     def __init__(self, s: Structure):
         self.s, self.w, self.f = s, Words(s), Function("argsort")
         self.counts = self.f.alloca("i32", BUCKETS * s.dtype.itemsize)
+        self.items: Items | None = None
+        self.introsort = None if s.stable else Introsort(
+            self.f, lambda at: self.get(self.items, at), lambda at, *item: self.put(self.items, at, *item),
+            lambda item: self.rank(item[0]))
 
     def code(self) -> Code:
         f, w = self.f, self.w
@@ -91,15 +100,41 @@ class Emitter:
             x = f.at(x, s.dtype.llvm, f.mul(at, f.word(w.strides[axis])))
             y = f.at(y, "i64", f.mul(at, f.word(w.result[axis])))
         n, (items, other) = f.word(w.sizes[-1]), self.arrays(room)
-        with f.either(f.icmp("sle", n, SHORT)) as both:
+        with f.either(f.icmp("sle", n, SHORT if s.stable else DIRECT)) as both:
             with both.yes:
-                self.make_items(x, n, items, counted=False)
-                self.insert(items, n)
-                self.write(items, y, n)
+                self.order(x, n, items, y)
             with both.no:
                 self.clear_counts()
                 self.make_items(x, n, items, counted=True)
-                self.write(self.radix(items, other, n), y, n)
+                done = self.radix(items, other, n)
+                self.write(done, y, n)
+                if not s.stable:
+                    with f.when(self.has_equal(done, n)):
+                        self.order(x, n, items, y)
+
+    def order(self, x, n, items: Items, y) -> None:
+        """By comparisons; equal elements stand as they are to."""
+        self.make_items(x, n, items, counted=False)
+        if not self.s.stable:
+            self.items = items
+            self.introsort.split(n)
+        self.insert(items, n)
+        self.write(items, y, n)
+
+    def has_equal(self, items: Items, n):
+        """Whether neighbours in sorted items are equal."""
+        f = self.f
+        with f.repeat([1]) as search:
+            at = search.values[0]
+            here, before = (self.rank(self.get(items, k)[0]) for k in (at, f.sub(at, 1)))
+            found = f.icmp("eq", here, before)
+            then = f.add(at, 1)
+            search.again(f.and_(f.not_(found), f.icmp("slt", then, n)), then)
+        return found
+
+    def rank(self, key):
+        """What of an item's word is compared."""
+        return key if self.s.is_wide else self.f.lshr(key, 32)
 
     def arrays(self, room) -> list[Items]:
         f, is_wide = self.f, self.s.is_wide
@@ -174,7 +209,7 @@ class Emitter:
     def is_above(self, items: Items, at, key):
         """Whether the item before `at` belongs behind `key`."""
         f = self.f
-        return f.icmp("ugt", f.load("i64", f.at(items.keys, "i64", f.sub(at, 1))), key)
+        return f.icmp("ugt", self.rank(f.load("i64", f.at(items.keys, "i64", f.sub(at, 1)))), self.rank(key))
 
     # -- long rows ---------------------------------------------------------------------------------
 
@@ -243,7 +278,7 @@ def lower_sort(v, out, view, temp) -> list[Call]:
     axes = scan_axes(shape, strides)
     d = v.params["dim"]
     outer = merged(axes[:d] + axes[d + 1:])
-    s = Structure(kind, v.params["descending"], len(outer))
+    s = Structure(kind, v.params["descending"], v.params.get("stable", True), len(outer))
     n, rows = axes[d].size, prod(a.size for a in outer)
     units = smaller(rows, UNITS)
     array = 8 * n + 2 * SLACK

@@ -950,17 +950,25 @@ def rot90(input, k=1, dims=(0, 1)):
 
 def argsort(input, dim=-1, descending=False, stable=False):
     """Indices that sort an axis."""
-    return sort(input.detach(), dim, descending)[1]
+    return sort(input.detach(), dim, descending, stable=stable)[1]
 
 
-def _order(x, dim, descending):
+INSERTED = 16           # so few elements keep their order always
+COUNTED = 1 << 15       # and so many whole numbers of one dimension: PyTorch sorts them by their digits
+
+
+def _order(x, dim, descending, stable=True):
     if not x.dim():
         return x.new_zeros((), dtype=dtypes.int64)
-    return apply(argsort_p, (x.detach(),), dict(dim=dim, descending=bool(descending)))
+    n, descending = x.shape[dim], bool(descending)
+    if n <= INSERTED or n >= COUNTED and x.dim() == 1 and not descending and x.dtype.rank == 1:
+        stable = True
+    return apply(argsort_p, (x.detach(),), dict(dim=dim, descending=descending, stable=bool(stable)))
 
 
 def sort(input, dim=-1, descending=False, *, stable=None, out=None):
-    """Sorted values and where they stood; equal elements keep their order."""
+    """Sorted values and where they stood; equal elements keep their order if it is to be `stable`, else they stand as
+    in PyTorch, where `std::sort` leaves them."""
     made = _sort(input, dim, descending, stable)
     return made if out is None else type(made)(*map(_into, out, made))
 
@@ -968,13 +976,13 @@ def sort(input, dim=-1, descending=False, *, stable=None, out=None):
 @recalled("input")
 def _sort(input, dim, descending, stable):
     d = wrap_dim(dim, input.dim())
-    values, at = in_memory_order(lambda x, k: _sorted(x, k, descending), input, (d,))
+    values, at = in_memory_order(lambda x, k: _sorted(x, k, descending, stable), input, (d,))
     return return_type("sort", ("values", "indices"))(
         named(values, "SortBackward0" if stable is None else "SortBackward1"), at)
 
 
-def _sorted(x, d, descending):
-    at = _order(x, d, descending)
+def _sorted(x, d, descending, stable):
+    at = _order(x, d, descending, stable)
     return gather(x, d, at), at
 
 
@@ -1089,8 +1097,10 @@ def _lower_middle_of_numbers(x, d):
 
 
 def mode(input, dim=-1, keepdim=False):
-    """The most frequent value of an axis (the smallest of several) and the last place where it stands."""
-    from .reduce import one_axis, picked
+    """The most frequent value of an axis (the smallest of several) and where the last of them stands when the axis is
+    sorted as `sort` does."""
+    from .reduce import cummax, one_axis, picked
+    from .shape import cat
     need("mode_cpu", input.dtype, {0, 1, 2})
     one_axis("mode", dim)
     d = wrap_dim(dim, input.dim())
@@ -1100,13 +1110,11 @@ def mode(input, dim=-1, keepdim=False):
     if not input.shape[d]:
         raise IndexError(f"mode(): Expected reduction dim {dim} to have non-zero size.")
     x = input.detach().movedim(d, -1)
-    equal = x.unsqueeze(-1) == x.unsqueeze(-2)
-    counts = equal.to(dtypes.int64).sum(-1)
-    best = counts == counts.amax(-1, keepdim=True)
-    worst = float("inf") if x.dtype.rank == 2 else True if x.dtype is dtypes.bool else dtypes.iinfo(x.dtype).max
-    value = where(best, x, worst).to(x.dtype).amin(-1, keepdim=True)
-    n = x.shape[-1]
-    at = where((x == value) & best, arange(n), -1).amax(-1).clamp(min=0)
+    order = apply(argsort_p, (x,), dict(dim=x.dim() - 1, descending=False, stable=False))
+    values, places = gather(x, -1, order), arange(x.shape[-1])
+    is_first = cat([values[..., :1] == values[..., :1], values[..., 1:] != values[..., :-1]], -1)
+    lengths = places - cummax(where(is_first, places, 0), -1).values     # of the runs of equal values, less one
+    at = gather(order, -1, lengths.argmax(-1, keepdim=True)).squeeze(-1)
     return picked(input, d, at, keepdim, kind, "ModeBackward0")
 
 

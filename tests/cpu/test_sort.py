@@ -5,6 +5,7 @@ import pytest
 
 import rushlight
 from rushlight.cpu import jit
+from rushlight.prims import introsort
 from rushlight.prims.host import argsort
 from rushlight.runtime.threads import get_num_threads, set_num_threads
 
@@ -37,8 +38,9 @@ def values(rng, shape, kind):
 
 
 def check(x, dim, descending):
-    got = argsort(tensor(x), dim=dim, descending=descending).numpy()
-    np.testing.assert_array_equal(got, argsort.reference(x, dim=dim, descending=descending))
+    for stable in (True, False):
+        order = dict(dim=dim, descending=descending, stable=stable)
+        np.testing.assert_array_equal(argsort(tensor(x), **order).numpy(), argsort.reference(x, **order), err_msg=str(stable))
 
 
 @pytest.mark.parametrize("descending", [False, True])
@@ -93,3 +95,39 @@ def test_what_is_made_of_it():
     assert values.tolist() == [[1, 2, 3], [-1, 0.5, 0.5]] and order.tolist() == [[1, 2, 0], [2, 0, 1]]
     assert x.topk(2, 1)[0].tolist() == [[3, 2], [0.5, 0.5]]
     assert x.reshape(-1).median().item() == 0.5 and x[0, 0].argsort().item() == 0
+
+
+class Adversary:
+    """Keys that are decided while they are compared, so that quicksort finds no good pivot (M. D. McIlroy, "A killer
+    adversary for quicksort", 1999)."""
+
+    def __init__(self, keys, number):
+        self.keys, self.number = keys, number
+
+    def __lt__(self, other):
+        keys, a, b = self.keys, self.number, other.number
+        if a not in keys and b not in keys:
+            keys[b if a == keys.get("candidate") else a] = len(keys)
+        for one, two in ((a, b), (b, a)):
+            if one not in keys:
+                keys["candidate"] = one
+        return keys.get(a, 1 << 30) < keys.get(b, 1 << 30)
+
+
+def test_what_quicksort_cannot_halve_goes_by_a_heap(monkeypatch):
+    keys, n, heaps = {}, 2000, []
+    introsort.std_sort([Adversary(keys, k) for k in range(n)])
+    hard = np.array([keys.get(k, n) for k in range(n)]) // 3            # with ties
+    original = introsort._sort_by_heap
+    monkeypatch.setattr(introsort, "_sort_by_heap", lambda *args: heaps.append(1) or original(*args))
+    check(hard, 0, False)
+    check(hard.astype(np.float32), 0, False)
+    assert len(heaps) >= 2
+
+
+def test_few_elements_and_digits_keep_their_order():
+    for x, stable in ((rushlight.arange(16) % 3, True), (rushlight.arange(17) % 3, False),
+                      (rushlight.arange(1 << 15) % 3, True), ((rushlight.arange(1 << 15) % 3).float(), False)):
+        kept = x.sort(stable=True).indices
+        assert (x.sort().indices == kept).all().item() is stable
+        assert (x.argsort() == kept).all().item() is stable and (x.argsort(stable=True) == kept).all().item()

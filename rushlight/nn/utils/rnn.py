@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from ... import dtypes, ops
+from ...prims.introsort import std_sort
 from ...tensor import Tensor
 
 __all__ = ["PackedSequence", "invert_permutation", "pack_padded_sequence", "pad_packed_sequence",
@@ -81,7 +82,7 @@ def pack_padded_sequence(input: Tensor, lengths, batch_first: bool = False,
     sizes = [int(n) for n in (lengths.tolist() if isinstance(lengths, Tensor) else lengths)]
     order = None
     if not enforce_sorted:
-        order = ops.tensor(sorted(range(len(sizes)), key=lambda i: -sizes[i]), dtype=dtypes.int64)
+        order = ops.tensor(std_sort([-n for n in sizes]), dtype=dtypes.int64)
         input = input.index_select(0 if batch_first else 1, order)
         sizes = [sizes[i] for i in order.tolist()]
     x = input if batch_first else input.transpose(0, 1)
