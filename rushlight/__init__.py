@@ -181,9 +181,10 @@ class _Settings:
 
 
 def set_default_device(d) -> None:
-    """The device of new tensors: only the CPU exists."""
-    from .tensor import check_device, defaults
-    check_device(d)
+    """The device of new tensors: the CPU, or "meta" for tensors without values."""
+    from .ops.create import check_place
+    from .tensor import defaults
+    check_place(d)
     defaults[0] = device("cpu") if d is None else device(d)
 
 

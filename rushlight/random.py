@@ -612,7 +612,7 @@ class Generator:
     def get_state(self):
         """The state as a uint8 tensor [5056]."""
         from .ops.create import tensor
-        return tensor(np.frombuffer(self.state_bytes(), np.uint8))
+        return tensor(np.frombuffer(self.state_bytes(), np.uint8), device="cpu")
 
     def set_state(self, new_state) -> None:
         """Continue from a state that `get_state` gave."""

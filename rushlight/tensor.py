@@ -57,7 +57,7 @@ class device:
         defaults.pop()
 
 
-CPU = device("cpu")
+CPU, META = device("cpu"), device("meta")
 defaults = [CPU]        # what set_default_device has said, then the devices whose blocks we are in
 
 

@@ -13,7 +13,7 @@ from ..compiler.sizes import whole
 from ..errors import warn_once
 from ..layout import is_dense, packed, permute
 from ..prims.pointwise import full as full_p, iota
-from ..tensor import CPU, Tensor, check_device, defaults, is_meta_device, wrap
+from ..tensor import CPU, META, Tensor, check_device, defaults, is_meta_device, wrap
 from ..trace.flush import from_array, from_bytes, share_array
 from ..trace.record import emit
 from . import layouts
@@ -45,13 +45,32 @@ def check_dtype(name, dtype):
         raise TypeError(f"{name}(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
 
 
-def finished(x, requires_grad=False):
+def check_place(device):
+    """RuntimeError unless a factory knows the device: the CPU, or that of tensors without values."""
+    if device is not None and device is not CPU and not is_meta_device(device):
+        check_device(device)
+
+
+def lacks_values(device) -> bool:
+    """Whether what a factory makes has no values: by the device asked for, else by the default."""
+    wanted = defaults[-1] if device is None else device
+    return wanted is not CPU and is_meta_device(wanted)
+
+
+def finished(x, requires_grad=False, device=None):
     """A factory's last step."""
-    if defaults[-1] is not CPU and is_meta_device(defaults[-1]):
+    if lacks_values(device):
         x = on_meta(x)
     if requires_grad and x.dtype.rank < 2:
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     return x.requires_grad_() if requires_grad else x
+
+
+def place_of(x, device):
+    """Where something like x is made: on the device asked for, else where x is."""
+    if device is not None:
+        return device
+    return META if storages.place is not None and x.is_meta else None if defaults[-1] is CPU else CPU
 
 
 def on_meta(x):
@@ -114,38 +133,33 @@ def _factory(value, name):
             found = known.get((args, dtype, dtypes.default)) if _is_plain(args) else None
             if found is not None:
                 return finished(emit(*found), requires_grad)
-        is_meta = is_meta_device(device)
-        check_device(None if is_meta else device)
+        check_place(device)
         check_dtype(name, dtype)
         d = dtypes.as_dtype(dtype) or (out.dtype if out is not None else dtypes.default)
         shape = sizes(args if size is None else (size,), name)
         if layout is not None and layout != layouts.strided:
             return layouts.answered("filled", (shape, value, d, layout)).requires_grad_(requires_grad)
         y = _in_order(filled, shape, None if memory_format is None else ORDERS.get(memory_format.name), d, value)
-        if is_meta:
-            return finished(on_meta(y), requires_grad)
         if out is not None:
             from .promote import MATCH, into
             return into(out, y, MATCH)
-        if memory_format is None and _is_plain(args) and args:
+        if device is memory_format is None and _is_plain(args) and args:
             scalar = bool(value) if d is dtypes.bool else int(value) if d.rank < 2 else value
             remember(known, (args, dtype, dtypes.default), (_filled[shape, d], (), (scalar,)))
-        return finished(y, requires_grad)
+        return finished(y, requires_grad, device)
 
     def like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
-        if is_meta_device(device) or device is None and storages.place is not None and input.is_meta:
-            return finished(on_meta(_laid_out(filled, input, dtypes.as_dtype(dtype) or input.dtype, value, memory_format)),
-                            requires_grad)
+        device = place_of(input, device)
         if device is dtype is memory_format is layout is None and input.layout.packed:
             y = filled(input.layout.shape, value, input.dtype)
             if y.layout is not input.layout:
                 y.layout = input.layout
             return finished(y, requires_grad)
-        check_device(device)
+        check_place(device)
         if layout is not None and layout != input.layout:
             return make(input.shape, dtype=dtype or input.dtype, layout=layout, requires_grad=requires_grad)
         y = _laid_out(filled, input, dtypes.as_dtype(dtype) or input.dtype, value, memory_format)
-        return finished(y, requires_grad)
+        return finished(y, requires_grad, device)
     make.__name__, like.__name__ = name, f"{name}_like"
     make.__doc__ = f"A tensor of the given sizes filled with {value}."
     like.__doc__ = f"A tensor of another one's shape and dtype filled with {value}."
@@ -183,7 +197,7 @@ empty, empty_like = _factory(0, "empty")      # memory is never handed out unwri
 
 def full(size, fill_value, *, dtype=None, layout=None, device=None, requires_grad=False, out=None, pin_memory=False):
     """A tensor of one value; the dtype follows the value unless given."""
-    check_device(device)
+    check_place(device)
     value = fill_value.item() if isinstance(fill_value, (Tensor, np.generic)) else fill_value
     if dtype is None and out is not None:
         dtype = out.dtype
@@ -193,24 +207,25 @@ def full(size, fill_value, *, dtype=None, layout=None, device=None, requires_gra
     if out is not None:
         from .promote import MATCH, into
         return into(out, y, MATCH)
-    return finished(y, requires_grad)
+    return finished(y, requires_grad, device)
 
 
 def full_like(input, fill_value, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None):
     """A tensor of another one's shape filled with one value."""
-    check_device(device)
+    device = place_of(input, device)
+    check_place(device)
     y = _laid_out(filled, input, dtypes.as_dtype(dtype) or input.dtype, fill_value, memory_format)
-    return finished(y, requires_grad)
+    return finished(y, requires_grad, device)
 
 
 def empty_strided(size, stride, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
     """A tensor with the given strides over fresh memory."""
     from ..layout import extent, layout as make_layout
-    check_device(device)
+    check_place(device)
     l = make_layout(size, stride)
     y = filled((extent(l),), 0, dtypes.as_dtype(dtype) or dtypes.default)
     y.layout = l
-    return finished(y, requires_grad)
+    return finished(y, requires_grad, device)
 
 
 def arange(start, end=None, step=1, *, dtype=None, layout=None, device=None, requires_grad=False, out=None,
@@ -218,7 +233,7 @@ def arange(start, end=None, step=1, *, dtype=None, layout=None, device=None, req
     """start, start + step, ... before end; arange(n) counts from 0."""
     if end is dtype is device is out is None and type(start) is int and start >= 0 and step == 1:
         return finished(_counted(0, 1, start, dtypes.int64), requires_grad)
-    check_device(device)
+    check_place(device)
     if end is None:
         start, end = 0, start
     start, end, step = (v.item() if isinstance(v, (Tensor, np.generic)) else v for v in (start, end, step))
@@ -240,7 +255,7 @@ def arange(start, end=None, step=1, *, dtype=None, layout=None, device=None, req
     if out is not None:
         from .promote import MATCH, into
         return into(out, y, MATCH)
-    return finished(y, requires_grad)
+    return finished(y, requires_grad, device)
 
 
 def _counted(start, step, n, d):
@@ -268,25 +283,26 @@ MANY = 4096             # numbers that are worth a kernel
 
 def linspace(start, end, steps, *, dtype=None, layout=None, device=None, requires_grad=False, out=None):
     """`steps` evenly spaced numbers, both ends included; computed from the nearer end."""
-    check_device(device)
+    check_place(device)
     start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     d = dtypes.as_dtype(dtype) or (dtypes.default if out is None else out.dtype)
     if complex in (type(start), type(end)) or d.is_complex:
-        return _complex_linspace(start, end, steps, d if d.is_complex else dtypes.as_dtype(dtype), requires_grad, out)
+        return _complex_linspace(start, end, steps, d if d.is_complex else dtypes.as_dtype(dtype), requires_grad, out,
+                                 device)
     if not d.is_floating_point:
         start, end = int(start), int(end)
     kind = np.dtype(np.float32 if d.is_floating_point and d.itemsize <= 4 else np.float64).type
     first, last = kind(start), kind(end)
     step = (last - first) / kind(steps - 1) if steps > 1 else kind(0)
     if steps >= MANY and d.is_floating_point and d.itemsize >= 4:
-        y = _long_linspace(float(first), float(last), float(step), steps, d)
+        y = _long_linspace(float(first), float(last), float(step), steps, d, device)
     elif steps == 1:
-        y = tensor([start], dtype=d)
+        y = tensor([start], dtype=d, device=device)
     else:
-        y = tensor(_short_linspace(first, last, step, steps).astype(d.numpy), dtype=d)
-    return _handed(y, requires_grad, out)
+        y = tensor(_short_linspace(first, last, step, steps).astype(d.numpy), dtype=d, device=device)
+    return _handed(y, requires_grad, out, device)
 
 
 def _short_linspace(first, last, step, steps):
@@ -313,14 +329,14 @@ def _halves(x):
     return high, x - high
 
 
-def _long_linspace(first, last, step, steps, d):
+def _long_linspace(first, last, step, steps, d, device):
     """The same by a kernel."""
     from .pointwise import where
-    i = arange(steps, dtype=dtypes.float64)
+    i = arange(steps, dtype=dtypes.float64, device=device)
     return where(i < steps // 2, first + i * step, last - ((steps - 1) - i) * step).to(d)
 
 
-def _complex_linspace(start, end, steps, dtype, requires_grad, out):
+def _complex_linspace(start, end, steps, dtype, requires_grad, out, device):
     """The same for both parts."""
     from .complex import complex as join
     d = dtype or (dtypes.default.to_complex() if out is None else out.dtype)
@@ -328,13 +344,14 @@ def _complex_linspace(start, end, steps, dtype, requires_grad, out):
         raise RuntimeError(f"torch.linspace(): inferred dtype {dtypes.default.to_complex()!r} can't be safely cast to "
                            f"passed dtype {d!r}")
     parts = ((complex(start).real, complex(end).real), (complex(start).imag, complex(end).imag))
-    return _handed(join(*(linspace(*ends, steps, dtype=d.to_real()) for ends in parts)), requires_grad, out)
+    return _handed(join(*(linspace(*ends, steps, dtype=d.to_real(), device=device) for ends in parts)), requires_grad, out,
+                   device)
 
 
-def _handed(y, requires_grad, out):
+def _handed(y, requires_grad, out, device):
     """y itself, or `out` with its values."""
     if out is None:
-        return finished(y, requires_grad)
+        return finished(y, requires_grad, device)
     from .promote import MATCH, into
     return into(out, y, MATCH)
 
@@ -342,43 +359,43 @@ def _handed(y, requires_grad, out):
 def logspace(start, end, steps, base=10.0, *, dtype=None, layout=None, device=None, requires_grad=False,
              pin_memory=False, out=None):
     """base ** linspace(start, end, steps)."""
-    check_device(device)
+    check_place(device)
     d = dtypes.as_dtype(dtype) or (dtypes.default if out is None else out.dtype)
     need("logspace_cpu", d, {1, 2, 3})
     if d.rank == 1:                     # ends are converted, exponents are floats
         start, end = (int(v) for v in (start, end))
     wide = dtypes.float32 if d.rank == 1 else dtypes.float64
-    y = (base ** linspace(start, end, steps, dtype=wide).to(dtypes.float64)).to(d)
+    y = (base ** linspace(start, end, steps, dtype=wide, device=device).to(dtypes.float64)).to(d)
     if out is not None:
         from .promote import MATCH, into
         return into(out, y, MATCH)
-    return finished(y, requires_grad)
+    return finished(y, requires_grad, device)
 
 
 def eye(n, m=None, *, dtype=None, layout=None, device=None, requires_grad=False, out=None):
     """Ones on the diagonal."""
-    check_device(device)
+    check_place(device)
     m = n if m is None else m
     for name, size in (("n", n), ("m", m)):
         if size < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
-    y = (arange(n)[:, None] == arange(m)[None, :]).to(
+    y = (arange(n, device=device)[:, None] == arange(m, device=device)[None, :]).to(
         dtypes.as_dtype(dtype) or (dtypes.default if out is None else out.dtype))
     if out is not None:
         from .promote import MATCH, into
         return into(out, y, MATCH)
-    return finished(y, requires_grad)
+    return finished(y, requires_grad, device)
 
 
 # -- from data ----------------------------------------------------------------------------------------------------
 def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False):
     """A new leaf from numbers, nested sequences, arrays or a tensor; the data are copied."""
     if device is not None:
-        check_device(device)
+        check_place(device)
     d = None if dtype is None else dtypes.as_dtype(dtype)
     made = few_numbers(data, d)
     if made is not None:
-        return finished(made, requires_grad)
+        return finished(made, requires_grad, device)
     if isinstance(data, Tensor):
         import warnings
         warnings.warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
@@ -386,7 +403,7 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
                       stacklevel=2)
         y = data.detach().clone()
         y._root = None
-        return finished(y if d is None else y.to(d), requires_grad)
+        return finished(y if d is None else y.to(d), requires_grad, device)
     if type(data) in (list, tuple) and data and isinstance(data[0], np.ndarray):
         warn_once("Creating a tensor from a list of numpy.ndarrays is extremely slow: make one array of them with numpy.array().")
     array = to_array(data)
@@ -395,7 +412,7 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
         _check_all_fit(array, d)
     with np.errstate(all="ignore"):
         made = from_array(array.astype(d.numpy) if array.dtype != d.numpy else array, d)
-    return finished(wrap(Tensor, made, packed(tuple(array.shape)), 0), requires_grad)
+    return finished(wrap(Tensor, made, packed(tuple(array.shape)), 0), requires_grad, device)
 
 
 FEW = 1024              # numbers up to which packing them one by one beats going through NumPy
@@ -554,14 +571,14 @@ def _kind_of_array(array, key):
 
 def as_tensor(data, dtype=None, device=None):
     """Data as a tensor, without a copy if it is a tensor or array of that dtype already."""
-    check_device(device)
+    check_place(device)
     d = dtypes.as_dtype(dtype)
     if isinstance(data, Tensor):
-        return data if d is None or d is data.dtype else data.to(d)
-    if isinstance(data, np.ndarray) and all(s >= 0 for s in data.strides):
+        return data.to(device, d or data.dtype) if device is not None else data if d is None else data.to(d)
+    if isinstance(data, np.ndarray) and not is_meta_device(device) and all(s >= 0 for s in data.strides):
         y = from_numpy(data)
         return y if d is None or d is y.dtype else y.to(d)
-    return tensor(data, dtype=d)
+    return tensor(data, dtype=d, device=device)
 
 
 def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
@@ -573,11 +590,11 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
     is_shared = y is obj or y.storage.share is not None
     if copy is False and not is_shared:
         raise ValueError("can't alias arbitrary sequence into a tensor.")
-    return finished(y.clone() if copy and is_shared else y, requires_grad)
+    return finished(y.clone() if copy and is_shared else y, requires_grad, device)
 
 
 def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False):
-    return tensor(value, dtype=dtype or dtypes.default, requires_grad=requires_grad)
+    return tensor(value, dtype=dtype or dtypes.default, device=device, requires_grad=requires_grad)
 
 
 class _Capsule:
@@ -631,12 +648,12 @@ def to_dlpack(x):
 
 def _window(name, shape_of):
     def make(window_length, periodic=True, *args, dtype=None, layout=None, device=None, requires_grad=False, **kwargs):
-        check_device(device)
+        check_place(device)
         d = dtypes.as_dtype(dtype) or dtypes.default
         n = window_length + (1 if periodic and window_length > 1 else 0)
         t = np.arange(n) / builtins.max(n - 1, 1)
         values = np.ones(n) if n == 1 else shape_of(t, *args, **kwargs)
-        return finished(tensor(values[:window_length], dtype=d), requires_grad)
+        return tensor(values[:window_length], dtype=d, device=device, requires_grad=requires_grad)
     make.__name__ = make.__qualname__ = name
     make.__doc__ = f"The {name.removesuffix('_window')} window of a length; a period of it, or symmetric."
     return make
@@ -662,7 +679,7 @@ def empty_permuted(size, physical_layout, *, dtype=None, layout=None, device=Non
                            "issue if you want it." if not 0 <= bad[0] < len(size) else "Duplicate dim not allowed")
     y = empty([size[d] for d in physical_layout], dtype=dtype, layout=layout, device=device)
     back = [list(physical_layout).index(d) for d in builtins.range(len(size))]
-    return finished(y.permute(back), requires_grad)
+    return finished(y.permute(back), requires_grad, device)
 
 
 def unravel_index(indices, shape):

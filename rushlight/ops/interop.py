@@ -238,6 +238,7 @@ def new(kind):
     make = getattr(create, kind)
 
     def method(self, *args, dtype=None, device=None, requires_grad=False, **kwargs):
+        device = create.place_of(self, device)
         if kind == "full":
             return make(args[0], args[1] if len(args) > 1 else kwargs["fill_value"], dtype=dtype or self.dtype,
                         device=device, requires_grad=requires_grad)

@@ -10,12 +10,11 @@ from weakref import ref
 from .. import storage as storages
 from ..layout import extent, packed
 from ..storage import Foreign, Storage
-from ..tensor import CPU, Tensor, device, wrap
+from ..tensor import CPU, META, Tensor, device, wrap
 from ..trace.flush import LEAF, failed
 from ..trace.record import Node
 from .layouts import Unstrided
 
-META = device("meta")
 NO_DATA = "Cannot copy out of meta tensor; no data!"
 
 

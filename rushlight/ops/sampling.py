@@ -21,9 +21,9 @@ from ..layout import expand
 from ..prims.reduce import cumsum
 from ..prims.rng import drawn
 from ..prims.table import Gradient
-from ..tensor import Tensor, check_device
+from ..tensor import Tensor
 from ..trace.record import pending
-from .create import empty_like, finished, sizes, zeros_like
+from .create import check_place, empty_like, filled, finished, lacks_values, place_of, sizes, zeros_like
 from .index import count_before
 from .pointwise import ceil, exp, into, log, log1p, tan, where
 from .promote import output_order
@@ -299,14 +299,16 @@ def check_range(dtype, low: int, high: int) -> None:
 def made(shape, dtype, sampler, *args, generator=None, out=None, layout=None, device=None,
          requires_grad=False, pin_memory=False) -> Tensor:
     """What a factory gives: samples of this shape and dtype, or `out` filled with them."""
-    check_device(device)
+    check_place(device)
+    if lacks_values(device) and out is None:
+        return finished(filled(shape, 0, dtype or dtypes.default), requires_grad, device)
     if out is not None:
         return filled_out(out, shape, dtype, sampler, *args, generator=generator)
     x = _sampled(sampler, shape, dtype or dtypes.default, args) if generator is None else \
         _drawn_from(generator, sampler, shape, dtype or dtypes.default, args)
     if requires_grad and x.dtype.rank < 2:
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
-    return finished(x, requires_grad)
+    return finished(x, requires_grad, device)
 
 
 @recalled("")
@@ -378,13 +380,16 @@ def like(input, sampler, *args, dtype=None, layout=None, device=None, requires_g
          memory_format=None, generator=None, pin_memory=False, **unknown) -> Tensor:
     """Samples with the shape of `input` and, unless told otherwise, its dtype and strides."""
     no_more(LIKE.get(sampler, "randint_like"), unknown)
-    check_device(device)
+    device = place_of(input, device)
+    check_place(device)
+    if lacks_values(device):
+        return empty_like(input, dtype=dtype, memory_format=memory_format, device=device, requires_grad=requires_grad)
     with no_grad():
         empty = empty_like(input, dtype=dtype, memory_format=memory_format)
         packed = {"is_packed": empty.layout.packed} if sampler is normal_values else {}
         x = sampled_like(empty, sampler, *args, generator=generator, **packed)
         x.layout = empty.layout             # the same memory: strides of axes of one element are kept, too
-    return finished(x, requires_grad)
+    return finished(x, requires_grad, device)
 
 
 # -- distributions ---------------------------------------------------------------------------------
