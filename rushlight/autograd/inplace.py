@@ -192,6 +192,7 @@ def _rewrite_history(x, y, old_base):
     base = x._view_of
     if base is None:
         x._grad_fn, x._output_nr, x._requires_grad = fn, y._output_nr, y._requires_grad
+        _retain_anew(x)
         return
     holder = wrap(Tensor, base.storage, base.layout, base.offset)
     gradient, places = (COPY_SLICES, (base.layout, x.layout, x.offset - base.offset)) if x.dtype is base.dtype else \
@@ -200,6 +201,17 @@ def _rewrite_history(x, y, old_base):
     holder = as_held(holder, base)
     base._grad_fn, base._output_nr, base._requires_grad = holder._grad_fn, 0, True
     base._view_version = base.storage.version
+    _retain_anew(base)
+
+
+def _retain_anew(x) -> None:
+    """What is retained is the gradient of the value that x has now."""
+    if x._retains_grad:
+        from .hooks import retain_grad
+        x._retain_handle.remove()
+        x._retains_grad = False
+        if is_tracked(x):
+            retain_grad(x)
 
 
 # -- gradients of views in general ---------------------------------------------------------------------------

@@ -98,6 +98,7 @@ IN_PLACE_VIEWS = {"TBackward0": "TBackward1", "TransposeBackward0": "TransposeBa
 def _reshaping(op, name):
     """In-place view operations: x shows its memory through another layout."""
     def method(self, *args, **kwargs):
+        check_writable(self)
         y = op(self, *args, **kwargs)
         self.layout, self.offset = y.layout, y.offset
         if y._grad_fn is not None:

@@ -191,6 +191,7 @@ def copy_(x, src, non_blocking=False):
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
     if src is x:
+        check_writable(x)
         return x
     if src.layout.shape != x.layout.shape:
         from .shape import expand

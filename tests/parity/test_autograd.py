@@ -7,6 +7,8 @@ import pickle
 import numpy as np
 import pytest
 
+import rushlight
+
 torch = pytest.importorskip("torch")
 from tests.parity.oracle import differences, observe     # noqa: E402
 
@@ -1248,3 +1250,22 @@ def everyday_settings(T):
 
 
 PROGRAMS_NAMES.extend(PROGRAMS)
+
+
+def test_a_retained_gradient_is_that_of_the_value_written_last():
+    def grads(m, write):
+        x = m.ones(3, requires_grad=True) * 1.0
+        x.retain_grad()
+        x.register_hook(lambda g: g * 10)
+        write(x)
+        (x * x).sum().backward()
+        return x.grad.tolist()
+    for write in (lambda x: x.mul_(2), lambda x: x[:2].mul_(2), lambda x: x.copy_(x * 3), lambda x: x.zero_()):
+        assert grads(rushlight, write) == grads(torch, write)
+
+
+@pytest.mark.parametrize("write", [lambda x: x.t_(), lambda x: x.copy_(x), lambda x: x.unsqueeze_(0)])
+def test_leaves_are_not_reshaped_or_copied_to_in_place(write):
+    for m in (torch, rushlight):
+        with pytest.raises(RuntimeError, match="a leaf Variable that requires grad is being used in an in-place operation"):
+            write(m.ones(2, 2, requires_grad=True))
