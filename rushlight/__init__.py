@@ -168,6 +168,7 @@ def set_default_tensor_type(t) -> None:
 def set_warn_always(b: _builtins.bool) -> None:
     """Whether warnings that a process gives once are given each time."""
     _warns_always[0] = b
+    _forget()                   # replays do not warn
 
 
 def is_warn_always_enabled() -> _builtins.bool:
