@@ -53,16 +53,25 @@ class _Adaptive(Optimizer):
                 group.setdefault(name, None)
 
 
-def _check_tensors(lr, betas, many) -> None:
-    """ValueError for hyper-parameters as tensors where PyTorch's implementations do not take them."""
-    said = "is not supported for capturable=False and foreach=True"
-    if many and isinstance(lr, Tensor):
-        raise ValueError(f"lr as a Tensor {said}")
-    if len({isinstance(b, Tensor) for b in betas}) > 1:
+SAID = "is not supported for capturable=False and foreach=True"
+
+
+def _check_rate(lr, many) -> None:
+    """ValueError for a learning rate as a tensor where PyTorch's implementations do not take it."""
+    if isinstance(lr, Tensor):
+        if many:
+            raise ValueError(f"lr as a Tensor {SAID}")
+        if lr.numel() != 1:
+            raise ValueError("Tensor lr must be 1-element")
+
+
+def _check_kinds(betas, many) -> None:
+    """ValueError unless both are floats, or both tensors where PyTorch's implementations take these."""
+    if not any(all(isinstance(betas[k], kind) for k in (0, 1)) for kind in (float, Tensor)):
         raise ValueError("betas must be either both floats or both Tensors")
     for i, beta in enumerate(betas):
         if isinstance(beta, Tensor) and many:
-            raise ValueError(f"betas[{i}] as a Tensor {said}")
+            raise ValueError(f"betas[{i}] as a Tensor {SAID}")
         if isinstance(beta, Tensor) and beta.numel() != 1:
             raise ValueError(f"Tensor betas[{i}] must be 1-element")
 
@@ -84,10 +93,12 @@ class Adam(_Adaptive):
                  weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None,
                  maximize: bool = False, capturable: bool = False, differentiable: bool = False,
                  fused: bool | None = None, decoupled_weight_decay: bool = False) -> None:
-        _check_tensors(lr, betas, foreach and not capturable)
+        many = foreach and not capturable
+        _check_rate(lr, many)
         check_at_least_zero(lr=lr, eps=eps)
         check_betas(betas)
         check_at_least_zero(weight_decay=weight_decay)
+        _check_kinds(betas, many)
         super().__init__(params,
                          dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay,
                               amsgrad=amsgrad, maximize=maximize, foreach=foreach,

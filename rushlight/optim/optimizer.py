@@ -86,7 +86,8 @@ _SPOKEN = {"lr": "learning rate", "eps": "epsilon value"}
 
 def check_betas(betas) -> None:
     """ValueError unless both are in [0, 1)."""
-    for i, beta in enumerate(betas):
+    for i in (0, 1):
+        beta = betas[i]
         if not 0.0 <= number(beta) < 1.0:
             raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
 
@@ -193,6 +194,11 @@ class Optimizer:
             raise ValueError("optimizer got an empty parameter list")
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
+        if defaults.get("fused"):
+            if defaults.get("differentiable"):
+                raise RuntimeError("`fused` does not support `differentiable`")
+            if defaults.get("foreach"):
+                raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
 
     def _make_hook_tables(self):
         self._optimizer_step_pre_hooks = OrderedDict()

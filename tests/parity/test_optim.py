@@ -134,7 +134,8 @@ def translated(rl, value):
 
 
 ERRORS = [
-    "SGD([], 0.1)", "SGD(T.ones(2), 0.1)", "SGD([1], 0.1)", "SGD([T.ones(2, requires_grad=True) * 2], 0.1)", "SGD(p, -1)", "SGD(p, 0.1, -1)", "SGD(p, 0.1, nesterov=True)", "Adam(p, -1)", "Adam(p, betas=(1, 0))",
+    "SGD([], 0.1)", "SGD(T.ones(2), 0.1)", "SGD([1], 0.1)", "SGD([T.ones(2, requires_grad=True) * 2], 0.1)", "SGD(p, -1)", "SGD(p, 0.1, -1)", "SGD(p, 0.1, nesterov=True)", "Adam(p, -1)", "Adam(p, betas=(1, 0))", "Adam(p, betas=(0, 0.9))", "Adam(p, betas=(0.9,))", "AdamW(p, betas=(T.tensor(0.9), 0.99))",
+    "Adam(p, fused=True, foreach=True)", "SGD(p, fused=True, differentiable=True)", "RAdam(p, betas=(0.5,))",
     "Adam(p, betas=(0, 1.5))", "Adam(p, eps=-1)", "Adam(p, weight_decay=-1)", "Adadelta(p, rho=2)", "Adagrad(p, lr_decay=-1)", "RMSprop(p, alpha=-1)", "Rprop(p, etas=(2, 1))", "NAdam(p, momentum_decay=-1)",
     "SGD({'params': p}, 0.1)", "SGD([{'params': {1, 2}}], 0.1)", "SGD([{'params': p}, {'params': p[:1]}], 0.1)", "SGD(p, 0.1).add_param_group(3)", "SGD(p, 0.1).load_state_dict({'param_groups': [], 'state': {}})",
     "SGD(p, 0.1).load_state_dict({'param_groups': [{'params': [1]}], 'state': {}})", "LBFGS([{'params': p[:1]}, {'params': p[1:]}])", "SGD([('a', p[0]), p[1]])",
