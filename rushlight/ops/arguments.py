@@ -166,7 +166,7 @@ def _holds_words(x) -> bool:
 
 
 def _is_scalar(x) -> bool:
-    return not isinstance(x, Tensor) or not x.layout.ndim and not x.requires_grad
+    return not isinstance(x, Tensor) or not x.dim() and not x.requires_grad
 
 
 def _is_whole(x) -> bool:

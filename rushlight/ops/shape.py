@@ -208,7 +208,7 @@ def t(input):
 
 def numpy_T(input):
     """Axes reversed (`Tensor.T`)."""
-    if input.layout.ndim != 2:
+    if input.dim() != 2:
         warn_once("The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated: `x.mT` "
                   "transposes matrices, `x.permute(*range(x.ndim)[::-1])` reverses all axes.")
     return permute(input, tuple(range(input.dim()))[::-1])
