@@ -145,12 +145,14 @@ class Family:
         self.missed += 1
         self.tell_apart(variant.likeness)
         told = variant.told(form, self.likeness)
-        self.watch_offsets(variant, d, form, told)
+        offsets, inputs = owners(d)
+        self.watch_offsets(offsets, told)
+        variant.watch_inputs(d, form, inputs)
         is_chosen = bool(d.chosen)
         d = spelled_out(d)
         if self.missed == 1:
             periods.watch(pending.first, pending.pieces, d.nodes, len(pending.nodes))
-        made = self.traced(d, told, len(form.offsets)) if self.pays(is_chosen) else None
+        made = self.traced(d, told) if self.pays(is_chosen) else None
         self.seen.append(told.values)
         return made or (self.made_for(variant, form.values, d), (), form)
 
@@ -188,18 +190,15 @@ class Family:
             self.shelf.store(name, recipe)
         return recipe
 
-    def watch_offsets(self, variant, d, form, told):
+    def watch_offsets(self, owners, told):
         """Remember which offsets ever were others than the time before, and that data chooses them."""
-        offsets, inputs = owners(d)
         if self.seen:
-            first = len(told.values) - len(form.values) + form.places_of_offsets.start
-            for k, owner in enumerate(offsets):
-                if self.seen[-1][first + k] != told.values[first + k]:
+            for k, (place, owner) in enumerate(zip(told.places_of_offsets, owners, strict=True)):
+                if self.seen[-1][place] != told.values[place]:
                     self.moved.add(k)
                     if owner:
                         choose(*owner)
-        variant.watch_inputs(d, form, inputs)
-        self.moved.update([k for k, owner in enumerate(offsets)
+        self.moved.update([k for k, owner in enumerate(owners)
                            if owner and owner[0].chosen and owner[1] in owner[0].chosen])
 
     def pays(self, is_chosen) -> bool:
@@ -207,14 +206,14 @@ class Family:
         return not self.closed and self.missed > SEEN - is_chosen and \
             len(self.recipes) < min(self.found + self.missed.bit_length(), RECIPES)
 
-    def traced(self, d, told, offsets: int):
-        """What `recipe` gives: a recipe for what varies between the sizes that were met; `offsets`: how many are told."""
+    def traced(self, d, told):
+        """What `recipe` gives: a recipe for what varies between the sizes that were met."""
         global traced
         groups: dict = {}           # places that were always equal are one variable
-        first = len(told.values) - len(d.donated) - offsets
+        offsets = told.places_of_offsets
         for place, values in enumerate(zip(*self.seen, told.values)):
-            if first <= place < first + offsets:
-                if place - first in self.moved:         # offsets are chosen by data: equal ones are so by chance
+            if place in offsets:
+                if place - offsets.start in self.moved:         # offsets are chosen by data: equal ones are so by chance
                     groups[place] = [place]
             elif len(set(values)) > 1:
                 groups.setdefault(values, []).append(place)

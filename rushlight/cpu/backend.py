@@ -34,7 +34,16 @@ def is_whole_product(vertex) -> bool:
     return is_whole(*(View(None, vertex.dtype, tuple(u.layout.shape), u.layout.strides) for u in vertex.uses))
 
 
-KERNELS = (can_scan, can_recur, can_align, can_sort, can_select, can_transform, can_factor)
+# Whether there is a kernel, and the calls of (vertex, out, views, temp, failing); `failing` as in `lower_factor`.
+KERNELS = (
+    (can_scan, lambda v, out, views, temp, failing: lower_scan(v, out, *views)),
+    (can_recur, lambda v, out, views, temp, failing: lower_recurrence(v, out, views, temp)),
+    (can_align, lambda v, out, views, temp, failing: lower_lattice(v, out, views, temp)),
+    (can_transform, lambda v, out, views, temp, failing: lower_transform(v, out, *views, temp)),
+    (can_factor, lower_factor),
+    (can_select, lambda v, out, views, temp, failing: lower_topk(v, out, *views)),
+    (can_sort, lambda v, out, views, temp, failing: lower_sort(v, out, *views, temp)),
+)
 
 
 def is_native(vertex) -> bool:
@@ -42,24 +51,12 @@ def is_native(vertex) -> bool:
     kind = vertex.prim.kind
     if kind == "scatter":
         return can_scatter(vertex)
-    return kind == "host" and any(can(vertex) for can in KERNELS)
+    return kind == "host" and any(can(vertex) for can, _ in KERNELS)
 
 
 def native(vertex, out, views, temp, failing) -> list:
-    """Calls of a scan, recurrence, Fourier transform, factorisation or sort; `failing` as in `lower_factor`."""
-    if can_scan(vertex):
-        return lower_scan(vertex, out, *views)
-    if can_recur(vertex):
-        return lower_recurrence(vertex, out, views, temp)
-    if can_align(vertex):
-        return lower_lattice(vertex, out, views, temp)
-    if can_transform(vertex):
-        return lower_transform(vertex, out, *views, temp)
-    if can_factor(vertex):
-        return lower_factor(vertex, out, views, temp, failing)
-    if can_select(vertex):
-        return lower_topk(vertex, out, *views)
-    return lower_sort(vertex, out, *views, temp)
+    """Calls of a scan, recurrence, Fourier transform, factorisation or sort."""
+    return next(lower for can, lower in KERNELS if can(vertex))(vertex, out, views, temp, failing)
 
 
 __all__ = ["can_fill", "check_scatter", "contract", "copy_pieces", "is_native", "lower_scatter",

@@ -6,9 +6,9 @@ the piece; then insertion. Libstdc++'s steps, because which equal element comes 
 """
 from __future__ import annotations
 
+from ..prims.introsort import PIECE
 from .emit import constant
 
-PIECE = 16              # so many elements are left to insertion
 DEPTH = 80              # pieces that wait: at most two for each halving of 2**32
 
 

@@ -17,7 +17,7 @@ This order is stable. If another one is asked for, rows in which elements are eq
 """
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from math import prod
 from typing import NamedTuple
 
@@ -76,10 +76,6 @@ class Emitter:
     def __init__(self, s: Structure):
         self.s, self.w, self.f = s, Words(s), Function("argsort")
         self.counts = self.f.alloca("i32", BUCKETS * s.dtype.itemsize)
-        self.items: Items | None = None
-        self.introsort = None if s.stable else Introsort(
-            self.f, lambda at: self.get(self.items, at), lambda at, *item: self.put(self.items, at, *item),
-            lambda item: self.rank(item[0]))
 
     def code(self) -> Code:
         f, w = self.f, self.w
@@ -102,24 +98,19 @@ class Emitter:
         n, (items, other) = f.word(w.sizes[-1]), self.arrays(room)
         with f.either(f.icmp("sle", n, SHORT if s.stable else DIRECT)) as both:
             with both.yes:
-                self.order(x, n, items, y)
+                both.give(constant("i1", True))
             with both.no:
                 self.clear_counts()
                 self.make_items(x, n, items, counted=True)
                 done = self.radix(items, other, n)
                 self.write(done, y, n)
-                if not s.stable:
-                    with f.when(self.has_equal(done, n)):
-                        self.order(x, n, items, y)
-
-    def order(self, x, n, items: Items, y) -> None:
-        """By comparisons; equal elements stand as they are to."""
-        self.make_items(x, n, items, counted=False)
-        if not self.s.stable:
-            self.items = items
-            self.introsort.split(n)
-        self.insert(items, n)
-        self.write(items, y, n)
+                both.give(constant("i1", False) if s.stable else self.has_equal(done, n))
+        with f.when(both.results[0]):
+            self.make_items(x, n, items, counted=False)
+            if not s.stable:
+                Introsort(f, partial(self.get, items), partial(self.put, items), lambda item: self.rank(item[0])).split(n)
+            self.insert(items, n)
+            self.write(items, y, n)
 
     def has_equal(self, items: Items, n):
         """Whether neighbours in sorted items are equal."""

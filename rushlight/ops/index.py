@@ -19,6 +19,7 @@ from ..errors import warn_once
 from ..layout import broadcast_shapes, layout, packed, wrap_dim
 from ..prims.host import argsort as argsort_p, argtopk as argtopk_p
 from ..prims.index import copy, gather as gather_p, scatter as scatter_p
+from ..prims.introsort import PIECE
 from ..prims.pointwise import full as full_p
 from ..storage import Storage
 from ..return_types import return_type
@@ -953,15 +954,14 @@ def argsort(input, dim=-1, descending=False, stable=False):
     return sort(input.detach(), dim, descending, stable=stable)[1]
 
 
-INSERTED = 16           # so few elements keep their order always
-COUNTED = 1 << 15       # and so many whole numbers of one dimension: PyTorch sorts them by their digits
+COUNTED = 1 << 15       # so many whole numbers of one dimension keep their order: PyTorch sorts them by their digits
 
 
 def _order(x, dim, descending, stable=True):
     if not x.dim():
         return x.new_zeros((), dtype=dtypes.int64)
     n, descending = x.shape[dim], bool(descending)
-    if n <= INSERTED or n >= COUNTED and x.dim() == 1 and not descending and x.dtype.rank == 1:
+    if n <= PIECE or n >= COUNTED and x.dim() == 1 and not descending and x.dtype.rank == 1:
         stable = True
     return apply(argsort_p, (x.detach(),), dict(dim=dim, descending=descending, stable=bool(stable)))
 
@@ -1190,8 +1190,8 @@ def searchsorted(sorted_sequence, values, *, right=False, side=None, out_int32=F
     _check_boundaries(sorted_sequence, values)
     sequence = sorted_sequence if sorter is None else gather(sorted_sequence, -1, sorter)
     if not isinstance(values, Tensor):
-        whole = sequence.dtype.is_floating_point or not isinstance(values, float)
-        values = tensor(values, dtype=sequence.dtype if whole else dtypes.float64)
+        fits = sequence.dtype.is_floating_point or not isinstance(values, float)
+        values = tensor(values, dtype=sequence.dtype if fits else dtypes.float64)
     kind = dtypes.promote_types(sequence.dtype, values.dtype)
     found = _places(sequence.detach().to(kind), values.detach().to(kind), side == "right")
     return found.to(dtypes.int32) if out_int32 else found
@@ -1207,6 +1207,7 @@ def _places(sequence, values, right):
     return count_before(rows, values.reshape(len(rows), -1), right).reshape(shape)
 
 
+@recalled("rows values")
 def count_before(rows, values, or_equal=False):
     """How many elements of each sorted row are less than each value (or equal); a nan is more than all numbers.
 

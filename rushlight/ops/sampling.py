@@ -448,7 +448,7 @@ def _raced(weights, n, generator):
 def drawn_with_replacement(weights, n: int, generator) -> Tensor:
     """Inverts the cumulative distribution, summed in the weights' dtype (halves: float32)."""
     rows = _distributions(weights)
-    return count_below(rows, doubles((len(rows), n), generator)).reshape(*weights.shape[:-1], n)
+    return count_before(rows, doubles((len(rows), n), generator)).reshape(*weights.shape[:-1], n)
 
 
 @recalled("weights")
@@ -458,9 +458,3 @@ def _distributions(weights):
     sums = cumsum(rows, dim=1, wide=False)
     last = o.arange(sums.shape[1]) == sums.shape[1] - 1
     return where(last, 1.0, sums / sums[:, -1:])
-
-
-@recalled("rows values")
-def count_below(rows, values):
-    """How many elements of each sorted row are less than each value."""
-    return count_before(rows, values)

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import math
 
-
 from .casting import listed
 from .. import dtypes
 from ..autograd.function import differentiable

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-PIECE = 16
+PIECE = 16              # so many elements are left to insertion, which keeps their order
 
 
 def std_sort(keys: Sequence) -> list[int]:

@@ -121,16 +121,18 @@ class Retelling:
         return (*[values[k] for k in self.take], *values[self.tail:])
 
     def form(self, form) -> Told:
-        return Told(self.values(form.values), [form.merged[k] for k in self.inputs], [k + self.shift for k in form.chosen])
+        places = form.places_of_offsets
+        return Told(self.values(form.values), [form.merged[k] for k in self.inputs], [k + self.shift for k in form.chosen],
+                    range(places.start + self.shift, places.stop + self.shift))
 
 
 class Told(NamedTuple):
-    """The sizes of a form; which input of the description each input of the graph is; where in `values` offsets stand that
-    no key has."""
+    """What a form says, in the terms of a likeness."""
 
     values: tuple
     merged: Sequence[int]
     chosen: list
+    places_of_offsets: range
 
 
 def firsts(things: Sequence, classes: Sequence[int]) -> list:

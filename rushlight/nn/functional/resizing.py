@@ -375,12 +375,12 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
 
 
 # -- sampling at points ----------------------------------------------------------------------------
-@recalled("theta")
 def _warn_of_default(align_corners) -> None:
     if align_corners is None:
         warn_once("Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0.")
 
 
+@recalled("theta")
 def affine_grid(theta: Tensor, size, align_corners: bool | None = None) -> Tensor:
     """Sampling points of an affine map.
 
